@@ -1,0 +1,87 @@
+// BlobStore: immutable bytes by digest. Everything that holds blobs is one: memory, the log on disk, a
+// remote server, and decorators over another store. Implementations are thread-safe.
+//
+// Plain methods may block on disk or network, so only I/O threads call them. The Try* methods never
+// block: they answer from memory and page cache, or say nullopt ("would block"), and then the caller
+// moves the whole request to an I/O thread. Event loops call only Try*.
+//
+// Keys carry a partition (a tenant; 0 for all who have none): the same digest in two partitions is two
+// blobs. The empty blob of every digest function is present in every store.
+//
+// A blob that was found, read or written is kept at least for the store's lease. "Absent" is a value in
+// FindMissing, kNotFound in Read. kResourceExhausted: the store is full of leased blobs, or the disk is.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "digest/digest.h"
+
+namespace lre::store {
+
+using Partition = uint32_t;
+
+struct BlobKey {
+  Digest digest;
+  Partition partition = 0;
+  friend bool operator==(const BlobKey&, const BlobKey&) = default;
+};
+
+// Half-open: [offset, end). The default is everything. `end` past the size means the size.
+struct ByteRange {
+  uint64_t offset = 0;
+  uint64_t end = UINT64_MAX;
+};
+
+// Takes the bytes of one blob in order, hashing as they come. Confined to one thread at a time.
+// Dropping it uncommitted leaves nothing behind.
+class BlobWriter {
+ public:
+  virtual ~BlobWriter() = default;
+  // kInvalidArgument when more bytes come than the digest says. May keep a reference to `bytes`.
+  virtual Status Append(Bytes bytes) = 0;
+  // How many bytes were taken.
+  virtual uint64_t size() const = 0;
+  // Makes the blob readable by everyone; kInvalidArgument (naming both digests) when the bytes are not
+  // those of the digest. Call once, last.
+  virtual Status Commit() = 0;
+};
+
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+
+  // Indices into `digests` of the absent, ascending; touching extends the lease of those present.
+  virtual Result<std::vector<uint32_t>> FindMissing(Partition partition,
+                                                    std::span<const Digest> digests) = 0;
+  // The bytes of `range`, valid while held; kNotFound if absent; kOutOfRange when the range starts
+  // past the end. kDataLoss is never answered: a blob whose bytes are damaged becomes absent.
+  virtual Result<BytesList> Read(const BlobKey& key, ByteRange range) = 0;
+  // A writer for a blob of this digest, which need not be absent (writing it again renews the lease).
+  virtual Result<std::unique_ptr<BlobWriter>> Write(const BlobKey& key) = 0;
+
+  virtual std::optional<Result<std::vector<uint32_t>>> TryFindMissing(
+      Partition, std::span<const Digest>) {
+    return std::nullopt;
+  }
+  virtual std::optional<Result<BytesList>> TryRead(const BlobKey&, ByteRange) {
+    return std::nullopt;
+  }
+  // Writes a whole blob; `bytes` are already known to hash to the digest when `verified`.
+  virtual std::optional<Status> TryPut(const BlobKey&, const Bytes& /*bytes*/, bool /*verified*/) {
+    return std::nullopt;
+  }
+};
+
+// Whole blobs, for callers that need all the bytes at once. `size_bytes_max` bounds memory:
+// kResourceExhausted beyond it.
+Result<std::string> ReadAll(BlobStore& store, const BlobKey& key, uint64_t size_bytes_max = 64 << 20);
+Status Put(BlobStore& store, const BlobKey& key, Bytes bytes);
+
+}  // namespace lre::store

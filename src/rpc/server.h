@@ -1,0 +1,68 @@
+// Server: gRPC and HTTP on one or more addresses, on nghttp2 with one epoll loop per core. It knows no
+// service: it is given methods. Start and Drain from the composing thread; everything else is on loops.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/status.h"
+#include "rpc/call.h"
+
+namespace lre::rpc {
+
+struct TlsOptions {
+  std::string certificate_path, key_path;  // PEM; empty: no TLS
+  std::string client_ca_path;              // PEM; set: clients must show a certificate (mTLS)
+};
+
+struct ServerOptions {
+  std::vector<std::string> listen;  // "127.0.0.1:50051", "[::1]:0", "unix:/path"; port 0 lets the kernel choose
+  int loops = 0;                    // 0: one per core
+  TlsOptions tls;
+  uint32_t streams_max = 1024;                       // per connection (SETTINGS_MAX_CONCURRENT_STREAMS)
+  size_t header_bytes_max = 32 << 10;                // per call; beyond: RESOURCE_EXHAUSTED
+  size_t connections_max = 10000;                    // beyond: refused, oldest stay
+  uint32_t stream_window_bytes = 8 << 20;
+  uint32_t connection_window_bytes = 64 << 20;
+  Duration handshake_max = std::chrono::seconds(10);  // until the client's preface and SETTINGS are in
+  Duration connection_age_max = Duration(0);          // 0: unbounded; then a GOAWAY drain of that connection
+  Duration keepalive_interval = std::chrono::minutes(5);  // PING when idle that long
+  Duration keepalive_timeout = std::chrono::seconds(20);
+  Duration stream_stall_max = std::chrono::minutes(5);    // a reader that takes nothing is reset
+};
+
+// A plain HTTP request (web page, /metrics, HTTP cache), whole body in memory up to body_bytes_max.
+struct HttpRequest {
+  std::string method, path, query, body, peer, identity;
+  Metadata headers;
+};
+struct HttpResponse {
+  int status = 200;
+  Metadata headers;
+  BytesList body;
+};
+// Runs on a loop thread; answers through `respond` once, from any thread.
+using HttpHandler = std::function<void(HttpRequest, std::function<void(HttpResponse)> respond)>;
+
+class Server {
+ public:
+  virtual ~Server() = default;  // drains with no patience: open calls get UNAVAILABLE
+
+  // Binds, listens and starts serving. kInvalidArgument for an address that does not parse,
+  // kUnavailable (naming it) for one that is taken.
+  static Result<std::unique_ptr<Server>> Start(ServerOptions options, std::vector<Method> methods,
+                                               HttpHandler http, Metrics& metrics,
+                                               const Clock& clock);
+  // The addresses served, with the ports the kernel chose, in the order of ServerOptions::listen.
+  virtual const std::vector<std::string>& addresses() const = 0;
+  // Orderly end: stop accepting, shutdown notice, one PING round trip, final GOAWAY, then wait until
+  // all calls have ended or `patience` is over; then UNAVAILABLE for the rest. No accepted call is lost.
+  virtual void Drain(Duration patience) = 0;
+};
+
+}  // namespace lre::rpc

@@ -1,10 +1,11 @@
-// ActionCache: action results by the digest of the action. Implementations are thread-safe. Values are
-// serialised build.bazel.remote.execution.v2.ActionResult messages, so that a hit can be sent as stored.
+// ActionCache: action results by the digest of the action. Implementations are thread-safe. Values
+// are serialised build.bazel.remote.execution.v2.ActionResult messages, so that a hit can be sent
+// as stored.
 //
 // Keyed by partition (tenant), instance name and action digest: results are never shared between
 // instances, blobs are. An entry is served only while every blob it names is present (completeness:
-// output files, stdout, stderr, every Tree with all files of root and children, every Directory under
-// root_directory_digest); the list is flattened once, when it is written.
+// output files, stdout, stderr, every Tree with all files of root and children, every Directory
+// under root_directory_digest); the list is flattened once, when it is written.
 #pragma once
 
 #include <memory>

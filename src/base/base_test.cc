@@ -66,9 +66,10 @@ TEST(JsonTextTest, QuotesControlCharactersAndBadUtf8) {
 }
 
 TEST(LogTest, WritesFieldsInOrderWithTheirTypes) {
-  EXPECT_EQ(FormatLogLine(kWarning, "worker_lost", {{"worker", "w1"}, {"silent_ms", 5}, {"ok", true}}),
-            "{\"level\":\"warning\",\"event\":\"worker_lost\",\"worker\":\"w1\",\"silent_ms\":5,"
-            "\"ok\":true}\n");
+  EXPECT_EQ(
+      FormatLogLine(kWarning, "worker_lost", {{"worker", "w1"}, {"silent_ms", 5}, {"ok", true}}),
+      "{\"level\":\"warning\",\"event\":\"worker_lost\",\"worker\":\"w1\",\"silent_ms\":5,"
+      "\"ok\":true}\n");
 }
 
 TEST(QuantityTest, ParsesUnitsAndRefusesBareNumbers) {
@@ -145,7 +146,8 @@ TEST(ThreadPoolTest, FinishesAcceptedWorkBeforeItStops) {
 }
 
 TEST(SubprocessTest, GivesInputAndReturnsBothStreamsAndTheCode) {
-  auto result = RunSubprocess({.arguments = {"sh", "-c", "cat; echo e >&2; exit 3"}, .input = "hello"});
+  auto result =
+      RunSubprocess({.arguments = {"sh", "-c", "cat; echo e >&2; exit 3"}, .input = "hello"});
 
   ASSERT_TRUE(result.has_value());
   EXPECT_EQ(result->output, "hello");
@@ -154,7 +156,8 @@ TEST(SubprocessTest, GivesInputAndReturnsBothStreamsAndTheCode) {
 }
 
 TEST(SubprocessTest, KillsAtTheTimeout) {
-  auto result = RunSubprocess({.arguments = {"sleep", "60"}, .timeout = std::chrono::milliseconds(20)});
+  auto result =
+      RunSubprocess({.arguments = {"sleep", "60"}, .timeout = std::chrono::milliseconds(20)});
 
   EXPECT_EQ(result.error().code(), Code::kDeadlineExceeded);
 }

@@ -1,5 +1,5 @@
-// Bytes: an immutable run of bytes that stays valid while held, whoever owns the memory (a string, a
-// mapped segment, a received frame). Cheap to copy (one reference count); slices share the owner.
+// Bytes: an immutable run of bytes that stays valid while held, whoever owns the memory (a string,
+// a mapped segment, a received frame). Cheap to copy (one reference count); slices share the owner.
 // Thread-safe like shared_ptr: different copies may be used and dropped on different threads.
 #pragma once
 

@@ -71,7 +71,8 @@ class SystemFile final : public File {
       }
       offset += static_cast<uint64_t>(n);
       size_t taken = static_cast<size_t>(n) + skip;
-      while (index < pieces.size() && taken >= pieces[index].size()) taken -= pieces[index++].size();
+      while (index < pieces.size() && taken >= pieces[index].size())
+        taken -= pieces[index++].size();
       skip = taken;
     }
     return {};
@@ -125,10 +126,14 @@ class SystemFile final : public File {
 
 int OpenFlags(OpenMode mode) {
   switch (mode) {
-    case OpenMode::kRead: return O_RDONLY;
-    case OpenMode::kReadWrite: return O_RDWR;
-    case OpenMode::kCreate: return O_RDWR | O_CREAT;
-    case OpenMode::kCreateExclusive: return O_RDWR | O_CREAT | O_EXCL;
+    case OpenMode::kRead:
+      return O_RDONLY;
+    case OpenMode::kReadWrite:
+      return O_RDWR;
+    case OpenMode::kCreate:
+      return O_RDWR | O_CREAT;
+    case OpenMode::kCreateExclusive:
+      return O_RDWR | O_CREAT | O_EXCL;
   }
   return O_RDONLY;
 }
@@ -193,7 +198,8 @@ Result<std::string> ReadFile(const std::string& path, uint64_t size_bytes_max) {
   if (!fd) return ErrnoError(errno, "open " + path);
   std::string bytes;
   struct stat info;
-  if (fstat(fd.get(), &info) == 0 && info.st_size > 0) bytes.reserve(static_cast<size_t>(info.st_size));
+  if (fstat(fd.get(), &info) == 0 && info.st_size > 0)
+    bytes.reserve(static_cast<size_t>(info.st_size));
   char buffer[1 << 16];
   while (true) {  // not by st_size: files in /proc report 0
     ssize_t n = read(fd.get(), buffer, sizeof buffer);
@@ -220,7 +226,8 @@ Status WriteFileAtomically(const std::string& path, std::string_view bytes, int 
       bytes.remove_prefix(static_cast<size_t>(n));
     }
     // The mode is part of what is asked for, whatever the umask.
-    if (fchmod(fd.get(), static_cast<mode_t>(mode)) != 0) return ErrnoStatus(errno, "chmod " + path);
+    if (fchmod(fd.get(), static_cast<mode_t>(mode)) != 0)
+      return ErrnoStatus(errno, "chmod " + path);
     if (fsync(fd.get()) != 0) return ErrnoStatus(errno, "fsync " + path);
     if (rename(beside.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, "rename to " + path);
     return SystemFiles().SyncDirectory(ParentOf(path));
@@ -241,7 +248,8 @@ static Status RemoveTreeAt(int parent, const char* name, const std::string& path
   if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
     return errno == ENOENT ? Status() : ErrnoStatus(errno, "stat " + path);
   if (!S_ISDIR(info.st_mode)) {
-    if (unlinkat(parent, name, 0) != 0 && errno != ENOENT) return ErrnoStatus(errno, "remove " + path);
+    if (unlinkat(parent, name, 0) != 0 && errno != ENOENT)
+      return ErrnoStatus(errno, "remove " + path);
     return {};
   }
   if ((info.st_mode & 0700) != 0700) fchmodat(parent, name, 0700, 0);
@@ -255,7 +263,8 @@ static Status RemoveTreeAt(int parent, const char* name, const std::string& path
     if (entry_name != "." && entry_name != "..") names.emplace_back(entry_name);
   }
   closedir(dir);
-  for (const std::string& child : names) TRY(RemoveTreeAt(fd.get(), child.c_str(), path + "/" + child));
+  for (const std::string& child : names)
+    TRY(RemoveTreeAt(fd.get(), child.c_str(), path + "/" + child));
   if (unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
     return ErrnoStatus(errno, "remove " + path);
   return {};

@@ -1,6 +1,6 @@
-// The File seam: every byte LRE writes to disk for keeps goes through these interfaces, so that tests
-// can make writes fail, tear and disappear. File objects may be used from several threads at once as
-// pread and pwrite may; FileSystem is thread-safe. Errors carry the path.
+// The File seam: every byte LRE writes to disk for keeps goes through these interfaces, so that
+// tests can make writes fail, tear and disappear. File objects may be used from several threads at
+// once as pread and pwrite may; FileSystem is thread-safe. Errors carry the path.
 #pragma once
 
 #include <cstdint>
@@ -73,10 +73,12 @@ Result<std::string> ReadFile(const std::string& path, uint64_t size_bytes_max = 
 // Writes beside, fsyncs, renames: readers see the old bytes or the new, never half.
 Status WriteFileAtomically(const std::string& path, std::string_view bytes, int mode = 0644);
 bool FileExists(const std::string& path);
-// Removes a tree, directories without write permission included; missing is fine. Never follows symlinks.
+// Removes a tree, directories without write permission included; missing is fine. Never follows
+// symlinks.
 Status RemoveTree(const std::string& path);
 
-// A new private directory under `parent` ($TMPDIR or /tmp when empty), removed with its contents when it goes.
+// A new private directory under `parent` ($TMPDIR or /tmp when empty), removed with its contents
+// when it goes.
 class TempDir {
  public:
   explicit TempDir(const std::string& parent = {});

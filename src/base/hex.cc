@@ -9,7 +9,8 @@ constexpr char kDigits[] = "0123456789abcdef";
 constexpr std::array<int8_t, 256> kValues = [] {
   std::array<int8_t, 256> values{};
   values.fill(-1);
-  for (int i = 0; i < 16; ++i) values[static_cast<unsigned char>(kDigits[i])] = static_cast<int8_t>(i);
+  for (int i = 0; i < 16; ++i)
+    values[static_cast<unsigned char>(kDigits[i])] = static_cast<int8_t>(i);
   return values;
 }();
 }  // namespace

@@ -7,9 +7,11 @@ namespace {
 // Length of the UTF-8 sequence at the start of `text`, 0 if it is not one (RFC 3629).
 size_t Utf8Length(std::string_view text) {
   auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  size_t length = byte(0) < 0x80 ? 1 : byte(0) >= 0xc2 && byte(0) < 0xe0 ? 2
+  size_t length = byte(0) < 0x80                      ? 1
+                  : byte(0) >= 0xc2 && byte(0) < 0xe0 ? 2
                   : byte(0) >= 0xe0 && byte(0) < 0xf0 ? 3
-                  : byte(0) >= 0xf0 && byte(0) < 0xf5 ? 4 : 0;
+                  : byte(0) >= 0xf0 && byte(0) < 0xf5 ? 4
+                                                      : 0;
   if (length == 0 || text.size() < length) return 0;
   for (size_t i = 1; i < length; ++i)
     if ((byte(i) & 0xc0) != 0x80) return 0;

@@ -1,11 +1,10 @@
 #include "base/log.h"
 
+#include <fmt/chrono.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
-
-#include <fmt/chrono.h>
-#include <fmt/format.h>
 
 #include "base/clock.h"
 #include "base/json_text.h"
@@ -42,9 +41,9 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   if (level < log_level.load(std::memory_order_relaxed)) return;
   auto now = SystemClock().WallNow();
   auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
-  std::string line = fmt::format(
-      "{{\"time\":\"{:%Y-%m-%dT%H:%M:%S}.{:03}Z\",",
-      fmt::gmtime(static_cast<std::time_t>(millis.count() / 1000)), millis.count() % 1000);
+  std::string line = fmt::format("{{\"time\":\"{:%Y-%m-%dT%H:%M:%S}.{:03}Z\",",
+                                 fmt::gmtime(static_cast<std::time_t>(millis.count() / 1000)),
+                                 millis.count() % 1000);
   line += FormatLogLine(level, event, fields).substr(1);
   // One write per line, so that lines of several threads do not mix.
   [[maybe_unused]] ssize_t written = write(STDERR_FILENO, line.data(), line.size());

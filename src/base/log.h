@@ -25,8 +25,9 @@ class LogField {
   LogField(std::string_view name, const char* value) : name(name), value(std::string(value)) {}
   LogField(std::string_view name, bool value) : name(name), value(value) {}
   template <typename T>
-    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  LogField(std::string_view name, T value) : name(name), value(static_cast<int64_t>(value)) {}
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
+      LogField(std::string_view name, T value)
+      : name(name), value(static_cast<int64_t>(value)) {}
   LogField(std::string_view name, double value) : name(name), value(value) {}
 
   std::string_view name;

@@ -16,7 +16,8 @@ void Histogram::Observe(double seconds) {
   sum_nanos_.fetch_add(static_cast<uint64_t>(seconds * 1e9), std::memory_order_relaxed);
 }
 
-Counter& Metrics::AddCounter(std::string_view name, std::string_view help, std::string_view labels) {
+Counter& Metrics::AddCounter(std::string_view name, std::string_view help,
+                             std::string_view labels) {
   return families_.With([&](auto& families) -> Counter& {
     Family& family = families[std::string(name)];
     family.type = "counter";

@@ -1,7 +1,8 @@
-// Metrics: counters, gauges and histograms, printed in the Prometheus text format. A registry is made
-// by whoever composes the program and passed to constructors: there is no global one, so two servers
-// in one process do not collide. Names end in _total, _bytes or _seconds. Updating is lock-free and
-// thread-safe; Add* and Print are thread-safe; metric objects live as long as their registry.
+// Metrics: counters, gauges and histograms, printed in the Prometheus text format. A registry is
+// made by whoever composes the program and passed to constructors: there is no global one, so two
+// servers in one process do not collide. Names end in _total, _bytes or _seconds. Updating is
+// lock-free and thread-safe; Add* and Print are thread-safe; metric objects live as long as their
+// registry.
 #pragma once
 
 #include <atomic>
@@ -52,11 +53,12 @@ class Histogram {
 
 class Metrics {
  public:
-  // `labels` is "" or the text inside the braces: `method="Read",code="OK"`. Asking again for the same
-  // name and labels gives the same object.
+  // `labels` is "" or the text inside the braces: `method="Read",code="OK"`. Asking again for the
+  // same name and labels gives the same object.
   Counter& AddCounter(std::string_view name, std::string_view help, std::string_view labels = "");
   Gauge& AddGauge(std::string_view name, std::string_view help, std::string_view labels = "");
-  Histogram& AddHistogram(std::string_view name, std::string_view help, std::string_view labels = "");
+  Histogram& AddHistogram(std::string_view name, std::string_view help,
+                          std::string_view labels = "");
   // The Prometheus text exposition format, version 0.0.4, sorted by name and labels.
   std::string Print() const;
 

@@ -23,23 +23,24 @@ Result<double> ParseWithUnit(std::string_view text, const Unit (&units)[N], std:
     for (const Unit& candidate : units)
       if (unit == candidate.name) return number * candidate.factor;
   }
-  return Error(Code::kInvalidArgument, "'{}' is not a {}; write a number and a unit, for example {}",
-               text, kind, example);
+  return Error(Code::kInvalidArgument,
+               "'{}' is not a {}; write a number and a unit, for example {}", text, kind, example);
 }
 
 }  // namespace
 
 Result<uint64_t> ParseSize(std::string_view text) {
-  static constexpr Unit kUnits[] = {{"B", 1},      {"KB", 1e3},      {"MB", 1e6},
-                                    {"GB", 1e9},   {"TB", 1e12},     {"KiB", 1024.0},
-                                    {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+  static constexpr Unit kUnits[] = {
+      {"B", 1},           {"KB", 1e3},           {"MB", 1e6},
+      {"GB", 1e9},        {"TB", 1e12},          {"KiB", 1024.0},
+      {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
   TRY_ASSIGN(double bytes, ParseWithUnit(text, kUnits, "size", "10GiB"));
   if (bytes >= 9.2e18) return Error(Code::kInvalidArgument, "size '{}' is too large", text);
   return static_cast<uint64_t>(bytes);
 }
 
 Result<Duration> ParseDuration(std::string_view text) {
-  static constexpr Unit kUnits[] = {{"ns", 1},   {"us", 1e3},   {"ms", 1e6},    {"s", 1e9},
+  static constexpr Unit kUnits[] = {{"ns", 1},   {"us", 1e3},   {"ms", 1e6},   {"s", 1e9},
                                     {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
   TRY_ASSIGN(double nanos, ParseWithUnit(text, kUnits, "duration", "30s"));
   if (nanos >= 9.2e18) return Error(Code::kInvalidArgument, "duration '{}' is too long", text);

@@ -5,12 +5,12 @@
 // Messages name the thing and the value, without "failed to" and without a full stop.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <expected>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace lre {
 
@@ -47,7 +47,8 @@ class [[nodiscard]] Status {
   Code code() const { return code_; }
   const std::string& message() const { return message_; }
 
-  // A serialised google.rpc.Status for the trailer grpc-status-details-bin; empty when there is none.
+  // A serialised google.rpc.Status for the trailer grpc-status-details-bin; empty when there is
+  // none.
   const std::string& details() const { return details_; }
   Status WithDetails(std::string details) && {
     details_ = std::move(details);
@@ -80,7 +81,8 @@ Status ErrorStatus(Code code, fmt::format_string<Args...> format, Args&&... args
   return Status(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// The status of errno value `error`, e.g. ENOSPC -> RESOURCE_EXHAUSTED "open /a/b: No space left on device".
+// The status of errno value `error`, e.g. ENOSPC -> RESOURCE_EXHAUSTED "open /a/b: No space left on
+// device".
 Status ErrnoStatus(int error, std::string_view what);
 std::unexpected<Status> ErrnoError(int error, std::string_view what);
 
@@ -107,19 +109,20 @@ struct PropagatedError {
 #define LRE_CONCAT(a, b) LRE_CONCAT_INNER(a, b)
 
 // TRY(expression): returns the error of a Status or Result<T> from the enclosing function.
-#define TRY(expression)                                                                   \
-  do {                                                                                    \
-    if (auto lre_try = (expression); !::lre::ToStatus(lre_try).ok()) [[unlikely]] {       \
-      return ::lre::PropagatedError{::lre::ToStatus(std::move(lre_try))};                 \
-    }                                                                                     \
+#define TRY(expression)                                                             \
+  do {                                                                              \
+    if (auto lre_try = (expression); !::lre::ToStatus(lre_try).ok()) [[unlikely]] { \
+      return ::lre::PropagatedError{::lre::ToStatus(std::move(lre_try))};           \
+    }                                                                               \
   } while (false)
 
-// TRY_ASSIGN(auto x, F()): x is the value of Result F(), or the enclosing function returns its error.
+// TRY_ASSIGN(auto x, F()): x is the value of Result F(), or the enclosing function returns its
+// error.
 #define TRY_ASSIGN(declaration, expression) \
   LRE_TRY_ASSIGN(LRE_CONCAT(lre_result_, __LINE__), declaration, expression)
-#define LRE_TRY_ASSIGN(result, declaration, expression)                      \
-  auto result = (expression);                                                \
-  if (!result) [[unlikely]] {                                                \
-    return ::lre::PropagatedError{std::move(result).error()};                \
-  }                                                                          \
+#define LRE_TRY_ASSIGN(result, declaration, expression)       \
+  auto result = (expression);                                 \
+  if (!result) [[unlikely]] {                                 \
+    return ::lre::PropagatedError{std::move(result).error()}; \
+  }                                                           \
   declaration = std::move(*result)

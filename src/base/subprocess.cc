@@ -41,7 +41,8 @@ Status Communicate(const SubprocessOptions& options, Pipe& in, Pipe& out, Pipe& 
   if (input.empty()) in.write_end.Reset();
   fcntl(in.write_end.get(), F_SETFL, O_NONBLOCK);
   while (out.read_end || err.read_end) {
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SystemClock().Now());
+    auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SystemClock().Now());
     if (left.count() <= 0) {
       return ErrorStatus(Code::kDeadlineExceeded, "{} ran longer than {} s", options.arguments[0],
                          std::chrono::duration_cast<std::chrono::seconds>(options.timeout).count());

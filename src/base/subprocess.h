@@ -17,7 +17,7 @@ struct SubprocessOptions {
   std::string directory;                                // empty: ours
   std::string input;                                    // given on standard input
   Duration timeout = std::chrono::seconds(60);          // then SIGKILL and kDeadlineExceeded
-  size_t output_bytes_max = 64 << 20;                   // of each stream; beyond: kResourceExhausted
+  size_t output_bytes_max = 64 << 20;  // of each stream; beyond: kResourceExhausted
 };
 
 struct SubprocessResult {

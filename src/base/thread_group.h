@@ -1,5 +1,5 @@
-// ThreadGroup: named threads that are asked to stop and joined when the group goes. No thread of LRE
-// is detached. Add and Stop may be called from any thread that is not in the group.
+// ThreadGroup: named threads that are asked to stop and joined when the group goes. No thread of
+// LRE is detached. Add and Stop may be called from any thread that is not in the group.
 #pragma once
 
 #include <functional>

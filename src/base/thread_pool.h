@@ -21,7 +21,8 @@ class ThreadPool {
   explicit ThreadPool(ThreadPoolOptions options);
   ~ThreadPool();
 
-  // Runs `work` on some thread of the pool; false when the queue is full (answer RESOURCE_EXHAUSTED).
+  // Runs `work` on some thread of the pool; false when the queue is full (answer
+  // RESOURCE_EXHAUSTED).
   [[nodiscard]] bool TryRun(std::function<void()> work);
   // Lets queued work finish, then stops.
   void Stop();

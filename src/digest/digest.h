@@ -37,8 +37,9 @@ size_t HashSize(DigestFunction function);
 std::string_view DigestFunctionName(DigestFunction function);
 // By that name; kUnknown when it is none that LRE serves.
 DigestFunction DigestFunctionByName(std::string_view name);
-// The function that a request means that names none: by the length of the hash in hex digits, for the
-// functions that the REAPI allows to be inferred (MD5, SHA1, SHA256, SHA384, SHA512); else kUnknown.
+// The function that a request means that names none: by the length of the hash in hex digits, for
+// the functions that the REAPI allows to be inferred (MD5, SHA1, SHA256, SHA384, SHA512); else
+// kUnknown.
 DigestFunction InferDigestFunction(size_t hex_length);
 
 struct Digest {
@@ -59,7 +60,8 @@ struct Digest {
   friend auto operator<=>(const Digest& a, const Digest& b) = default;
 };
 
-// kInvalidArgument when `hex` is not the lower-case hex of a hash of `function`, or the size negative.
+// kInvalidArgument when `hex` is not the lower-case hex of a hash of `function`, or the size
+// negative.
 Result<Digest> MakeDigest(DigestFunction function, std::string_view hex, int64_t size_bytes);
 // The digest of `bytes`. REQUIRES: function is not kUnknown.
 Digest ComputeDigest(DigestFunction function, std::string_view bytes);

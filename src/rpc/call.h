@@ -30,10 +30,10 @@ struct CallInfo {
   std::string identity;             // who the TLS certificate says it is; empty without one
 };
 
-// One call on the server. Held by shared_ptr because the loop, an I/O thread and the scheduler may end
-// with it in any order. Thread-safe: every method may be called from any thread; effects happen on the
-// call's loop, in the order of the calls made by one thread. After Finish or cancellation every method
-// does nothing.
+// One call on the server. Held by shared_ptr because the loop, an I/O thread and the scheduler may
+// end with it in any order. Thread-safe: every method may be called from any thread; effects happen
+// on the call's loop, in the order of the calls made by one thread. After Finish or cancellation
+// every method does nothing.
 class ServerCall {
  public:
   virtual ~ServerCall() = default;
@@ -50,15 +50,16 @@ class ServerCall {
   // Bytes given to Send that the socket has not taken yet. Streams stop sending above a few hundred
   // KiB and go on at CallHandler::OnWritable.
   virtual size_t queued_bytes() const = 0;
-  // Gives back receive window for messages of a Method with manual_flow, once their bytes are stored.
+  // Gives back receive window for messages of a Method with manual_flow, once their bytes are
+  // stored.
   virtual void Consumed(size_t bytes) = 0;
   // Runs `work` on the call's loop thread, also after the call has ended.
   virtual void Post(std::function<void()> work) = 0;
 };
 
 // The service's side of one call. Made when the headers are in, destroyed after the call has ended.
-// Every method runs on the loop thread of the call's connection and must not block: no disk, no lock
-// held longer than a table operation, nothing over about a millisecond of CPU.
+// Every method runs on the loop thread of the call's connection and must not block: no disk, no
+// lock held longer than a table operation, nothing over about a millisecond of CPU.
 class CallHandler {
  public:
   virtual ~CallHandler() = default;
@@ -77,13 +78,15 @@ inline constexpr size_t kWritableLowWaterBytes = 256 << 10;
 struct Method {
   std::string path;  // "/package.Service/Name"
   std::function<std::unique_ptr<CallHandler>(std::shared_ptr<ServerCall>)> start;
-  size_t request_bytes_max = 4 << 20;  // per message, after decompression; beyond: RESOURCE_EXHAUSTED
+  size_t request_bytes_max =
+      4 << 20;  // per message, after decompression; beyond: RESOURCE_EXHAUSTED
   // False: window is given back as messages are delivered. True: the handler says Consumed().
   bool manual_flow = false;
 };
 
-// A method that takes one message and answers once. The function runs on the loop thread; it may keep
-// the call and answer later from any thread. kInvalidArgument is answered to a call without a message.
+// A method that takes one message and answers once. The function runs on the loop thread; it may
+// keep the call and answer later from any thread. kInvalidArgument is answered to a call without a
+// message.
 Method UnaryMethod(std::string path,
                    std::function<void(std::shared_ptr<ServerCall>, Bytes request)> handle,
                    size_t request_bytes_max = 4 << 20);

@@ -1,6 +1,6 @@
-// Channel: a gRPC client over one or more HTTP/2 connections to one server, reconnecting with backoff.
-// Thread-safe. Callbacks run on the channel's loop thread and must not block; the blocking helpers
-// below are for threads that may wait, never for loops.
+// Channel: a gRPC client over one or more HTTP/2 connections to one server, reconnecting with
+// backoff. Thread-safe. Callbacks run on the channel's loop thread and must not block; the blocking
+// helpers below are for threads that may wait, never for loops.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ struct ChannelOptions {
   std::string tls_ca_path, tls_certificate_path, tls_key_path;  // for grpcs://
   Metadata metadata;                                            // sent with every call
   Duration connect_timeout = std::chrono::seconds(10);
-  size_t response_bytes_max = 64 << 20;  // per message
+  size_t response_bytes_max = 64 << 20;                    // per message
   Duration keepalive_interval = std::chrono::seconds(30);  // PING while calls are open
   Duration keepalive_timeout = std::chrono::seconds(20);
 };
@@ -52,8 +52,10 @@ class ClientCall {
 class Channel {
  public:
   virtual ~Channel() = default;  // open calls end with CANCELLED
-  // `target`: "grpc://host:port", "grpcs://host:port", "host:port" or "unix:/path". Connects lazily.
-  static Result<std::shared_ptr<Channel>> Create(const std::string& target, ChannelOptions options = {});
+  // `target`: "grpc://host:port", "grpcs://host:port", "host:port" or "unix:/path". Connects
+  // lazily.
+  static Result<std::shared_ptr<Channel>> Create(const std::string& target,
+                                                 ChannelOptions options = {});
   virtual std::shared_ptr<ClientCall> Start(std::string method, CallOptions options,
                                             std::shared_ptr<ClientHandler> handler) = 0;
 

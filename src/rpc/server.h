@@ -1,5 +1,6 @@
-// Server: gRPC and HTTP on one or more addresses, on nghttp2 with one epoll loop per core. It knows no
-// service: it is given methods. Start and Drain from the composing thread; everything else is on loops.
+// Server: gRPC and HTTP on one or more addresses, on nghttp2 with one epoll loop per core. It knows
+// no service: it is given methods. Start and Drain from the composing thread; everything else is on
+// loops.
 #pragma once
 
 #include <functional>
@@ -21,19 +22,22 @@ struct TlsOptions {
 };
 
 struct ServerOptions {
-  std::vector<std::string> listen;  // "127.0.0.1:50051", "[::1]:0", "unix:/path"; port 0 lets the kernel choose
-  int loops = 0;                    // 0: one per core
+  std::vector<std::string>
+      listen;     // "127.0.0.1:50051", "[::1]:0", "unix:/path"; port 0 lets the kernel choose
+  int loops = 0;  // 0: one per core
   TlsOptions tls;
-  uint32_t streams_max = 1024;                       // per connection (SETTINGS_MAX_CONCURRENT_STREAMS)
-  size_t header_bytes_max = 32 << 10;                // per call; beyond: RESOURCE_EXHAUSTED
-  size_t connections_max = 10000;                    // beyond: refused, oldest stay
+  uint32_t streams_max = 1024;         // per connection (SETTINGS_MAX_CONCURRENT_STREAMS)
+  size_t header_bytes_max = 32 << 10;  // per call; beyond: RESOURCE_EXHAUSTED
+  size_t connections_max = 10000;      // beyond: refused, oldest stay
   uint32_t stream_window_bytes = 8 << 20;
   uint32_t connection_window_bytes = 64 << 20;
-  Duration handshake_max = std::chrono::seconds(10);  // until the client's preface and SETTINGS are in
-  Duration connection_age_max = Duration(0);          // 0: unbounded; then a GOAWAY drain of that connection
+  Duration handshake_max =
+      std::chrono::seconds(10);  // until the client's preface and SETTINGS are in
+  Duration connection_age_max =
+      Duration(0);  // 0: unbounded; then a GOAWAY drain of that connection
   Duration keepalive_interval = std::chrono::minutes(5);  // PING when idle that long
   Duration keepalive_timeout = std::chrono::seconds(20);
-  Duration stream_stall_max = std::chrono::minutes(5);    // a reader that takes nothing is reset
+  Duration stream_stall_max = std::chrono::minutes(5);  // a reader that takes nothing is reset
 };
 
 // A plain HTTP request (web page, /metrics, HTTP cache), whole body in memory up to body_bytes_max.
@@ -60,8 +64,9 @@ class Server {
                                                const Clock& clock);
   // The addresses served, with the ports the kernel chose, in the order of ServerOptions::listen.
   virtual const std::vector<std::string>& addresses() const = 0;
-  // Orderly end: stop accepting, shutdown notice, one PING round trip, final GOAWAY, then wait until
-  // all calls have ended or `patience` is over; then UNAVAILABLE for the rest. No accepted call is lost.
+  // Orderly end: stop accepting, shutdown notice, one PING round trip, final GOAWAY, then wait
+  // until all calls have ended or `patience` is over; then UNAVAILABLE for the rest. No accepted
+  // call is lost.
   virtual void Drain(Duration patience) = 0;
 };
 

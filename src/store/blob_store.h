@@ -1,15 +1,16 @@
-// BlobStore: immutable bytes by digest. Everything that holds blobs is one: memory, the log on disk, a
-// remote server, and decorators over another store. Implementations are thread-safe.
+// BlobStore: immutable bytes by digest. Everything that holds blobs is one: memory, the log on
+// disk, a remote server, and decorators over another store. Implementations are thread-safe.
 //
 // Plain methods may block on disk or network, so only I/O threads call them. The Try* methods never
-// block: they answer from memory and page cache, or say nullopt ("would block"), and then the caller
-// moves the whole request to an I/O thread. Event loops call only Try*.
+// block: they answer from memory and page cache, or say nullopt ("would block"), and then the
+// caller moves the whole request to an I/O thread. Event loops call only Try*.
 //
-// Keys carry a partition (a tenant; 0 for all who have none): the same digest in two partitions is two
-// blobs. The empty blob of every digest function is present in every store.
+// Keys carry a partition (a tenant; 0 for all who have none): the same digest in two partitions is
+// two blobs. The empty blob of every digest function is present in every store.
 //
-// A blob that was found, read or written is kept at least for the store's lease. "Absent" is a value in
-// FindMissing, kNotFound in Read. kResourceExhausted: the store is full of leased blobs, or the disk is.
+// A blob that was found, read or written is kept at least for the store's lease. "Absent" is a
+// value in FindMissing, kNotFound in Read. kResourceExhausted: the store is full of leased blobs,
+// or the disk is.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +49,8 @@ class BlobWriter {
   virtual Status Append(Bytes bytes) = 0;
   // How many bytes were taken.
   virtual uint64_t size() const = 0;
-  // Makes the blob readable by everyone; kInvalidArgument (naming both digests) when the bytes are not
-  // those of the digest. Call once, last.
+  // Makes the blob readable by everyone; kInvalidArgument (naming both digests) when the bytes are
+  // not those of the digest. Call once, last.
   virtual Status Commit() = 0;
 };
 
@@ -63,11 +64,12 @@ class BlobStore {
   // The bytes of `range`, valid while held; kNotFound if absent; kOutOfRange when the range starts
   // past the end. kDataLoss is never answered: a blob whose bytes are damaged becomes absent.
   virtual Result<BytesList> Read(const BlobKey& key, ByteRange range) = 0;
-  // A writer for a blob of this digest, which need not be absent (writing it again renews the lease).
+  // A writer for a blob of this digest, which need not be absent (writing it again renews the
+  // lease).
   virtual Result<std::unique_ptr<BlobWriter>> Write(const BlobKey& key) = 0;
 
-  virtual std::optional<Result<std::vector<uint32_t>>> TryFindMissing(
-      Partition, std::span<const Digest>) {
+  virtual std::optional<Result<std::vector<uint32_t>>> TryFindMissing(Partition,
+                                                                      std::span<const Digest>) {
     return std::nullopt;
   }
   virtual std::optional<Result<BytesList>> TryRead(const BlobKey&, ByteRange) {
@@ -81,7 +83,8 @@ class BlobStore {
 
 // Whole blobs, for callers that need all the bytes at once. `size_bytes_max` bounds memory:
 // kResourceExhausted beyond it.
-Result<std::string> ReadAll(BlobStore& store, const BlobKey& key, uint64_t size_bytes_max = 64 << 20);
+Result<std::string> ReadAll(BlobStore& store, const BlobKey& key,
+                            uint64_t size_bytes_max = 64 << 20);
 Status Put(BlobStore& store, const BlobKey& key, Bytes bytes);
 
 }  // namespace lre::store

@@ -1,6 +1,6 @@
 // The manifest of a toolchain, `toolchain.json`: the one thing every generated file derives from.
-// `lre sync` writes it by probing the unpacked tree once; projects commit it, so generating needs no
-// store, no container, no Bazel and no network. Plain values, no thread-safety of their own.
+// `lre sync` writes it by probing the unpacked tree once; projects commit it, so generating needs
+// no store, no container, no Bazel and no network. Plain values, no thread-safety of their own.
 // Format: docs/formats/manifest.md.
 #pragma once
 
@@ -28,12 +28,13 @@ struct StorePath {
 
 // What a C and C++ compiler was found to be and to need.
 struct CcFacts {
-  std::string compiler;                    // "gcc" or "clang"
-  std::string version;                     // "12.2.0"
-  std::string target;                      // "x86_64-linux-gnu"
-  std::string libc;                        // "glibc_2.36"
-  std::string sysroot;                     // store path passed as --sysroot
-  std::map<std::string, std::string> tools;  // "gcc", "g++", "ld", "ar", "nm", "objcopy", "gcov", ... -> absolute path
+  std::string compiler;  // "gcc" or "clang"
+  std::string version;   // "12.2.0"
+  std::string target;    // "x86_64-linux-gnu"
+  std::string libc;      // "glibc_2.36"
+  std::string sysroot;   // store path passed as --sysroot
+  std::map<std::string, std::string>
+      tools;  // "gcc", "g++", "ld", "ar", "nm", "objcopy", "gcov", ... -> absolute path
   std::vector<std::string> builtin_includes;  // absolute, normalised, in search order
   std::vector<std::string> compile_flags, cxx_flags, link_flags, link_libs;
   std::string loader;                      // absolute path of ld-linux inside the libc store path
@@ -49,12 +50,12 @@ struct JavaFacts {
 
 struct Manifest {
   static constexpr int kSchema = 1;
-  std::string name;                        // "lre-cc"
-  std::string system;                      // "x86_64-linux"
+  std::string name;    // "lre-cc"
+  std::string system;  // "x86_64-linux"
   std::string prefix = "/lre/store";
-  std::string lock;                        // digest of the lock text, "sha256:<hex>"
-  std::string recipe;                      // "debian/1": version of the rules that turn packages into trees
-  std::vector<StorePath> paths;            // the whole closure, references before referrers
+  std::string lock;              // digest of the lock text, "sha256:<hex>"
+  std::string recipe;            // "debian/1": version of the rules that turn packages into trees
+  std::vector<StorePath> paths;  // the whole closure, references before referrers
   std::map<std::string, std::string> env;  // what `lre env` prints: PATH, CC, CXX, ...
   std::optional<CcFacts> cc;
   std::optional<JavaFacts> java;
@@ -63,9 +64,11 @@ struct Manifest {
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
-// Canonical JSON: sorted keys, two-space indent, final newline; the same manifest gives the same bytes.
+// Canonical JSON: sorted keys, two-space indent, final newline; the same manifest gives the same
+// bytes.
 std::string PrintManifest(const Manifest& manifest);
-// kInvalidArgument names the key that is missing, unknown or of the wrong type; a newer schema says so.
+// kInvalidArgument names the key that is missing, unknown or of the wrong type; a newer schema says
+// so.
 Result<Manifest> ParseManifest(std::string_view json);
 
 }  // namespace lre::toolchain

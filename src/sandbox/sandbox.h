@@ -1,0 +1,84 @@
+// Sandbox: runs one command hermetically on Linux, in fresh user, mount, pid, ipc, uts and (per
+// slot) network namespaces, with a read-only root made of what the caller lists and nothing of the
+// host. No privilege is needed where the kernel allows user namespaces; see namespaces(7),
+// user_namespaces(7).
+//
+// Commands are spawned by a small launcher process that is forked before any thread starts and
+// never holds a writable descriptor to a staged file (else ETXTBSY). Run may be called from several
+// threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace lre::sandbox {
+
+enum class MountKind { kReadOnlyBind, kBind, kSymlink, kFile, kDirectory, kTmpfs };
+
+// One thing in the root of the sandbox. Parents are made as needed.
+struct Mount {
+  MountKind kind;
+  std::string target;  // absolute path inside
+  std::string source;  // host path; link target; file content, by kind
+};
+
+enum class Isolation { kNamespaces, kNone };  // kNone: --sandbox=none, the operator's word
+
+struct Command {
+  std::vector<std::string>
+      arguments;  // [0]: a path inside; a name without '/' is looked up in PATH of `environment`
+  std::vector<std::string> environment;  // "NAME=value"; nothing else is set
+  std::string working_directory;         // absolute inside
+  std::vector<Mount> mounts;
+  // An overlay: `lower` is read-only, changes go to `upper` (with `work` beside it, same file
+  // system).
+  struct Overlay {
+    std::string lower, upper, work, target;
+  };
+  std::vector<Overlay> overlays;
+  std::string stdout_path, stderr_path;  // host files, made by the sandbox
+  uint64_t output_bytes_max =
+      64 << 20;          // of each; what is beyond is dropped and `output_truncated` set
+  Duration timeout{};    // 0: none
+  bool network = false;  // true: the host's network (operators must allow it)
+  int slot = 0;          // network namespaces are kept per slot
+  Isolation isolation = Isolation::kNamespaces;
+};
+
+enum class Ending { kExited, kSignalled, kTimedOut, kOutOfMemory, kCancelled };
+
+struct Outcome {
+  Ending ending = Ending::kExited;
+  int exit_code = 0;  // as a shell says it: 128 + n for signal n
+  int signal = 0;
+  bool output_truncated = false;
+  Duration wall{}, user_cpu{}, system_cpu{};
+  int64_t memory_peak_bytes = 0;
+};
+
+struct SandboxOptions {
+  int slots = 1;
+  std::string scratch_directory;  // roots are assembled below it
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;  // kills what runs
+  // Forks the launcher process. Call before the program starts its first thread.
+  static Result<std::unique_ptr<Launcher>> Start(SandboxOptions options);
+  // Runs to the end; a stop request kills the process tree (Ending::kCancelled). An error means the
+  // sandbox could not be made (kInternal), or the program could not be started (kNotFound, with its
+  // name; kPermissionDenied; kInvalidArgument): an infrastructure failure is never an Outcome.
+  virtual Result<Outcome> Run(const Command& command, std::stop_token stop) = 0;
+};
+
+// Whether this machine allows the sandbox; the message says what forbids it and how to allow it.
+Status CheckSandboxSupport();
+
+}  // namespace lre::sandbox

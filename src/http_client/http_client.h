@@ -1,0 +1,97 @@
+// HttpClient: HTTP and HTTPS downloads on libcurl: redirects, byte ranges, bounded retries, stall
+// detection, size limits, bodies verified by SHA-256 while they stream. file:// URLs work too, so
+// that an archive may be a directory.
+//
+// Thread-safe: calls block the calling thread and may run on many threads at once; each borrows a
+// connection handle, and handles (with their open connections) are kept for the next call. Proxies
+// come from the options, else from the usual environment variables (http_proxy, https_proxy,
+// no_proxy). Errors name the URL without its user information; codes: kNotFound (404, 410),
+// kPermissionDenied (401, 403), kUnavailable (no answer, 408, 429, 5xx: after the last attempt),
+// kDataLoss (the bytes are not those expected), kOutOfRange (a body beyond its limit), kCancelled
+// (stop requested).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace lre {
+
+struct HttpClientOptions {
+  Duration connect_timeout = std::chrono::seconds(15);
+  // A transfer is given up when fewer than `stall_bytes_min` arrive in this time.
+  Duration stall_timeout = std::chrono::seconds(30);
+  uint32_t stall_bytes_min = 1024;
+  Duration attempt_timeout = std::chrono::hours(1);
+  int attempts_max = 4;                                     // of one call, first included
+  Duration backoff_first = std::chrono::milliseconds(200);  // doubled with each attempt
+  Duration backoff_max = std::chrono::seconds(5);           // also bounds what Retry-After may ask
+  int redirects_max = 10;
+  size_t idle_handles_max = 16;
+  size_t header_bytes_max = 256 << 10;
+  std::string http_proxy;   // for http:// URLs; empty: from the environment; "DIRECT": none
+  std::string https_proxy;  // for https:// URLs
+  std::string ca_file;      // PEM; empty: the system's, or $CURL_CA_BUNDLE, $SSL_CERT_FILE
+  std::string user_agent = "lre";
+};
+
+struct HttpRequest {
+  std::string url;
+  std::string method = "GET";
+  std::vector<std::string> headers;  // "Name: value"
+  std::string body;                  // sent when not empty, or when the method is PUT or POST
+  uint64_t offset = 0;          // GET: from this byte on ("Range"), refused if the server cannot
+  std::optional<uint64_t> end;  // GET: up to this byte, exclusive
+  uint64_t body_bytes_max = 1ull << 30;  // of the answer
+  // Called with bytes so far and, when known, the total; from the calling thread, a few times a
+  // second.
+  std::function<void(uint64_t done, std::optional<uint64_t> total)> progress;
+  std::stop_token stop;
+};
+
+struct HttpResponse {
+  int status = 0;                              // 200, 206, ...; 200 for file://
+  std::map<std::string, std::string> headers;  // of the last answer; names in lower case
+  std::string body;
+  std::string url;  // after redirects
+};
+
+// What the bytes must be.
+struct HttpExpectation {
+  std::string sha256;                  // lower-case hex; empty: not checked
+  std::optional<uint64_t> size_bytes;  // also the limit of the body
+};
+
+class HttpClient {
+ public:
+  explicit HttpClient(HttpClientOptions options = {});
+  ~HttpClient();
+
+  // The whole answer in memory, whatever its status below 400; idempotent methods are retried.
+  Result<HttpResponse> Send(const HttpRequest& request);
+  // GET into memory, verified.
+  Result<std::string> Get(const HttpRequest& request, const HttpExpectation& expected = {});
+  // GET into the file `path`, which appears only when complete and verified (fsync, rename). What
+  // an interrupted call left in `<path>.partial` is continued; bytes that do not match are never
+  // kept.
+  Status Download(const HttpRequest& request, const std::string& path,
+                  const HttpExpectation& expected = {});
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// `url` without user name and password, for messages.
+std::string RedactUrl(std::string_view url);
+
+}  // namespace lre

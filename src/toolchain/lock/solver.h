@@ -1,0 +1,53 @@
+// Solving: from a request and the archives' indices to exact packages. Pure: no network, no disk,
+// no clock; the same arguments give the same lock. One solve over the union of all roles, so that
+// all toolchains of one lock share every version. Thread-safe (each call has its own libsolv pool).
+//
+// A package of a role is what the role asks for, and what that depends on ("Depends" and
+// "Pre-Depends", never "Recommends"), without ignored packages and without what a referenced role
+// holds.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "toolchain/lock/lock.h"
+#include "toolchain/spec/spec.h"
+
+namespace lre::toolchain {
+
+// The Packages files of one suite, concatenated. Earlier indices are preferred.
+struct SuiteIndex {
+  std::string suite;
+  std::string packages;
+};
+
+struct SolveOptions {
+  std::string system = "x86_64-linux";
+  // With a lock: packages in it keep their versions while the indices have them; only `update` and
+  // what is new is chosen afresh.
+  const Lock* previous = nullptr;
+  std::vector<std::string> update;
+};
+
+// kInvalidArgument: an unknown system, or a name in `update` that is not in the lock; kNotFound: a
+// package that no suite has (with the nearest name); kFailedPrecondition: the requests contradict
+// each other (with libsolv's reasons).
+Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
+                   const SolveOptions& options);
+
+// "amd64" of "x86_64-linux", "arm64" of "aarch64-linux"; kInvalidArgument for others.
+Result<std::string> DebianArchitecture(std::string_view system);
+
+// What changed between two locks, in the order of names.
+struct LockChange {
+  std::string package;
+  std::string before;  // version, empty: added
+  std::string after;   // version, empty: removed
+  std::string suite;   // where the new version was found: "bookworm-security" tells a security fix
+  friend bool operator==(const LockChange&, const LockChange&) = default;
+};
+std::vector<LockChange> CompareLocks(const Lock& before, const Lock& after);
+
+}  // namespace lre::toolchain

@@ -134,7 +134,7 @@ def check_source(path, lines, layers, allowed):
 def check_words(path, text):
     """Words that must not be in the project: this machine's paths, mirror and registry hosts."""
     for number, line in enumerate(text.splitlines(), 1):
-        if re.search(r"\b(deb|ftp\.\w+|security)\.debian\.org\b|/work/(main|shared)\b|snapshot\.debian\.org", line) \
+        if re.search(r"\bdebian\.(org|net)\b|\bpypi\.org\b|\bnpmjs\b|\bcrates\.io\b|/work/(main|shared)\b", line) \
                 and str(path) not in ("tools/check_tree.py",):
             yield number, "names a host or a path of one machine; read it from the machine's configuration"
 

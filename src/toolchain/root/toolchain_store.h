@@ -1,0 +1,106 @@
+// The toolchain store on disk: immutable trees `<prefix>/<hash>-<role>`, read-only, each with a
+// record in `<prefix>/.lre/` of its tree digest, references and file hashes. A path is visible only
+// when it is whole: it is built in `<prefix>/.lre/tmp/`, synced, given its record, then renamed.
+// Many processes may use one store: adding and collecting take a lock file, reading takes none.
+// Thread-safe. Format: docs/formats/store.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "toolchain/lock/manifest.h"
+#include "toolchain/root/cas_tree.h"
+
+namespace lre::toolchain {
+
+inline constexpr std::string_view kStorePrefix = "/lre/store";
+// Characters of lower-case hex before the '-' of a store path's name.
+inline constexpr size_t kStoreHashLength = 32;
+
+// Every distinct store path named in `text`, sorted: "<prefix>/" followed by 32 hex digits, '-' and
+// a role ([a-z0-9][a-z0-9._+-]*; a trailing '.' or '-' is not part of it). One pass at memory
+// speed: the worker runs it over every input file. "…/H-gcc/usr/bin/gcc" names "…/H-gcc".
+std::vector<std::string> FindStoreReferences(std::string_view text,
+                                             std::string_view prefix = kStorePrefix);
+// The same for text that arrives in pieces (a reference may straddle two).
+class StoreReferenceScanner {
+ public:
+  explicit StoreReferenceScanner(std::string_view prefix = kStorePrefix);
+  void Update(std::string_view piece);
+  std::vector<std::string> Finish();
+
+ private:
+  std::string prefix_, tail_;
+  std::vector<std::string> found_;
+};
+
+// Whether `name` is "<32 hex>-<role>".
+bool IsStoreName(std::string_view name);
+
+struct StoreDamage {
+  std::string path;  // of the file or directory, absolute
+  std::string
+      reason;  // "missing", "bytes differ: <digest> recorded, <digest> found", "unexpected", ...
+};
+
+struct GcOptions {
+  std::vector<std::string> roots;  // store paths that stay, with their closures
+  bool dry_run = false;
+};
+struct GcReport {
+  std::vector<std::string> removed;  // store paths
+  uint64_t freed_bytes = 0;
+};
+
+class ToolchainStore {
+ public:
+  // Opens the store, making its folders when they are absent. kPermissionDenied says how to make
+  // it.
+  static Result<std::unique_ptr<ToolchainStore>> Open(
+      std::string prefix = std::string(kStorePrefix));
+  ~ToolchainStore();
+
+  const std::string& prefix() const { return prefix_; }
+  // Complete store paths, sorted by path.
+  Result<std::vector<StorePath>> List() const;
+  // The record of one path; kNotFound when it is not (wholly) there.
+  Result<StorePath> Find(std::string_view path) const;
+  bool Contains(std::string_view path) const;
+  // `paths` and everything they reference, references before referrers. kNotFound names a missing
+  // one.
+  Result<std::vector<StorePath>> Closure(std::span<const std::string> paths) const;
+  // The recorded listing, for staging and pushing without hashing again.
+  Result<TreeListing> Listing(std::string_view path) const;
+  // Hashes the path again; empty when it is what was recorded.
+  Result<std::vector<StoreDamage>> Verify(std::string_view path) const;
+  // Removes what no root reaches, and abandoned temporary trees.
+  Result<GcReport> CollectGarbage(const GcOptions& options);
+
+  // For makers of paths (sync, the worker that fetches one from the CAS).
+  // A new private folder on the store's file system.
+  Result<std::string> NewStaging();
+  // Turns the tree in `staging` into the store path `path.path`: makes it read-only, syncs,
+  // records, renames. `path.tree` must be what `listing` encodes to; with `rehash` the files are
+  // read again and compared (for trees that came from elsewhere). Ok and nothing to do when the
+  // path exists already.
+  Status Add(const std::string& staging, const StorePath& path, const TreeListing& listing,
+             bool rehash);
+  // Holds the exclusive lock of one store path name while it is being made, so that two processes
+  // do not do the same work twice. Released when the descriptor goes.
+  Result<UniqueFd> LockName(std::string_view name);
+
+ private:
+  explicit ToolchainStore(std::string prefix) : prefix_(std::move(prefix)) {}
+  std::string RecordPath(std::string_view name, std::string_view suffix) const;
+
+  const std::string prefix_;
+};
+
+}  // namespace lre::toolchain

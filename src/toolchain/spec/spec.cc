@@ -1,0 +1,254 @@
+#include "toolchain/spec/spec.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "toolchain/spec/toml_reader.h"
+
+namespace lre::toolchain {
+namespace {
+
+bool IsLowerOrDigit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+bool IsName(std::string_view name, std::string_view also, size_t size_max) {
+  if (name.empty() || name.size() > size_max || !IsLowerOrDigit(name[0])) return false;
+  return std::all_of(name.begin(), name.end(), [&](char c) {
+    return IsLowerOrDigit(c) || also.find(c) != std::string_view::npos;
+  });
+}
+
+// Suites and components become parts of URLs: "bookworm-security", "stable/updates".
+bool IsArchiveWord(std::string_view word) {
+  if (word.empty() || word.size() > 128 || word.find("..") != std::string_view::npos) return false;
+  if (word.front() == '/' || word.back() == '/') return false;
+  return std::all_of(word.begin(), word.end(), [](char c) {
+    return IsLowerOrDigit(c) || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' ||
+           c == '/';
+  });
+}
+
+Status CheckUrls(const TomlTable& table, std::string_view key, std::vector<std::string>* urls) {
+  for (std::string& url : *urls) {
+    const bool known =
+        url.starts_with("http://") || url.starts_with("https://") || url.starts_with("file://");
+    if (!known) {
+      return table.ErrorAt(
+          key, fmt::format("\"{}\" does not start with http://, https:// or file://", url));
+    }
+    while (url.ends_with('/')) url.pop_back();
+  }
+  return {};
+}
+
+Status CheckWords(const TomlTable& table, std::string_view key,
+                  const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    if (!IsArchiveWord(word)) {
+      return table.ErrorAt(key, fmt::format("\"{}\" is not a name in an archive", word));
+    }
+  }
+  return {};
+}
+
+Status CheckPackages(const TomlTable& table, std::string_view key,
+                     const std::vector<std::string>& packages) {
+  for (const std::string& package : packages) {
+    if (!IsPackageName(package)) {
+      return table.ErrorAt(key, fmt::format("\"{}\" is not the name of a package", package));
+    }
+  }
+  return {};
+}
+
+Result<ArchiveSpec> ParseArchive(const std::string& name, TomlTable& table) {
+  if (!IsRoleName(name)) {
+    return std::unexpected(
+        table.ErrorAt("", "an archive's name has lower-case letters and digits"));
+  }
+  ArchiveSpec archive{.name = name};
+  TRY_ASSIGN(archive.suites, table.RequiredStrings("suites"));
+  TRY(CheckWords(table, "suites", archive.suites));
+  TRY_ASSIGN(archive.components, table.Strings("components"));
+  TRY(CheckWords(table, "components", archive.components));
+  if (archive.components.empty()) archive.components = {"main"};
+  TRY_ASSIGN(archive.mirrors, table.Strings("mirrors"));
+  TRY(CheckUrls(table, "mirrors", &archive.mirrors));
+  TRY_ASSIGN(archive.snapshots, table.Strings("snapshots"));
+  TRY(CheckUrls(table, "snapshots", &archive.snapshots));
+  TRY_ASSIGN(archive.keyring, table.StringOr("keyring", ""));
+  if (!archive.keyring.empty() && !archive.keyring.starts_with('/')) {
+    return std::unexpected(table.ErrorAt("keyring", "must be an absolute path"));
+  }
+  return archive;
+}
+
+Status ParseArchives(TomlTable& root, Spec* spec) {
+  std::map<std::string, std::string> archive_of_suite;
+  TRY(root.EachTable("archive", [&](const std::string& name, TomlTable& table) -> Status {
+    TRY_ASSIGN(ArchiveSpec archive, ParseArchive(name, table));
+    for (const std::string& suite : archive.suites) {
+      // A lock names a package's archive by the suite alone.
+      const auto [other, fresh] = archive_of_suite.emplace(suite, name);
+      if (!fresh) {
+        return table.ErrorAt("suites",
+                             fmt::format("\"{}\" is also in archive.{}", suite, other->second));
+      }
+    }
+    spec->archives.push_back(std::move(archive));
+    return {};
+  }));
+  if (spec->archives.empty()) return root.ErrorAt("archive", "missing");
+  return {};
+}
+
+Status ParseStore(TomlTable& root, Spec* spec) {
+  TRY(root.EachTable("store", [&](const std::string& role, TomlTable& table) -> Status {
+    if (!IsRoleName(role)) return table.ErrorAt("", "not a role: [a-z0-9][a-z0-9.-]*");
+    StoreSpec store{.role = role};
+    TRY_ASSIGN(store.packages, table.RequiredStrings("packages"));
+    TRY(CheckPackages(table, "packages", store.packages));
+    TRY_ASSIGN(store.references, table.Strings("references"));
+    spec->store.emplace(role, std::move(store));
+    return {};
+  }));
+  if (spec->store.empty()) return root.ErrorAt("store", "missing");
+
+  std::vector<std::string> roles;
+  std::map<std::string, std::vector<std::string>> references;
+  for (const auto& [role, store] : spec->store) {
+    roles.push_back(role);
+    references.emplace(role, store.references);
+  }
+  // Again over the tables: only now all roles are known.
+  TRY(root.EachTable("store", [&](const std::string&, TomlTable& table) -> Status {
+    TRY_ASSIGN(auto named, table.Strings("references"));
+    table.Has("packages");
+    for (const std::string& role : named) {
+      if (spec->store.contains(role)) continue;
+      return table.ErrorAt("references",
+                           fmt::format("no store.{}{}", role, DidYouMean(role, roles)));
+    }
+    return {};
+  }));
+  if (const auto ordered = OrderRoles(references, roles); !ordered) {
+    return root.ErrorAt("store", ordered.error().message());
+  }
+  return {};
+}
+
+Status ParseToolchains(TomlTable& root, Spec* spec) {
+  std::vector<std::string> roles;
+  for (const auto& [role, store] : spec->store) roles.push_back(role);
+  TRY(root.EachTable("toolchain", [&](const std::string& name, TomlTable& table) -> Status {
+    if (!IsRoleName(name)) return table.ErrorAt("", "not a toolchain's name: [a-z0-9][a-z0-9.-]*");
+    ToolchainSpec toolchain{.name = name};
+    TRY_ASSIGN(toolchain.paths, table.RequiredStrings("paths"));
+    for (const std::string& role : toolchain.paths) {
+      if (spec->store.contains(role)) continue;
+      return table.ErrorAt("paths", fmt::format("no store.{}{}", role, DidYouMean(role, roles)));
+    }
+    spec->toolchains.emplace(name, std::move(toolchain));
+    return {};
+  }));
+  if (spec->toolchains.empty()) return root.ErrorAt("toolchain", "missing");
+  return {};
+}
+
+}  // namespace
+
+bool IsRoleName(std::string_view name) { return IsName(name, ".-", 64); }
+
+bool IsPackageName(std::string_view name) { return name.size() >= 2 && IsName(name, "+.-", 128); }
+
+Result<Spec> ParseSpec(std::string_view text, std::string_view file) {
+  TRY_ASSIGN(TomlDocument document, TomlDocument::Parse(text, file));
+  TomlTable root = document.Root();
+  Spec spec;
+  TRY_ASSIGN(const int64_t schema, root.Integer("schema"));
+  if (schema != Spec::kSchema) {
+    return std::unexpected(root.ErrorAt(
+        "schema", fmt::format("{} is not the schema this lre reads ({})", schema, Spec::kSchema)));
+  }
+  TRY_ASSIGN(const std::string prefer, root.StringOr("prefer", "first-suite"));
+  if (prefer == "newest-version") {
+    spec.prefer = Preference::kNewestVersion;
+  } else if (prefer != "first-suite") {
+    return std::unexpected(root.ErrorAt("prefer", "must be \"first-suite\" or \"newest-version\""));
+  }
+  TRY_ASSIGN(spec.ignore, root.Strings("ignore"));
+  TRY(CheckPackages(root, "ignore", spec.ignore));
+  // Unknown keys first: a misspelt "[stroe.gcc]" should not be reported as a missing role.
+  for (const char* key : {"archive", "store", "toolchain"}) root.Has(key);
+  TRY(root.Finish());
+  TRY(ParseArchives(root, &spec));
+  TRY(ParseStore(root, &spec));
+  TRY(ParseToolchains(root, &spec));
+  return spec;
+}
+
+std::string ExplainSpec(const Spec& spec) {
+  std::string text;
+  for (const ArchiveSpec& archive : spec.archives) {
+    text +=
+        fmt::format("archive {}: {} ({}) from {}\n", archive.name, fmt::join(archive.suites, ", "),
+                    fmt::join(archive.components, ", "),
+                    archive.mirrors.empty() ? "the mirrors of this machine's apt"
+                                            : fmt::format("{}", fmt::join(archive.mirrors, ", ")));
+    for (const std::string& url : archive.snapshots) {
+      text += fmt::format("  old versions: {}\n", url);
+    }
+  }
+  text += spec.prefer == Preference::kFirstSuite
+              ? "a package comes from the first suite that has it\n"
+              : "a package comes from the suite with its highest version\n";
+  for (const auto& [name, toolchain] : spec.toolchains) {
+    text += fmt::format("toolchain {}: {}\n", name, fmt::join(toolchain.paths, ", "));
+  }
+  for (const auto& [role, store] : spec.store) {
+    text +=
+        fmt::format("store path {}: {} and what they need", role, fmt::join(store.packages, ", "));
+    if (!store.references.empty()) {
+      text += fmt::format(", without what {} holds", fmt::join(store.references, ", "));
+    }
+    text += '\n';
+  }
+  if (!spec.ignore.empty()) {
+    text += fmt::format("never taken: {}\n", fmt::join(spec.ignore, ", "));
+  }
+  return text;
+}
+
+Result<std::vector<std::string>> OrderRoles(
+    const std::map<std::string, std::vector<std::string>>& references,
+    const std::vector<std::string>& roles) {
+  if (references.size() > kRolesMax) {
+    return Error(Code::kInvalidArgument, "{} roles are more than {}", references.size(), kRolesMax);
+  }
+  std::vector<std::string> ordered;
+  std::set<std::string> done;
+  std::vector<std::string> trail;  // from a root to where we are: a role met again is a cycle
+  const std::function<Status(const std::string&)> visit = [&](const std::string& role) -> Status {
+    if (done.contains(role)) return {};
+    const auto found = references.find(role);
+    if (found == references.end()) return ErrorStatus(Code::kInvalidArgument, "no role {}", role);
+    if (const auto first = std::find(trail.begin(), trail.end(), role); first != trail.end()) {
+      return ErrorStatus(Code::kInvalidArgument, "reference cycle: {} -> {}",
+                         fmt::join(first, trail.end(), " -> "), role);
+    }
+    trail.push_back(role);
+    std::vector<std::string> needs = found->second;
+    std::sort(needs.begin(), needs.end());
+    for (const std::string& need : needs) TRY(visit(need));
+    trail.pop_back();
+    done.insert(role);
+    ordered.push_back(role);
+    return {};
+  };
+  std::vector<std::string> sorted = roles;
+  std::sort(sorted.begin(), sorted.end());
+  for (const std::string& role : sorted) TRY(visit(role));
+  return ordered;
+}
+
+}  // namespace lre::toolchain

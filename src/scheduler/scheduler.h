@@ -2,10 +2,13 @@
 // no clock of its own: `Step` takes an event and the time and returns what the caller must now do.
 // One thread owns it (service/scheduler_thread.h); simulation tests own it directly.
 //
-// Rules: first in, first out within a priority; a worker serves an action when it offers every
-// platform property the action asks for; identical actions in flight (same partition, instance
-// name, digest and digest function; never do_not_cache) run once; every client that waits gets
-// exactly one answer.
+// Rules: tenants, then users, then invocations take turns; within an invocation first in, first out
+// per priority, with ageing; a worker serves an action when it offers every platform property the
+// action asks for; identical actions in flight (same partition, instance name, digest and digest
+// function; never do_not_cache) run once; every client that waits gets exactly one answer.
+//
+// Bounds: every count and wait has a named option below. Errors that a client can cause are answers
+// to that client; an id used twice (client, new operation name) is the caller's bug and a CHECK.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +43,7 @@ struct ActionRequest {
   bool skip_cache_lookup = false;
   Duration timeout{};      // of the command; 0: the default
   std::string invocation;  // RequestMetadata.tool_invocation_id, for fairness
+  std::string user;        // the authenticated identity, for fairness; may be empty
   std::shared_ptr<const void> payload;
 };
 
@@ -74,12 +78,26 @@ struct WorkerJoined {
   int slots = 1;
   std::vector<AttemptId> running;  // after a reconnect
 };
-// The end of an attempt, as the worker tells it. `answer` is opaque (serialised ExecuteResponse).
+// Where an attempt stands; `progress` is opaque and goes to the clients with StageChanged.
+struct WorkerProgressed {
+  WorkerId worker;
+  AttemptId attempt;
+  std::shared_ptr<const void> progress;
+};
+// The end of an attempt, as the worker tells it. Frees the slot, also that of a cancelled attempt.
+// `answer` is opaque (serialised ExecuteResponse).
 struct WorkerReported {
   WorkerId worker;
   AttemptId attempt;
   Status status;           // OK: the command ran, whatever its exit code
   bool retryable = false;  // the worker's failure: may run again elsewhere
+  std::shared_ptr<const void> answer;
+};
+// The caller's answer to Publish. Not OK and retryable: the attempt counts as the worker's failure.
+struct Published {
+  AttemptId attempt;
+  Status status;
+  bool retryable = false;
   std::shared_ptr<const void> answer;
 };
 struct WorkerHeard {
@@ -90,19 +108,20 @@ struct WorkerDraining {
 };  // no new assignments
 struct WorkerLost {
   WorkerId worker;
-};
+};  // the link broke; what it runs is kept for reconnect_grace
 struct PoolDeclared {
   std::string name;
   Properties properties;
-};  // workers that may come: autoscaling
+};                      // workers that may come: autoscaling
+struct PoolsClosed {};  // no others than the declared ones will: fail at once what none could serve
 struct OperationDeleted {
   OperationName name;
 };
 struct Tick {};
 
-using Event =
-    std::variant<Enqueue, ClientAttached, ClientLeft, CancelRequested, WorkerJoined, WorkerReported,
-                 WorkerHeard, WorkerDraining, WorkerLost, PoolDeclared, OperationDeleted, Tick>;
+using Event = std::variant<Enqueue, ClientAttached, ClientLeft, CancelRequested, WorkerJoined,
+                           WorkerReported, WorkerHeard, WorkerDraining, WorkerLost, PoolDeclared,
+                           OperationDeleted, Tick, WorkerProgressed, Published, PoolsClosed>;
 
 // --- Effects, to be carried out in order ---
 struct Assign {
@@ -120,11 +139,25 @@ struct Acknowledge {
   WorkerId worker;
   AttemptId attempt;
 };  // the report was taken (also: dropped as stale)
+// The command ran: make its result durable (check its blobs, write the action cache), then say
+// Published. Identical actions still merge with this one meanwhile.
+struct Publish {
+  AttemptId attempt;
+  std::shared_ptr<const ActionRequest> request;
+  std::shared_ptr<const void> answer;
+};
+// The link must be closed: the worker was silent too long, or is not wanted.
+struct CloseWorker {
+  WorkerId worker;
+  Status status;
+};
 struct StageChanged {
   ClientId client;
   OperationName operation;
   Stage stage;
   WorkerId worker;
+  std::shared_ptr<const ActionRequest> request;
+  std::shared_ptr<const void> progress;  // of WorkerProgressed; may be null
 };
 // The one answer to a client. Error status: the operation failed without the command having an
 // answer.
@@ -133,27 +166,54 @@ struct Answer {
   OperationName operation;
   Status status;
   std::shared_ptr<const void> answer;
+  std::shared_ptr<const ActionRequest> request;  // null when the operation was refused at once
 };
 struct UnknownOperation {
   ClientId client;
   OperationName operation;
 };  // NOT_FOUND: the client runs it again
-using Effect = std::variant<Assign, Cancel, Acknowledge, StageChanged, Answer, UnknownOperation>;
+using Effect = std::variant<Assign, Cancel, Acknowledge, StageChanged, Answer, UnknownOperation,
+                            Publish, CloseWorker>;
 
 struct SchedulerOptions {
   size_t queued_actions_max = 200000;  // beyond: RESOURCE_EXHAUSTED to the new one
-  size_t workers_max = 20000;
+  size_t workers_max = 20000;          // beyond: the newcomer is closed with RESOURCE_EXHAUSTED
+  int slots_max = 4096;                // of one worker; more are not used
+  size_t clients_max = 100000;         // streams at once, over all operations
+  // Distinct property sets with queued actions; beyond: RESOURCE_EXHAUSTED.
+  size_t property_sets_max = 1000;
+  size_t properties_max = 100;  // of one action; more: INVALID_ARGUMENT
+  size_t pools_max = 1000;      // declared; more are ignored
+  // Names of properties that are no demand on a worker, e.g. those that only split cache keys.
+  std::vector<std::string> ignored_properties;
+
   Duration client_grace = std::chrono::seconds(60);  // after the last client's connection was lost
   Duration operation_retention = std::chrono::minutes(5);  // finished operations are kept that long
-  size_t finished_operations_max = 100000;
-  Duration worker_grace =
-      std::chrono::seconds(10);  // an action that no worker can serve waits that long
-  Duration worker_silence_max = std::chrono::seconds(30);
+  size_t finished_operations_max = 20000;                  // the oldest go first
+
+  // An action that no worker can serve waits that long; one that a declared pool could, pool_grace.
+  Duration worker_grace = std::chrono::seconds(10);
+  Duration pool_grace = std::chrono::minutes(10);
+  Duration worker_silence_max = std::chrono::seconds(30);  // then the worker is lost
+  Duration reconnect_grace = std::chrono::seconds(5);  // a broken link may come back with its work
+  Duration cancel_grace = std::chrono::seconds(30);    // a cancelled attempt holds its slot so long
+  // A worker whose fault a failure was rests 1 s, doubling up to this.
+  Duration worker_rest_max = std::chrono::minutes(1);
+
   int attempts_max = 3;
+  // Actions that were lost with attempts_max workers are refused that long.
+  Duration quarantine = std::chrono::minutes(5);
+  size_t quarantined_actions_max = 1000;
+
   Duration timeout_default = std::chrono::minutes(15);
   Duration timeout_max = std::chrono::hours(3);  // longer: INVALID_ARGUMENT
-  Duration timeout_slack = std::chrono::seconds(
-      30);  // a worker that does not report by timeout + fetch bounds + slack is lost to the action
+  // Fetching inputs and uploading outputs; a worker that does not report by timeout + staging_max +
+  // timeout_slack is lost to the action.
+  Duration staging_max = std::chrono::minutes(10);
+  Duration timeout_slack = std::chrono::seconds(30);
+
+  // Waiting that long outweighs one step of priority, so nothing starves.
+  Duration ageing_step = std::chrono::seconds(30);
 };
 
 // What Operations.Get and List show.
@@ -164,7 +224,24 @@ struct OperationView {
   WorkerId worker;
   Status status;                       // when completed
   std::shared_ptr<const void> answer;  // when completed
-  size_t queue_position = 0;           // 1 = next; 0 when not queued
+  size_t queue_position = 0;           // 1 = next; 0 when not queued; an estimate
+  int64_t attempt = 0;                 // 0: none yet
+  std::shared_ptr<const void> progress;
+};
+
+// For metrics and autoscaling.
+struct SchedulerStats {
+  size_t queued = 0, executing = 0, finished = 0, clients = 0;
+  size_t workers = 0, slots = 0, slots_busy = 0;
+  uint64_t stale_reports = 0;  // of attempts other than the one assigned
+  uint64_t attempts_lost = 0;
+  uint64_t merged = 0;
+  struct Queue {
+    std::string properties;  // "OSFamily=linux;Pool=large"
+    size_t queued = 0;
+    Duration oldest_wait{};
+  };
+  std::vector<Queue> queues;
 };
 
 class Scheduler {
@@ -179,6 +256,7 @@ class Scheduler {
   std::optional<Instant> NextDeadline() const;
 
   std::optional<OperationView> Find(const OperationName& name) const;
+  SchedulerStats Stats(Instant now) const;
   // Operations with a name after `after`, at most `limit`, in order of name.
   std::vector<OperationView> List(const OperationName& after, size_t limit) const;
 

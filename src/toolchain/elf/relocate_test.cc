@@ -18,6 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using namespace std::string_literals;
 
 template <typename T>
 void Append(std::string& bytes, const T& value) {
@@ -264,20 +265,18 @@ TEST(ReplaceStrings, EditsWholeStringsOnly) {
 
   EXPECT_EQ(ReplaceStrings(bytes, "/etc/ld.so.cache", "/lre/store/cache").value(), 2u);
 
-  EXPECT_EQ(
-      bytes,
-      std::string("\0/lre/store/cache\0x/etc/ld.so.cache\0/etc/ld.so.cache.old\0/lre/store/cache\0",
-                  73));
+  EXPECT_EQ(bytes,
+            "\0/lre/store/cache\0x/etc/ld.so.cache\0/etc/ld.so.cache.old\0/lre/store/cache\0"s);
   EXPECT_FALSE(ReplaceStrings(bytes, "/etc", "/longer"));
   EXPECT_FALSE(ReplaceStrings(bytes, "", ""));
 }
 
 TEST(ReplaceStringPrefixes, EditsTheStartOfEveryString) {
-  std::string bytes("\0/usr/lib/gcc/\0/usr/bin/\0a/usr/b\0", 33);
+  std::string bytes = "\0/usr/lib/gcc/\0/usr/bin/\0a/usr/b\0"s;
 
   EXPECT_EQ(ReplaceStringPrefixes(bytes, "/usr/", "/lre/").value(), 2u);
 
-  EXPECT_EQ(bytes, std::string("\0/lre/lib/gcc/\0/lre/bin/\0a/usr/b\0", 33));
+  EXPECT_EQ(bytes, "\0/lre/lib/gcc/\0/lre/bin/\0a/usr/b\0"s);
 }
 
 // Judge: the machine's own programs, relocated to the machine's own loader, still run; readelf

@@ -22,7 +22,8 @@ endforeach()
 add_library(lre_proto STATIC ${proto_sources})
 target_include_directories(lre_proto SYSTEM PUBLIC ${LRE_PROTO_OUT})
 target_link_libraries(lre_proto PUBLIC lib::protobuf)
-target_compile_options(lre_proto PRIVATE -w)
+# Fields that newer versions of the REAPI deprecate are still what older clients send.
+target_compile_options(lre_proto PRIVATE -w INTERFACE -Wno-deprecated-declarations)
 
 if(LRE_TESTS OR LRE_BENCH)
   find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)

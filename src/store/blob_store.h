@@ -87,4 +87,21 @@ Result<std::string> ReadAll(BlobStore& store, const BlobKey& key,
                             uint64_t size_bytes_max = 64 << 20);
 Status Put(BlobStore& store, const BlobKey& key, Bytes bytes);
 
+// For implementations.
+// Whether this is the digest of no bytes, which every store has.
+bool IsEmptyBlob(const Digest& digest);
+// OK when `actual`, the digest of the bytes that came, is `expected`; else kInvalidArgument naming
+// both.
+Status CheckDigest(const Digest& expected, const Digest& actual);
+// kInvalidArgument when `digest` has no known function or a negative size.
+Status CheckKey(const BlobKey& key);
+// `range` cut to a blob of `size_bytes`; kOutOfRange when it starts past the end.
+Result<ByteRange> ClampRange(const BlobKey& key, uint64_t size_bytes, ByteRange range);
+
+struct BlobKeyHash {
+  size_t operator()(const BlobKey& key) const {
+    return DigestHash()(key.digest) + key.partition * 0x9E3779B97F4A7C15;
+  }
+};
+
 }  // namespace lre::store

@@ -18,7 +18,9 @@ bool IsName(std::string_view name, std::string_view also, size_t size_max) {
   });
 }
 
-// Suites and components become parts of URLs: "bookworm-security", "stable/updates".
+}  // namespace
+
+// Suites and components become parts of URLs.
 bool IsArchiveWord(std::string_view word) {
   if (word.empty() || word.size() > 128 || word.find("..") != std::string_view::npos) return false;
   if (word.front() == '/' || word.back() == '/') return false;
@@ -27,6 +29,8 @@ bool IsArchiveWord(std::string_view word) {
            c == '/';
   });
 }
+
+namespace {
 
 Status CheckUrls(const TomlTable& table, std::string_view key, std::vector<std::string>* urls) {
   for (std::string& url : *urls) {
@@ -108,6 +112,11 @@ Status ParseStore(TomlTable& root, Spec* spec) {
     StoreSpec store{.role = role};
     TRY_ASSIGN(store.packages, table.RequiredStrings("packages"));
     TRY(CheckPackages(table, "packages", store.packages));
+    for (const std::string& package : store.packages) {
+      if (std::count(spec->ignore.begin(), spec->ignore.end(), package) == 0) continue;
+      return table.ErrorAt("packages",
+                           fmt::format("\"{}\" is asked for, and in ignore as well", package));
+    }
     TRY_ASSIGN(store.references, table.Strings("references"));
     spec->store.emplace(role, std::move(store));
     return {};

@@ -71,6 +71,8 @@ std::string ExplainSpec(const Spec& spec);
 bool IsRoleName(std::string_view name);
 // As Debian policy 5.6.7 has it: [a-z0-9][a-z0-9+.-]+, at most 128 characters.
 bool IsPackageName(std::string_view name);
+// A suite or component, "bookworm-security", "stable/updates": [A-Za-z0-9._/-]+ without "..".
+bool IsArchiveWord(std::string_view word);
 inline constexpr size_t kRolesMax = 1024;  // in one request or lock
 // Roles that `roles` need, with themselves, references before referrers, otherwise by name.
 // kInvalidArgument: an unknown role, a cycle (spelled out: "a -> b -> a"), more than kRolesMax.

@@ -122,6 +122,11 @@ TEST(SpecTest, RefusesSuitesThatCouldLeaveTheArchive) {
               HasSubstr("is not a name in an archive"));
 }
 
+TEST(SpecTest, RefusesToIgnoreWhatIsAskedFor) {
+  EXPECT_EQ(ErrorOf(Replaced("\"debconf\"", "\"gcc-12\"")),
+            "lre.toml:11: store.gcc.packages: \"gcc-12\" is asked for, and in ignore as well");
+}
+
 TEST(SpecTest, RefusesASuiteThatTwoArchivesClaim) {
   EXPECT_EQ(ErrorOf(std::string(kSpec) + "[archive.other]\nsuites = [\"bookworm\"]\n"),
             "lre.toml:17: archive.other.suites: \"bookworm\" is also in archive.debian");

@@ -1,0 +1,389 @@
+// The union of all requests is one libsolv job list; libsolv decides which version of which
+// package. The closure of each role is then walked over that decision, so that every edge that the
+// lock records is one that a package declares, and an ignored package cuts what only it needs.
+#include "toolchain/lock/solver.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <set>
+
+// libsolv's Solvable has a member named like a keyword of C++20. It is not used by name here.
+#define requires solvable_requires
+extern "C" {
+#include <solv/bitmap.h>
+#include <solv/knownid.h>
+#include <solv/pool.h>
+#include <solv/poolarch.h>
+#include <solv/queue.h>
+#include <solv/repo.h>
+#include <solv/repo_deb.h>
+#include <solv/solvable.h>
+#include <solv/solver.h>
+#include <solv/transaction.h>
+}
+#undef requires
+
+#include "toolchain/lock/control_file.h"
+#include "toolchain/spec/toml_reader.h"
+
+namespace lre::toolchain {
+namespace {
+
+constexpr int kProblemsShownMax = 5;
+
+class SolvQueue {
+ public:
+  SolvQueue() { queue_init(&queue_); }
+  SolvQueue(const SolvQueue&) = delete;
+  SolvQueue& operator=(const SolvQueue&) = delete;
+  ~SolvQueue() { queue_free(&queue_); }
+  Queue* get() { return &queue_; }
+  void Add(Id a, Id b) { queue_push2(&queue_, a, b); }
+  std::vector<Id> Ids() const {
+    if (queue_.count == 0) return {};
+    return {queue_.elements, queue_.elements + queue_.count};
+  }
+
+ private:
+  Queue queue_;
+};
+
+struct PoolDeleter {
+  void operator()(Pool* pool) const {
+    pool->considered = nullptr;  // ours, see SolverPool::considered_
+    pool_free(pool);
+  }
+};
+struct SolverDeleter {
+  void operator()(Solver* solver) const { solver_free(solver); }
+};
+struct TransactionDeleter {
+  void operator()(Transaction* transaction) const { transaction_free(transaction); }
+};
+
+// A pool with all indices, and what was decided over it.
+class SolverPool {
+ public:
+  explicit SolverPool(std::string architecture) : architecture_(std::move(architecture)) {
+    pool_.reset(pool_create());
+    pool_setdisttype(pool_.get(), DISTTYPE_DEB);
+    pool_setarch(pool_.get(), architecture_.c_str());
+    map_init(&considered_, 0);
+  }
+  ~SolverPool() {
+    pool_.reset();
+    map_free(&considered_);
+  }
+
+  Status Load(const SuiteIndex& index, int priority);
+  // Restricts the packages of `previous` that are not in `update` to their locked versions.
+  void Keep(const Lock& previous, const std::vector<std::string>& update);
+  Status Decide(const std::set<std::string>& requested);
+
+  // Packages of the decision that satisfy the dependencies of `package`, by name.
+  std::vector<std::string> Depends(const std::string& package) const;
+  // The decision without what only the index text has: hash, size, path.
+  std::map<std::string, LockedPackage> Chosen() const;
+
+ private:
+  Solvable* At(Id id) const { return pool_id2solvable(pool_.get(), id); }
+  std::string Name(Id id) const { return pool_id2str(pool_.get(), At(id)->name); }
+  std::optional<std::string> Satisfier(Id dependency) const;
+  Status CheckNames(const std::set<std::string>& requested) const;
+  bool IsKept(const Lock& previous, const std::set<std::string>& update, Id id) const;
+
+  const std::string architecture_;
+  std::unique_ptr<Pool, PoolDeleter> pool_;
+  Map considered_;
+  std::map<Repo*, std::string> suites_;
+  std::map<std::string, Id> chosen_;
+};
+
+Status SolverPool::Load(const SuiteIndex& index, int priority) {
+  Repo* repo = repo_create(pool_.get(), index.suite.c_str());
+  repo->priority = priority;
+  suites_[repo] = index.suite;
+  if (index.packages.empty()) return {};
+  FILE* file = fmemopen(const_cast<char*>(index.packages.data()), index.packages.size(), "r");
+  if (file == nullptr) return ErrnoStatus(errno, "fmemopen of the index of " + index.suite);
+  const int failed = repo_add_debpackages(repo, file, 0);
+  (void)fclose(file);
+  if (failed != 0) {
+    return ErrorStatus(Code::kDataLoss, "index of {}: {}", index.suite, pool_errstr(pool_.get()));
+  }
+  return {};
+}
+
+bool SolverPool::IsKept(const Lock& previous, const std::set<std::string>& update, Id id) const {
+  const auto locked = previous.packages.find(Name(id));
+  return locked != previous.packages.end() && !update.contains(locked->first) &&
+         locked->second.version == pool_id2str(pool_.get(), At(id)->evr);
+}
+
+void SolverPool::Keep(const Lock& previous, const std::vector<std::string>& update) {
+  Pool* pool = pool_.get();
+  const std::set<std::string> changing(update.begin(), update.end());
+  std::set<std::string> kept;  // whose locked version the indices still have
+  Id id;
+  FOR_POOL_SOLVABLES(id) {
+    if (IsKept(previous, changing, id)) kept.insert(Name(id));
+  }
+  map_grow(&considered_, pool->nsolvables);
+  map_setall(&considered_);
+  FOR_POOL_SOLVABLES(id) {
+    if (kept.contains(Name(id)) && !IsKept(previous, changing, id)) MAPCLR(&considered_, id);
+  }
+  pool->considered = &considered_;
+}
+
+Status SolverPool::CheckNames(const std::set<std::string>& requested) const {
+  std::set<std::string> unknown = requested;
+  Pool* pool = pool_.get();
+  std::vector<std::string> known;
+  Id id;
+  FOR_POOL_SOLVABLES(id) {
+    unknown.erase(Name(id));
+    known.push_back(Name(id));
+  }
+  if (unknown.empty()) return {};
+  return ErrorStatus(Code::kNotFound, "no suite has a package {}{}", *unknown.begin(),
+                     DidYouMean(*unknown.begin(), known));
+}
+
+Status SolverPool::Decide(const std::set<std::string>& requested) {
+  TRY(CheckNames(requested));
+  pool_createwhatprovides(pool_.get());
+  SolvQueue jobs;
+  for (const std::string& name : requested) {
+    jobs.Add(SOLVER_INSTALL | SOLVER_SOLVABLE_NAME, pool_str2id(pool_.get(), name.c_str(), 1));
+  }
+  std::unique_ptr<Solver, SolverDeleter> solver(solver_create(pool_.get()));
+  solver_set_flag(solver.get(), SOLVER_FLAG_IGNORE_RECOMMENDED, 1);
+  if (const int problems = solver_solve(solver.get(), jobs.get()); problems > 0) {
+    std::string reasons;
+    for (Id problem = 1; problem <= std::min(problems, kProblemsShownMax); ++problem) {
+      reasons += (reasons.empty() ? "" : "; ");
+      reasons += solver_problem2str(solver.get(), problem);
+    }
+    return ErrorStatus(Code::kFailedPrecondition, "the requested packages do not fit together: {}",
+                       reasons);
+  }
+  std::unique_ptr<Transaction, TransactionDeleter> transaction(
+      solver_create_transaction(solver.get()));
+  SolvQueue installed;
+  transaction_installedresult(transaction.get(), installed.get());
+  for (const Id id : installed.Ids()) {
+    if (id > 0) chosen_[Name(id)] = id;
+  }
+  return {};
+}
+
+// The chosen package that satisfies `dependency`: of "a | b" the first alternative that one does;
+// of several the one of that very name, else the first by name.
+std::optional<std::string> SolverPool::Satisfier(Id dependency) const {
+  Pool* pool = pool_.get();
+  Id name = dependency;
+  while (ISRELDEP(name)) {
+    const Reldep* relation = GETRELDEP(pool, name);
+    if (relation->flags == REL_OR) {
+      if (auto first = Satisfier(relation->name)) return first;
+      return Satisfier(relation->evr);
+    }
+    name = relation->name;
+  }
+  std::set<std::string> satisfiers;
+  Id provider;
+  Id offset;
+  FOR_PROVIDES(provider, offset, dependency) {
+    const auto chosen = chosen_.find(Name(provider));
+    if (chosen != chosen_.end() && chosen->second == provider) satisfiers.insert(chosen->first);
+  }
+  if (satisfiers.empty()) return std::nullopt;
+  const std::string exact = pool_id2str(pool, name);
+  return satisfiers.contains(exact) ? exact : *satisfiers.begin();
+}
+
+std::vector<std::string> SolverPool::Depends(const std::string& package) const {
+  SolvQueue requires_queue;
+  solvable_lookup_idarray(At(chosen_.at(package)), SOLVABLE_REQUIRES, requires_queue.get());
+  std::set<std::string> depends;
+  for (const Id dependency : requires_queue.Ids()) {
+    if (dependency == SOLVABLE_PREREQMARKER) continue;
+    if (auto name = Satisfier(dependency); name && *name != package) depends.insert(*name);
+  }
+  return {depends.begin(), depends.end()};
+}
+
+std::map<std::string, LockedPackage> SolverPool::Chosen() const {
+  std::map<std::string, LockedPackage> packages;
+  for (const auto& [name, id] : chosen_) {
+    const Solvable* solvable = At(id);
+    LockedPackage& package = packages[name];
+    package.name = name;
+    package.version = pool_id2str(pool_.get(), solvable->evr);
+    package.architecture = pool_id2str(pool_.get(), solvable->arch);
+    package.suite = suites_.at(solvable->repo);
+  }
+  return packages;
+}
+
+// libsolv reads neither Size nor SHA256: these come from the text.
+Status ReadFileFields(const ControlParagraph& paragraph, LockedPackage* package) {
+  const std::string size = paragraph.Field("Size").value_or("");
+  package->sha256 = paragraph.Field("SHA256").value_or("");
+  package->path = paragraph.Field("Filename").value_or("");
+  const auto [end, error] =
+      std::from_chars(size.data(), size.data() + size.size(), package->size_bytes);
+  if (error != std::errc() || package->sha256.empty() || package->path.empty()) {
+    return ErrorStatus(Code::kDataLoss, "index of {}: {} has no Filename, Size or SHA256",
+                       package->suite, package->name);
+  }
+  if (package->path.starts_with("./")) package->path.erase(0, 2);
+  return {};
+}
+
+Status ReadAllFileFields(const std::vector<SuiteIndex>& indices,
+                         std::map<std::string, LockedPackage>* packages) {
+  for (const SuiteIndex& index : indices) {
+    std::string_view rest = index.packages;
+    while (const auto paragraph = NextParagraph(&rest)) {
+      const auto name = paragraph->Field("Package");
+      const auto found = name ? packages->find(*name) : packages->end();
+      if (found == packages->end()) continue;
+      LockedPackage& package = found->second;
+      if (package.suite != index.suite || !package.sha256.empty() ||
+          paragraph->Field("Version") != package.version ||
+          paragraph->Field("Architecture") != package.architecture) {
+        continue;
+      }
+      TRY(ReadFileFields(*paragraph, &package));
+    }
+  }
+  return {};
+}
+
+// The packages of one role: everything reachable from what it asks for, without what is ignored or
+// held.
+std::set<std::string> Closure(const SolverPool& pool, const std::vector<std::string>& requested,
+                              const std::set<std::string>& without) {
+  std::set<std::string> closure;
+  std::vector<std::string> open(requested.begin(), requested.end());
+  while (!open.empty()) {
+    const std::string name = std::move(open.back());
+    open.pop_back();
+    if (without.contains(name) || !closure.insert(name).second) continue;
+    for (std::string& next : pool.Depends(name)) open.push_back(std::move(next));
+  }
+  return closure;
+}
+
+// What `role` and its references hold, transitively.
+void AddHeld(const Lock& lock, const std::string& role, std::set<std::string>* held) {
+  const LockedPath& path = lock.paths.at(role);
+  held->insert(path.packages.begin(), path.packages.end());
+  for (const std::string& reference : path.references) AddHeld(lock, reference, held);
+}
+
+Status FillPaths(const Spec& spec, const SolverPool& pool, Lock* lock) {
+  std::map<std::string, std::vector<std::string>> references;
+  std::vector<std::string> roles;
+  for (const auto& [role, store] : spec.store) {
+    references.emplace(role, store.references);
+    roles.push_back(role);
+  }
+  TRY_ASSIGN(const std::vector<std::string> ordered, OrderRoles(references, roles));
+  for (const std::string& role : ordered) {
+    const StoreSpec& store = spec.store.at(role);
+    std::set<std::string> without(spec.ignore.begin(), spec.ignore.end());
+    for (const std::string& reference : store.references) AddHeld(*lock, reference, &without);
+    const std::set<std::string> packages = Closure(pool, store.packages, without);
+    LockedPath path{.role = role, .references = store.references};
+    path.packages.assign(packages.begin(), packages.end());
+    std::sort(path.references.begin(), path.references.end());
+    lock->paths.emplace(role, std::move(path));
+  }
+  for (const auto& [name, toolchain] : spec.toolchains) {
+    std::vector<std::string> paths = toolchain.paths;
+    std::sort(paths.begin(), paths.end());
+    lock->toolchains.emplace(name, std::move(paths));
+  }
+  return {};
+}
+
+Status FillPackages(const SolverPool& pool, const std::vector<SuiteIndex>& indices, Lock* lock) {
+  const std::map<std::string, LockedPackage> chosen = pool.Chosen();
+  for (const auto& [role, path] : lock->paths) {
+    for (const std::string& name : path.packages) lock->packages[name] = chosen.at(name);
+  }
+  TRY(ReadAllFileFields(indices, &lock->packages));
+  for (auto& [name, package] : lock->packages) {
+    for (std::string& depends : pool.Depends(name)) {
+      if (lock->packages.contains(depends)) package.depends.push_back(std::move(depends));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> DebianArchitecture(std::string_view system) {
+  if (system == "x86_64-linux") return "amd64";
+  if (system == "aarch64-linux") return "arm64";
+  return Error(Code::kInvalidArgument, "system {} is none of x86_64-linux, aarch64-linux", system);
+}
+
+Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
+                   const SolveOptions& options) {
+  TRY_ASSIGN(std::string architecture, DebianArchitecture(options.system));
+  SolverPool pool(std::move(architecture));
+  int priority = static_cast<int>(indices.size());
+  for (const SuiteIndex& index : indices) {
+    TRY(pool.Load(index, spec.prefer == Preference::kFirstSuite ? priority-- : 0));
+  }
+  if (options.previous != nullptr) {
+    for (const std::string& name : options.update) {
+      if (options.previous->packages.contains(name)) continue;
+      std::vector<std::string> known;
+      for (const auto& [locked, package] : options.previous->packages) known.push_back(locked);
+      return Error(Code::kInvalidArgument, "cannot update {}: it is not in the lock{}", name,
+                   DidYouMean(name, known));
+    }
+    pool.Keep(*options.previous, options.update);
+  }
+  std::set<std::string> requested;
+  for (const auto& [role, store] : spec.store) {
+    requested.insert(store.packages.begin(), store.packages.end());
+  }
+  TRY(pool.Decide(requested));
+
+  Lock lock{.system = options.system};
+  if (!spec.archives.empty()) lock.distribution = spec.archives.front().name;
+  TRY(FillPaths(spec, pool, &lock));
+  TRY(FillPackages(pool, indices, &lock));
+  return lock;
+}
+
+std::vector<LockChange> CompareLocks(const Lock& before, const Lock& after) {
+  std::vector<LockChange> changes;
+  std::set<std::string> names;
+  for (const auto& [name, package] : before.packages) names.insert(name);
+  for (const auto& [name, package] : after.packages) names.insert(name);
+  for (const std::string& name : names) {
+    LockChange change{.package = name};
+    if (const auto old = before.packages.find(name); old != before.packages.end()) {
+      change.before = old->second.version;
+    }
+    if (const auto now = after.packages.find(name); now != after.packages.end()) {
+      change.after = now->second.version;
+      change.suite = now->second.suite;
+    }
+    if (change.before != change.after) changes.push_back(std::move(change));
+  }
+  return changes;
+}
+
+}  // namespace lre::toolchain

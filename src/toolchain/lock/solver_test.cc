@@ -1,0 +1,283 @@
+#include "toolchain/lock/solver.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/file.h"
+
+namespace lre::toolchain {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+std::string Golden(std::string_view name) {
+  return std::string(LRE_SOURCE_DIR) + "/test/golden/lock/" + std::string(name);
+}
+
+std::string ReadGolden(std::string_view name) {
+  const auto text = ReadFile(Golden(name));
+  EXPECT_TRUE(text) << name;
+  return text.value_or("");
+}
+
+Spec GoldenSpec() { return ParseSpec(ReadGolden("lre.toml")).value(); }
+
+std::vector<SuiteIndex> GoldenIndices(std::string_view architecture = "amd64") {
+  return {
+      {"stable", ReadGolden(fmt::format("stable.{}.packages", architecture))},
+      {"stable-security", ReadGolden(fmt::format("stable-security.{}.packages", architecture))}};
+}
+
+Result<Lock> SolveGolden(const SolveOptions& options = {}) {
+  return Solve(GoldenSpec(), GoldenIndices(), options);
+}
+
+std::string Replaced(std::string text, std::string_view from, std::string_view to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+// A new version of libgmp10, zlib1g in the release.
+std::vector<SuiteIndex> NewerIndices() {
+  std::vector<SuiteIndex> indices = GoldenIndices();
+  for (const auto& [name, version] :
+       std::map<std::string, std::string>{{"libgmp10", "2:7.0-1"}, {"zlib1g", "1:2.0-1"}}) {
+    indices[0].packages += fmt::format(
+        "\nPackage: {}\nVersion: {}\nArchitecture: amd64\nDepends: libc6\nFilename: pool/{}.deb\n"
+        "Size: 7\nSHA256: {}\n",
+        name, version, name, std::string(64, 'a'));
+  }
+  return indices;
+}
+
+TEST(SolverTest, WritesTheGoldenLock) {
+  for (const auto& [system, file] : std::map<std::string, std::string>{
+           {"x86_64-linux", "lre.lock"}, {"aarch64-linux", "lre.aarch64-linux.lock"}}) {
+    const std::string architecture = DebianArchitecture(system).value();
+    const auto lock = Solve(GoldenSpec(), GoldenIndices(architecture), {.system = system});
+    ASSERT_TRUE(lock) << lock.error().ToString();
+
+    const std::string text = PrintLock(*lock);
+
+    if (std::getenv("LRE_UPDATE_GOLDEN") != nullptr) {
+      ASSERT_TRUE(WriteFileAtomically(Golden(file), text).ok());
+    }
+    EXPECT_EQ(text, ReadGolden(file)) << "LRE_UPDATE_GOLDEN=1 in the environment rewrites it";
+  }
+}
+
+TEST(SolverTest, GivesTheSameBytesTwice) {
+  EXPECT_EQ(PrintLock(SolveGolden().value()), PrintLock(SolveGolden().value()));
+}
+
+TEST(SolverTest, LeavesOutWhatReferencedRolesHold) {
+  const Lock lock = SolveGolden().value();
+
+  EXPECT_THAT(lock.paths.at("libc").packages, ElementsAre("gcc-base", "libc6", "libgcc-s1"));
+  EXPECT_THAT(lock.paths.at("gcc").packages,
+              ElementsAre("cpp", "g++", "gcc", "libgmp10", "libstdc++-dev", "linker-a", "zlib1g"));
+  EXPECT_THAT(lock.packages.at("g++").depends, ElementsAre("gcc", "libgmp10", "libstdc++-dev"));
+  EXPECT_THAT(lock.packages.at("libgcc-s1").depends, ElementsAre("gcc-base", "libc6"));
+}
+
+TEST(SolverTest, CutsIgnoredPackagesAndWhatOnlyTheyNeed) {
+  const Lock lock = SolveGolden().value();
+
+  EXPECT_FALSE(lock.packages.contains("setup-tool"));
+  EXPECT_FALSE(lock.packages.contains("only-for-setup"));
+  EXPECT_THAT(lock.packages.at("bash").depends, ElementsAre("libc6", "libtinfo6"));
+}
+
+TEST(SolverTest, NeverFollowsRecommends) {
+  EXPECT_FALSE(SolveGolden()->packages.contains("documentation"));
+}
+
+TEST(SolverTest, FollowsAlternativesArchitectureQualifiersAndVirtualPackages) {
+  const Lock lock = SolveGolden().value();
+
+  EXPECT_THAT(lock.packages.at("script-user").depends, ElementsAre("perl-small"));
+  EXPECT_THAT(lock.packages.at("gcc").depends, Contains("linker-a"));
+}
+
+TEST(SolverTest, PrefersTheFirstSuiteUnlessToldToPreferTheNewestVersion) {
+  Spec spec = GoldenSpec();
+  EXPECT_EQ(Solve(spec, GoldenIndices(), {})->packages.at("libgmp10").version, "2:6.2.1-1");
+
+  spec.prefer = Preference::kNewestVersion;
+  const auto lock = Solve(spec, GoldenIndices(), {});
+
+  ASSERT_TRUE(lock);
+  EXPECT_EQ(lock->packages.at("libgmp10").version, "2:6.2.1-1+sec1");
+  EXPECT_EQ(lock->packages.at("libgmp10").suite, "stable-security");
+  EXPECT_THAT(lock->packages.at("libgmp10").path, HasSubstr("pool/updates/"));
+}
+
+TEST(SolverTest, TakesFromALaterSuiteWhatTheFirstDoesNotHave) {
+  Spec spec = GoldenSpec();
+  spec.store.at("base").packages.push_back("only-in-security");
+
+  const auto lock = Solve(spec, GoldenIndices(), {});
+
+  ASSERT_TRUE(lock) << lock.error().ToString();
+  EXPECT_EQ(lock->packages.at("only-in-security").suite, "stable-security");
+}
+
+TEST(SolverTest, UpdatesOnlyWhatItIsToldTo) {
+  const Lock before = SolveGolden().value();
+
+  const auto same = Solve(GoldenSpec(), NewerIndices(), {.previous = &before});
+  const auto one =
+      Solve(GoldenSpec(), NewerIndices(), {.previous = &before, .update = {"libgmp10"}});
+  const auto all = Solve(GoldenSpec(), NewerIndices(), {});
+
+  ASSERT_TRUE(same && one && all);
+  EXPECT_EQ(*same, before);
+  EXPECT_THAT(CompareLocks(before, *one),
+              ElementsAre(LockChange{"libgmp10", "2:6.2.1-1", "2:7.0-1", "stable"}));
+  EXPECT_EQ(CompareLocks(before, *all).size(), 2u);
+}
+
+TEST(SolverTest, ChoosesAfreshWhatTheArchiveNoLongerHas) {
+  Lock before = SolveGolden().value();
+  before.packages.at("zlib1g").version = "1:0.9-1";
+
+  const auto after = Solve(GoldenSpec(), GoldenIndices(), {.previous = &before});
+
+  ASSERT_TRUE(after);
+  EXPECT_THAT(CompareLocks(before, *after),
+              ElementsAre(LockChange{"zlib1g", "1:0.9-1", "1:1.2.13-1", "stable"}));
+}
+
+TEST(SolverTest, ReportsAddedAndRemovedPackages) {
+  const Lock before = SolveGolden().value();
+  Lock after = before;
+  after.packages.erase("bash");
+  after.packages["new"] = {.name = "new", .version = "1", .suite = "stable"};
+
+  EXPECT_THAT(CompareLocks(before, after), ElementsAre(LockChange{"bash", "5.2-2", "", ""},
+                                                       LockChange{"new", "", "1", "stable"}));
+}
+
+TEST(SolverTest, NamesTheNearestPackageForAnUnknownOne) {
+  Spec spec = GoldenSpec();
+  spec.store.at("base").packages.push_back("zlib1");
+
+  const auto lock = Solve(spec, GoldenIndices(), {});
+
+  ASSERT_FALSE(lock);
+  EXPECT_EQ(lock.error().code(), Code::kNotFound);
+  EXPECT_EQ(lock.error().message(), "no suite has a package zlib1, did you mean \"zlib1g\"?");
+}
+
+TEST(SolverTest, SaysWhichDependencyCannotBeMet) {
+  Spec spec = GoldenSpec();
+  spec.store.at("base").packages.push_back("big");
+
+  const auto lock = Solve(spec, GoldenIndices(), {});
+
+  ASSERT_FALSE(lock);
+  EXPECT_EQ(lock.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(lock.error().message(), HasSubstr("missing-package"));
+}
+
+TEST(SolverTest, RefusesToUpdateWhatIsNotLocked) {
+  const Lock before = SolveGolden().value();
+
+  const auto lock = SolveGolden({.previous = &before, .update = {"bsh"}});
+
+  ASSERT_FALSE(lock);
+  EXPECT_EQ(lock.error().message(),
+            "cannot update bsh: it is not in the lock, did you mean \"bash\"?");
+}
+
+TEST(SolverTest, RefusesSystemsItDoesNotKnow) {
+  EXPECT_EQ(SolveGolden({.system = "riscv64-linux"}).error().code(), Code::kInvalidArgument);
+}
+
+TEST(SolverTest, RefusesAnIndexWithoutHashes) {
+  std::vector<SuiteIndex> indices = GoldenIndices();
+  const size_t at = indices[0].packages.find("SHA256");
+  indices[0].packages.replace(at, 6, "SHA999");
+
+  const auto lock = Solve(GoldenSpec(), indices, {});
+
+  ASSERT_FALSE(lock);
+  EXPECT_EQ(lock.error().code(), Code::kDataLoss);
+  EXPECT_THAT(lock.error().message(), HasSubstr("bash has no Filename, Size or SHA256"));
+}
+
+TEST(LockTest, ReadsBackWhatItWrote) {
+  const Lock lock = SolveGolden().value();
+
+  const auto read = ParseLock(PrintLock(lock));
+
+  ASSERT_TRUE(read) << read.error().ToString();
+  EXPECT_EQ(*read, lock);
+}
+
+TEST(LockTest, ReadsTheLockOfThisRepository) {
+  const auto text = ReadFile(std::string(LRE_SOURCE_DIR) + "/lre.lock");
+  ASSERT_TRUE(text);
+
+  const auto lock = ParseLock(*text);
+
+  ASSERT_TRUE(lock) << lock.error().ToString();
+  EXPECT_EQ(PrintLock(*lock), *text);
+  const auto roles = OrderedRoles(*lock, "lre-cc");
+  ASSERT_TRUE(roles);
+  EXPECT_EQ(roles->size(), 5u);
+  EXPECT_LT(std::find(roles->begin(), roles->end(), "libc"),
+            std::find(roles->begin(), roles->end(), "gcc"));
+}
+
+TEST(LockTest, SaysWhatIsWrongAndWhere) {
+  const std::string text = PrintLock(SolveGolden().value());
+  const auto error = [&](std::string_view from, std::string_view to) {
+    const auto lock = ParseLock(Replaced(text, from, to));
+    return lock ? std::string("parsed") : lock.error().message();
+  };
+
+  EXPECT_THAT(error("schema = 1", "schema = 7"), HasSubstr("lre.lock:2: schema: 7 is not"));
+  EXPECT_THAT(error("system = \"x86_64-linux\"\n", ""), HasSubstr("system: missing"));
+  EXPECT_THAT(error("architecture =", "achitecture ="),
+              HasSubstr("package.bash.architecture: missing"));
+  EXPECT_THAT(error("suite = \"stable\"", "suite = \"stable\"\nsize = 3"),
+              HasSubstr("package.bash.size: unknown key"));
+  EXPECT_THAT(error("size_bytes = ", "size_bytes = -"), HasSubstr("must be positive"));
+  EXPECT_THAT(error("sha256 = \"", "sha256 = \"A"), HasSubstr("64 lower-case"));
+  EXPECT_THAT(error("path = \"pool/", "path = \"../"), HasSubstr("not a path below"));
+  EXPECT_THAT(error("path = \"pool/", "path = \"/"), HasSubstr("not a path below"));
+  EXPECT_THAT(error("[package.\"bash\"]", "[package.\"bush\"]"),
+              HasSubstr("\"bash\" is not in this lock, did you mean \"bush\"?"));
+  EXPECT_THAT(error("[package.\"bash\"]", "[package.\"cpp\"]"), HasSubstr("lre.lock:"));
+  EXPECT_THAT(error("references = []", "references = [\"gcc\"]"),
+              HasSubstr("reference cycle: libc -> gcc -> libc"));
+  EXPECT_THAT(error("references = []", "references = [\"jdk\"]"),
+              HasSubstr("\"jdk\" is not in this lock"));
+}
+
+TEST(LockTest, EscapesWhatTomlWouldNotTake) {
+  Lock lock = SolveGolden().value();
+  lock.packages.at("bash").version = "a\"b\\c\nd\x7f";
+
+  const auto read = ParseLock(PrintLock(lock));
+
+  ASSERT_TRUE(read) << read.error().ToString();
+  EXPECT_EQ(*read, lock);
+}
+
+TEST(LockTest, NamesTheNearestToolchainForAnUnknownOne) {
+  const auto roles = OrderedRoles(SolveGolden().value(), "lre-cd");
+
+  ASSERT_FALSE(roles);
+  EXPECT_EQ(roles.error().message(), "no toolchain lre-cd in the lock, did you mean \"lre-cc\"?");
+}
+
+}  // namespace
+}  // namespace lre::toolchain

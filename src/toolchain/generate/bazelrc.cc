@@ -1,0 +1,90 @@
+// lre.bazelrc in its four forms: with and without what `lre env` makes available on this machine,
+// for every build or only under --config=<prefix>. The flags are the same in all four, so that
+// action keys are too. No endpoint stands here: local, cached and remote builds read the same file.
+#include "toolchain/generate/parts.h"
+
+namespace lre::toolchain {
+namespace {
+
+struct Flag {
+  std::string text;
+  std::string why;  // a comment above; empty: belongs to the one above
+};
+
+std::vector<Flag> Flags(const GenerateInput& input) {
+  constexpr std::string_view kModule = "@local-remote-execution//generated-cc/config";
+  return {
+      {"--repo_env=BAZEL_DO_NOT_DETECT_CPP_TOOLCHAIN=1",
+       "Bazel must not look for a compiler of this machine. As a repository variable: an "
+       "--action_env\n"
+       "would stand in the environment of every action and so change every key."},
+      {"--incompatible_strict_action_env",
+       "Actions get Bazel's fixed PATH, not that of whoever calls."},
+      {"--define=EXECUTOR=remote",
+       "Rules that ask, as those of Bazel's own tools do, are told that actions may run "
+       "elsewhere."},
+      {fmt::format("--extra_execution_platforms={}:platform", kModule),
+       "Where actions run, what runs them and what the outputs are for: one platform on every "
+       "machine,\n"
+       "so that neither the client's system nor its processor enters a key."},
+      {fmt::format("--host_platform={}:platform", kModule), ""},
+      {fmt::format("--platforms={}:platform", kModule), ""},
+      {fmt::format("--extra_toolchains={}:cc-toolchain", kModule), "The compiler."},
+      {"--host_features=lre_store_loader",
+       "Programs that the build itself runs use the C library of the store: the same on every "
+       "machine."},
+      {"--shell_executable=" + input.shell,
+       "The shell of genrules, with its userland first in PATH; tests get the same userland."},
+      {"--test_env=PATH=" + input.path, ""},
+  };
+}
+
+std::string Commented(std::string_view text) {
+  std::string out = "# ";
+  for (char c : text) {
+    out += c;
+    if (c == '\n') out += "# ";
+  }
+  return out + "\n";
+}
+
+std::string Environment(const GenerateInput& input, const GenerateOptions& options) {
+  std::string out = "#\n";
+  if (!options.with_environment) {
+    return out +
+           "# WARNING: No environment set. LRE will not work locally: the store paths below are "
+           "not on\n"
+           "# this machine. `lre sync` brings them; remote builds work without.\n";
+  }
+  out +=
+      "# What the toolchain offers on this machine, as `lre env` prints it. Only for people who "
+      "read:\n"
+      "# Bazel takes these paths from the @local-remote-execution module. When local and remote "
+      "builds\n"
+      "# share nothing, compare them with generated-cc/cc/BUILD.bazel of the commit that "
+      "MODULE.bazel pins.\n"
+      "#\n";
+  for (const auto& [name, value] : input.manifest.env) out += fmt::format("# {}={}\n", name, value);
+  return out;
+}
+
+}  // namespace
+
+std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options) {
+  std::string command =
+      options.bazelrc_prefix.empty() ? "build" : "build:" + options.bazelrc_prefix;
+  std::string out = FileHead(input, "#", "Bazel's flags for Local Remote Execution.");
+  out += "#\n# In .bazelrc:  try-import %workspace%/lre.bazelrc\n";
+  if (!options.bazelrc_prefix.empty()) {
+    out += fmt::format("# Off by default; bazel build --config={} switches it on.\n",
+                       options.bazelrc_prefix);
+  }
+  out += Environment(input, options);
+  for (const Flag& flag : Flags(input)) {
+    if (!flag.why.empty()) out += "\n" + Commented(flag.why);
+    out += fmt::format("{} {}\n", command, flag.text);
+  }
+  return out;
+}
+
+}  // namespace lre::toolchain

@@ -1,0 +1,73 @@
+// Files for clients other than Bazel: CMake, recc, direnv.
+#include "toolchain/generate/parts.h"
+
+namespace lre::toolchain {
+namespace {
+
+// set(NAME value) for a tool that the toolchain has.
+std::string CmakeTool(const GenerateInput& input, std::string_view variable,
+                      const std::string& tool) {
+  auto found = input.cc.tools.find(tool);
+  if (found == input.cc.tools.end()) return "";
+  return fmt::format("set({} \"{}\")\n", variable, found->second);
+}
+
+}  // namespace
+
+std::string CmakeToolchain(const GenerateInput& input) {
+  std::string out = FileHead(input, "#", "CMake toolchain file: cmake --toolchain lre.cmake ...");
+  out += fmt::format("\nset(CMAKE_SYSTEM_NAME Linux)\nset(CMAKE_SYSTEM_PROCESSOR {})\n", input.cpu);
+  out += CmakeTool(input, "CMAKE_C_COMPILER", "gcc");
+  out += CmakeTool(input, "CMAKE_CXX_COMPILER", "g++");
+  out += CmakeTool(input, "CMAKE_AR", "ar");
+  out += CmakeTool(input, "CMAKE_LINKER", "ld");
+  out += CmakeTool(input, "CMAKE_NM", "nm");
+  out += CmakeTool(input, "CMAKE_OBJCOPY", "objcopy");
+  out += CmakeTool(input, "CMAKE_OBJDUMP", "objdump");
+  out += CmakeTool(input, "CMAKE_RANLIB", "ranlib");
+  out += CmakeTool(input, "CMAKE_STRIP", "strip");
+  out += fmt::format("set(CMAKE_SYSROOT \"{}\")\n", input.cc.sysroot);
+  out +=
+      "\n# Headers and libraries come from the sysroot, never from this machine; programs may.\n"
+      "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)\n"
+      "set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)\n"
+      "set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)\n"
+      "set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)\n"
+      "\n# The place of the build must not enter its outputs.\n"
+      "string(APPEND CMAKE_C_FLAGS_INIT \" -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=\")\n"
+      "string(APPEND CMAKE_CXX_FLAGS_INIT \" -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=\")\n"
+      "\n# With recc on PATH: cmake -DLRE_RECC=ON builds through the farm that recc.conf names.\n"
+      "option(LRE_RECC \"Compile through recc\" OFF)\n"
+      "if(LRE_RECC)\n"
+      "  set(CMAKE_C_COMPILER_LAUNCHER recc)\n"
+      "  set(CMAKE_CXX_COMPILER_LAUNCHER recc)\n"
+      "endif()\n";
+  return out;
+}
+
+std::string ReccConf(const GenerateInput& input, const GenerateOptions& options) {
+  return FileHead(input, "#",
+                  "recc: keep as recc/recc.conf in the project, or name its folder in "
+                  "RECC_CONFIG_DIRECTORY.") +
+         fmt::format(
+             "\nserver=grpc://{executor}\ncas_server=grpc://{cache}\naction_cache_server=grpc://"
+             "{cache}\n"
+             "instance={instance}\n\n"
+             "# The worker's system; no store path stands here: the compiler's path in the command "
+             "names them.\n"
+             "remote_platform_OSFamily=linux\n\n"
+             "# deps_global_paths stays unset: headers of the store are on the worker, not "
+             "uploaded.\n",
+             fmt::arg("executor", options.executor_endpoint),
+             fmt::arg("cache", options.cache_endpoint),
+             fmt::arg("instance", options.instance_name));
+}
+
+std::string Envrc(const GenerateInput& input) {
+  return FileHead(input, "#",
+                  "direnv: the toolchain's environment in this folder. `direnv allow` once.") +
+         "\n# Prints and never downloads; says what to run when something is missing.\n"
+         "eval \"$(lre env)\"\n";
+}
+
+}  // namespace lre::toolchain

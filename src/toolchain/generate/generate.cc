@@ -1,0 +1,140 @@
+#include "toolchain/generate/generate.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "digest/digest.h"
+#include "toolchain/generate/parts.h"
+
+namespace lre::toolchain {
+namespace {
+
+// A name that Bazel takes after "build:" and that needs no quoting in --config=.
+bool IsConfigName(std::string_view name) {
+  return std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+  });
+}
+
+Status CheckOptions(const GenerateOptions& options) {
+  if (!IsConfigName(options.bazelrc_prefix)) {
+    return ErrorStatus(
+        Code::kInvalidArgument,
+        "bazelrc prefix \"{}\": only letters, digits, '_' and '-' make the name of a "
+        "Bazel config",
+        options.bazelrc_prefix);
+  }
+  return {};
+}
+
+// Values go into quoted strings and shell-like files of six formats; a store path never needs more
+// than this, and what does is no manifest that `lre sync` wrote.
+Status CheckPlain(std::string_view what, std::string_view value) {
+  for (char c : value) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '"' || c == '\'' || c == '\\' ||
+        c == '$' || c == '`') {
+      return ErrorStatus(Code::kInvalidArgument,
+                         "manifest: {} \"{}\" holds a quote, '$', '\\' or control character", what,
+                         value);
+    }
+  }
+  return {};
+}
+
+Status CheckStrings(const Manifest& manifest, const CcFacts& cc) {
+  TRY(CheckPlain("name", manifest.name));
+  for (const auto& [name, value] : manifest.env) {
+    TRY(CheckPlain("env name", name));
+    TRY(CheckPlain("env " + name, value));
+  }
+  for (const StorePath& path : manifest.paths) TRY(CheckPlain("store path", path.path));
+  for (const auto& [name, tool] : cc.tools) TRY(CheckPlain("tool " + name, tool));
+  for (const auto* list : {&cc.builtin_includes, &cc.compile_flags, &cc.cxx_flags, &cc.link_flags,
+                           &cc.link_libs, &cc.library_paths}) {
+    for (const std::string& value : *list) TRY(CheckPlain("flag or directory", value));
+  }
+  for (const std::string* value :
+       {&cc.compiler, &cc.version, &cc.target, &cc.libc, &cc.sysroot, &cc.loader}) {
+    TRY(CheckPlain("cc fact", *value));
+  }
+  return {};
+}
+
+Result<std::string> CpuOf(const Manifest& manifest) {
+  constexpr std::pair<std::string_view, std::string_view> kSystems[] = {
+      {"x86_64-linux", "x86_64"}, {"aarch64-linux", "aarch64"}};
+  for (const auto& [system, cpu] : kSystems) {
+    if (manifest.system == system) return std::string(cpu);
+  }
+  return Error(Code::kInvalidArgument,
+               "manifest {}: no Bazel platform is known for system \"{}\" (x86_64-linux, "
+               "aarch64-linux)",
+               manifest.name, manifest.system);
+}
+
+}  // namespace
+
+std::string ManifestDigest(const Manifest& manifest) {
+  return "sha256:" + ComputeDigest(DigestFunction::kSha256, PrintManifest(manifest)).Hex();
+}
+
+Result<GenerateInput> MakeGenerateInput(const Manifest& manifest) {
+  if (!manifest.cc) {
+    return Error(Code::kInvalidArgument, "manifest {}: no cc facts, so no C++ toolchain",
+                 manifest.name);
+  }
+  const CcFacts& cc = *manifest.cc;
+  TRY(CheckStrings(manifest, cc));
+  for (std::string_view tool : {"gcc", "ar", "ld"}) {
+    if (!cc.tools.contains(std::string(tool))) {
+      return Error(Code::kInvalidArgument, "manifest {}: cc.tools lacks \"{}\"", manifest.name,
+                   tool);
+    }
+  }
+  const StorePath* base = manifest.Find("base");
+  if (base == nullptr) {
+    return Error(Code::kInvalidArgument,
+                 "manifest {}: no store path with role \"base\", which holds the shell",
+                 manifest.name);
+  }
+  TRY_ASSIGN(std::string cpu, CpuOf(manifest));
+  auto shell = manifest.env.find("SHELL");
+  return GenerateInput{
+      .manifest = manifest,
+      .cc = cc,
+      .digest = ManifestDigest(manifest),
+      .cpu = std::move(cpu),
+      .base = base->path,
+      .shell = shell != manifest.env.end() ? shell->second : base->path + "/bin/bash",
+      .path = base->path + "/bin:/bin:/usr/bin",
+  };
+}
+
+std::string FileHead(const GenerateInput& input, std::string_view mark, std::string_view what) {
+  return fmt::format(
+      "{0} {1}\n{0} Written by `lre generate` from manifest {2}\n{0} of {3}: edits are lost.\n",
+      mark, what, input.digest, input.manifest.name);
+}
+
+Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
+                                            const GenerateOptions& options) {
+  TRY(CheckOptions(options));
+  TRY_ASSIGN(GenerateInput input, MakeGenerateInput(manifest));
+  std::vector<GeneratedFile> files = BazelModule(input);
+  files.push_back({"lre.bazelrc", Bazelrc(input, options)});
+  files.push_back({"lre.cmake", CmakeToolchain(input)});
+  files.push_back({"recc.conf", ReccConf(input, options)});
+  files.push_back({".envrc", Envrc(input)});
+  std::ranges::sort(files, {}, &GeneratedFile::path);
+  return files;
+}
+
+Result<std::string> GenerateBazelrc(const Manifest& manifest, const GenerateOptions& options) {
+  TRY(CheckOptions(options));
+  TRY_ASSIGN(GenerateInput input, MakeGenerateInput(manifest));
+  return Bazelrc(input, options);
+}
+
+}  // namespace lre::toolchain

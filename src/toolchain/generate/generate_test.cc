@@ -1,0 +1,209 @@
+#include "toolchain/generate/generate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <string>
+
+#include "base/file.h"
+#include "toolchain/generate/parts.h"
+
+namespace lre::toolchain {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string Hash(char c) { return "/lre/store/" + std::string(32, c); }
+
+Manifest SmallManifest() {
+  std::string libc = Hash('1') + "-libc", sysroot = Hash('2') + "-sysroot";
+  std::string binutils = Hash('3') + "-binutils", gcc = Hash('4') + "-gcc",
+              base = Hash('5') + "-base";
+  auto tree = [](char c) { return "sha256:" + std::string(64, c) + "/82"; };
+  Manifest manifest;
+  manifest.name = "lre-cc";
+  manifest.system = "x86_64-linux";
+  manifest.lock = "sha256:" + std::string(64, 'a');
+  manifest.recipe = "debian/1";
+  manifest.paths = {
+      {"libc", libc, tree('1'), 100, {}, {"libc6=2.36-9"}},
+      {"sysroot", sysroot, tree('2'), 200, {libc}, {"libc6-dev=2.36-9"}},
+      {"binutils", binutils, tree('3'), 300, {libc}, {"binutils=2.40-2"}},
+      {"gcc", gcc, tree('4'), 400, {binutils, libc, sysroot}, {"gcc-12=12.2.0-14"}},
+      {"base", base, tree('5'), 500, {libc}, {"bash=5.2.15-2"}},
+  };
+  manifest.env = {{"CC", gcc + "/usr/bin/gcc-12"}, {"PATH", gcc + "/usr/bin:" + base + "/bin"}};
+  CcFacts cc;
+  cc.compiler = "gcc";
+  cc.version = "12.2.0";
+  cc.target = "x86_64-linux-gnu";
+  cc.libc = "glibc_2.36";
+  cc.sysroot = sysroot;
+  cc.tools = {{"gcc", gcc + "/usr/bin/gcc-12"},
+              {"g++", gcc + "/usr/bin/g++-12"},
+              {"ar", binutils + "/usr/bin/ar"},
+              {"ld", binutils + "/usr/bin/ld.bfd"},
+              {"strip", binutils + "/usr/bin/strip"}};
+  cc.builtin_includes = {gcc + "/usr/lib/gcc/x86_64-linux-gnu/12/include",
+                         sysroot + "/usr/include"};
+  cc.compile_flags = {"-fdiagnostics-color=never"};
+  cc.link_libs = {"-lstdc++", "-lm"};
+  cc.loader = libc + "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
+  cc.library_paths = {libc + "/usr/lib/x86_64-linux-gnu"};
+  manifest.cc = cc;
+  return manifest;
+}
+
+std::map<std::string, std::string> GenerateMap(const Manifest& manifest,
+                                               const GenerateOptions& options = {}) {
+  auto files = Generate(manifest, options);
+  EXPECT_TRUE(files) << files.error().ToString();
+  std::map<std::string, std::string> by_path;
+  if (files) {
+    for (GeneratedFile& file : *files) by_path[file.path] = std::move(file.text);
+  }
+  return by_path;
+}
+
+// Compares with test/golden/generate/NAME.golden; LRE_GOLDEN_ACCEPT=1 writes it instead. The suffix
+// keeps Bazel from taking a golden BUILD.bazel for a package of this repository.
+void ExpectGolden(const std::string& name, const std::string& text) {
+  std::string path = std::string(LRE_SOURCE_DIR) + "/test/golden/generate/" + name + ".golden";
+  if (std::getenv("LRE_GOLDEN_ACCEPT") != nullptr) {
+    ASSERT_TRUE(SystemFiles().MakeDirectories(path.substr(0, path.rfind('/'))).ok());
+    ASSERT_TRUE(WriteFileAtomically(path, text).ok());
+    return;
+  }
+  auto golden = ReadFile(path);
+  ASSERT_TRUE(golden) << golden.error().ToString() << "; LRE_GOLDEN_ACCEPT=1 writes it";
+  EXPECT_EQ(*golden, text) << path << "; LRE_GOLDEN_ACCEPT=1 accepts the change";
+}
+
+TEST(GenerateTest, WritesEveryFileAsTheGoldenOnesSay) {
+  auto files = Generate(SmallManifest());
+
+  ASSERT_TRUE(files) << files.error().ToString();
+  std::vector<std::string> paths;
+  for (const GeneratedFile& file : *files) {
+    paths.push_back(file.path);
+    ExpectGolden(file.path, file.text);
+  }
+  EXPECT_THAT(paths, ElementsAre(".envrc", "local-remote-execution/BUILD.bazel",
+                                 "local-remote-execution/MODULE.bazel",
+                                 "local-remote-execution/examples/BUILD.bazel",
+                                 "local-remote-execution/examples/hello_lre.cc",
+                                 "local-remote-execution/generated-cc/cc/BUILD.bazel",
+                                 "local-remote-execution/generated-cc/cc/cc_toolchain_config.bzl",
+                                 "local-remote-execution/generated-cc/cc/toolchain.json",
+                                 "local-remote-execution/generated-cc/config/BUILD.bazel",
+                                 "local-remote-execution/toolchain.json", "lre.bazelrc",
+                                 "lre.cmake", "recc.conf"));
+}
+
+TEST(GenerateTest, WritesLreBazelrcInFourForms) {
+  for (bool environment : {false, true}) {
+    for (const char* prefix : {"", "lre"}) {
+      auto text = GenerateBazelrc(SmallManifest(),
+                                  {.with_environment = environment, .bazelrc_prefix = prefix});
+      ASSERT_TRUE(text) << text.error().ToString();
+      ExpectGolden(fmt::format("lre.bazelrc{}{}", environment ? "" : ".no-environment",
+                               *prefix == '\0' ? "" : ".prefix"),
+                   *text);
+      EXPECT_EQ(text->find("WARNING: No environment set") != std::string::npos, !environment);
+      EXPECT_EQ(text->find("\nbuild:lre --") != std::string::npos, *prefix != '\0');
+      EXPECT_EQ(text->find("\nbuild --") != std::string::npos, *prefix == '\0');
+    }
+  }
+}
+
+TEST(GenerateTest, NamesTheManifestInTheFirstLinesOfEveryFileButTheInputsOfCompiles) {
+  Manifest manifest = SmallManifest();
+  std::string digest = ManifestDigest(manifest);
+
+  for (const auto& [path, text] : GenerateMap(manifest)) {
+    // The whole toolchain.json is the manifest.
+    if (path.ends_with("toolchain.json") || path.ends_with(".cc")) continue;
+    EXPECT_LT(text.find(digest), 300u) << path;
+  }
+}
+
+TEST(GenerateTest, AnotherBaseChangesNoFileThatEntersACompile) {
+  Manifest before = SmallManifest(), after = SmallManifest();
+  after.paths.back().path = Hash('6') + "-base";
+  after.paths.back().tree = "sha256:" + std::string(64, '6') + "/82";
+
+  auto old_files = GenerateMap(before), new_files = GenerateMap(after);
+
+  const std::string marker = "local-remote-execution/generated-cc/cc/toolchain.json";
+  EXPECT_EQ(old_files[marker], new_files[marker]);
+  EXPECT_THAT(old_files[marker], Not(HasSubstr("-base")));
+  EXPECT_NE(old_files["lre.bazelrc"], new_files["lre.bazelrc"]);
+}
+
+TEST(GenerateTest, AnotherCompilerChangesTheInputOfCompiles) {
+  Manifest after = SmallManifest();
+  after.paths[0].tree = "sha256:" + std::string(64, '9') + "/82";  // libc: only referenced
+
+  const std::string marker = "local-remote-execution/generated-cc/cc/toolchain.json";
+  EXPECT_NE(GenerateMap(SmallManifest())[marker], GenerateMap(after)[marker]);
+}
+
+TEST(GenerateTest, PutsNoStorePathWhereItWouldRekeyEveryAction) {
+  auto files = GenerateMap(SmallManifest());
+
+  EXPECT_THAT(files["lre.bazelrc"], Not(HasSubstr("build --action_env")));
+  EXPECT_THAT(files["local-remote-execution/generated-cc/config/BUILD.bazel"],
+              Not(HasSubstr("/lre/store")));
+}
+
+TEST(GenerateTest, TakesTheShellThatTheManifestNames) {
+  Manifest manifest = SmallManifest();
+  manifest.env["SHELL"] = Hash('5') + "-base/bin/launcher";
+
+  EXPECT_THAT(GenerateMap(manifest)["lre.bazelrc"],
+              HasSubstr("--shell_executable=" + Hash('5') + "-base/bin/launcher\n"));
+}
+
+TEST(GenerateTest, SaysWhatTheManifestLacks) {
+  Manifest no_cc = SmallManifest(), no_base = SmallManifest(), no_gcc = SmallManifest();
+  Manifest other_system = SmallManifest(), quoted = SmallManifest();
+  no_cc.cc.reset();
+  no_base.paths.pop_back();
+  no_gcc.cc->tools.erase("gcc");
+  other_system.system = "riscv64-linux";
+  quoted.cc->sysroot += "\"";
+
+  for (auto [manifest, message] : {std::pair{no_cc, "no cc facts"},
+                                   {no_base, "role \"base\""},
+                                   {no_gcc, "lacks \"gcc\""},
+                                   {other_system, "riscv64-linux"},
+                                   {quoted, "cc fact"}}) {
+    auto files = Generate(manifest);
+    ASSERT_FALSE(files) << message;
+    EXPECT_EQ(files.error().code(), Code::kInvalidArgument);
+    EXPECT_THAT(files.error().message(), HasSubstr(message));
+  }
+}
+
+TEST(GenerateTest, RefusesAPrefixThatIsNoNameOfABazelConfig) {
+  auto files = Generate(SmallManifest(), {.bazelrc_prefix = "a b"});
+
+  ASSERT_FALSE(files);
+  EXPECT_THAT(files.error().message(), HasSubstr("\"a b\""));
+}
+
+TEST(StarlarkTest, QuotesWhatWouldEndAString) {
+  EXPECT_EQ(StarlarkString("a\"b\\c"), "\"a\\\"b\\\\c\"");
+  EXPECT_EQ(StarlarkList({}, 4), "[]");
+  EXPECT_EQ(StarlarkList({"a"}, 4), "[\"a\"]");
+  EXPECT_EQ(StarlarkList({"a", "b"}, 0), "[\n    \"a\",\n    \"b\",\n]");
+  EXPECT_EQ(StarlarkDict({{"a", "b"}}, 0), "{\n    \"a\": \"b\",\n}");
+}
+
+}  // namespace
+}  // namespace lre::toolchain

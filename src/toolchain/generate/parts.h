@@ -1,0 +1,51 @@
+// The parts of Generate, one function per kind of file, and the facts they share. Internal to this
+// folder. Pure functions over plain values, thread-safe. REQUIRES everywhere: a manifest that
+// MakeGenerateInput accepted.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "toolchain/generate/generate.h"
+
+namespace lre::toolchain {
+
+// A manifest that was checked, with what several files derive from it.
+struct GenerateInput {
+  const Manifest& manifest;  // outlives this
+  const CcFacts& cc;         // of `manifest`
+  std::string digest;        // ManifestDigest
+  std::string cpu;           // the constraint in @platforms//cpu: "x86_64"
+  std::string base;          // store path of the userland
+  std::string shell;         // what runs shell actions: puts `base` first in PATH
+  std::string path;          // PATH of tests
+};
+// kInvalidArgument names what the manifest lacks.
+Result<GenerateInput> MakeGenerateInput(const Manifest& manifest);
+
+// The comment that opens every generated file: who wrote it, from what. `mark` is "#" or "//".
+std::string FileHead(const GenerateInput& input, std::string_view mark, std::string_view what);
+
+// local-remote-execution/...
+std::vector<GeneratedFile> BazelModule(const GenerateInput& input);
+// cc_toolchain_config.bzl without its head.
+std::string_view CcToolchainConfigText();
+// The tool paths that Bazel asks for, by Bazel's names; a tool the toolchain lacks fails when
+// called.
+std::map<std::string, std::string> BazelToolPaths(const GenerateInput& input);
+// The store paths that compiling and linking depend on: in the order of the manifest.
+std::vector<const StorePath*> CcClosure(const Manifest& manifest);
+
+std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options);
+std::string CmakeToolchain(const GenerateInput& input);
+std::string ReccConf(const GenerateInput& input, const GenerateOptions& options);
+std::string Envrc(const GenerateInput& input);
+
+// Starlark literals. A string is quoted with " and escaped; a list or dictionary of more than one
+// entry has one entry a line, `indent` spaces deep, as buildifier formats them.
+std::string StarlarkString(std::string_view text);
+std::string StarlarkList(const std::vector<std::string>& values, int indent);
+std::string StarlarkDict(const std::map<std::string, std::string>& values, int indent);
+
+}  // namespace lre::toolchain

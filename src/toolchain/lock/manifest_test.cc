@@ -1,0 +1,110 @@
+#include "toolchain/lock/manifest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "base/random.h"
+
+namespace lre::toolchain {
+namespace {
+
+using ::testing::HasSubstr;
+
+Manifest Example() {
+  Manifest manifest = {
+      .name = "lre-cc", .system = "x86_64-linux", .lock = "sha256:12", .recipe = "debian/1"};
+  manifest.paths = {
+      {.role = "libc", .path = "/lre/store/aa-libc", .tree = "sha256:ab/1", .size_bytes = 7},
+      {.role = "gcc",
+       .path = "/lre/store/bb-gcc",
+       .tree = "sha256:cd/2",
+       .size_bytes = 1ull << 40,
+       .references = {"/lre/store/aa-libc"},
+       .packages = {"gcc-12=12.2.0-14"}}};
+  manifest.env = {{"PATH", "/lre/store/bb-gcc/usr/bin"}, {"CC", "gcc \"quoted\"\n"}};
+  manifest.cc = {.compiler = "gcc",
+                 .version = "12.2.0",
+                 .tools = {{"ld", "/x/ld"}},
+                 .builtin_includes = {"/b", "/a"}};
+  manifest.java = {.home = "/jdk", .major = 17};
+  return manifest;
+}
+
+std::string Replaced(std::string text, std::string_view from, std::string_view to) {
+  size_t at = text.find(from);
+  EXPECT_NE(at, text.npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Manifest, ReadsBackWhatItPrints) {
+  Manifest manifest = Example();
+
+  EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
+}
+
+TEST(Manifest, ReadsBackOneWithoutCompilers) {
+  Manifest manifest = {.name = "tools"};
+
+  EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
+}
+
+TEST(Manifest, PrintsSortedKeysAndAFinalNewline) {
+  std::string text = PrintManifest(Example());
+
+  EXPECT_TRUE(text.starts_with("{\n  \"cc\": {\n"));
+  EXPECT_LT(text.find("\"env\""), text.find("\"java\""));
+  EXPECT_TRUE(text.ends_with("}\n"));
+}
+
+TEST(Manifest, FindsPathsByRole) {
+  Manifest manifest = Example();
+
+  ASSERT_NE(manifest.Find("gcc"), nullptr);
+  EXPECT_EQ(manifest.Find("gcc")->path, "/lre/store/bb-gcc");
+  EXPECT_EQ(manifest.Find("jdk"), nullptr);
+}
+
+TEST(Manifest, NamesTheKeyThatIsMissingUnknownOrOfTheWrongType) {
+  std::string text = PrintManifest(Example());
+  auto message = [](const std::string& text) { return ParseManifest(text).error().message(); };
+
+  EXPECT_THAT(message(Replaced(text, "\"lock\"", "\"lokc\"")), HasSubstr("lock is missing"));
+  EXPECT_THAT(message(Replaced(text, "\"name\"", "\"extra\": 1, \"name\"")),
+              HasSubstr("extra is unknown"));
+  EXPECT_THAT(message(Replaced(text, "\"role\": \"gcc\"", "\"role\": 3")),
+              HasSubstr("paths[1].role is not a string"));
+  EXPECT_THAT(message(Replaced(text, "\"size_bytes\": 7", "\"size_bytes\": -7")),
+              HasSubstr("paths[0].size_bytes"));
+  EXPECT_THAT(message(Replaced(text, "\"major\": 17", "\"major\": 99999999999")),
+              HasSubstr("java.major"));
+  EXPECT_THAT(message("[]"), HasSubstr("schema"));
+  EXPECT_THAT(message("{"), HasSubstr("not JSON"));
+}
+
+TEST(Manifest, SaysThatANewerSchemaIsNewer) {
+  std::string text = Replaced(PrintManifest(Example()), "\"schema\": 1", "\"schema\": 2");
+
+  EXPECT_THAT(ParseManifest(text).error().message(), HasSubstr("newer"));
+}
+
+TEST(Manifest, SurvivesMutatedText) {
+  uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(seed);
+  Random random(seed);
+  const std::string text = PrintManifest(Example());
+  for (int round = 0; round < 3000; ++round) {
+    std::string mutated = text;
+    for (uint64_t i = 1 + random.Below(3); i-- > 0;)
+      mutated[random.Below(mutated.size())] = static_cast<char>(random.Next());
+    auto manifest = ParseManifest(mutated);
+    if (manifest) {
+      EXPECT_EQ(ParseManifest(PrintManifest(*manifest)).value().paths.size(),
+                manifest->paths.size());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lre::toolchain

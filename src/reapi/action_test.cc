@@ -8,6 +8,9 @@
 namespace lre::reapi {
 namespace {
 
+// Protobuf complains on standard error about every mutated string.
+[[maybe_unused]] auto* const kSilence = google::protobuf::SetLogHandler(nullptr);
+
 constexpr auto kSha256 = DigestFunction::kSha256;
 
 pb::Digest DigestMessage(std::string_view bytes) { return ToProto(ComputeDigest(kSha256, bytes)); }

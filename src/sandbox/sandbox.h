@@ -1,11 +1,16 @@
-// Sandbox: runs one command hermetically on Linux, in fresh user, mount, pid, ipc, uts and (per
-// slot) network namespaces, with a read-only root made of what the caller lists and nothing of the
-// host. No privilege is needed where the kernel allows user namespaces; see namespaces(7),
-// user_namespaces(7).
+// Sandbox: runs one command hermetically on Linux, with a read-only root made of what the caller
+// lists and nothing of the host. Each command gets mount, pid and ipc namespaces of its own; user,
+// network (loopback only) and uts namespaces are made once per slot, because an action, which holds
+// no capability in them, cannot change them and making them costs more than the rest. No privilege
+// is needed where the kernel allows user namespaces; see namespaces(7), user_namespaces(7).
+//
+// Inside, the command is uid and gid 1000 (never root), has no capability and cannot gain one, on a
+// host named "lre". Outside, that is the uid of the program, or, when the program is root,
+// SandboxOptions.root_runs_as: files under an overlay must belong to Launcher::file_owner().
 //
 // Commands are spawned by a small launcher process that is forked before any thread starts and
 // never holds a writable descriptor to a staged file (else ETXTBSY). Run may be called from several
-// threads.
+// threads; commands of one slot run one after another. Nothing a command started outlives it.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +53,7 @@ struct Command {
   Duration timeout{};    // 0: none
   bool network = false;  // true: the host's network (operators must allow it)
   int slot = 0;          // network namespaces are kept per slot
+  // kNone: `mounts` and `overlays` must be empty and `working_directory` is a host path.
   Isolation isolation = Isolation::kNamespaces;
 };
 
@@ -64,18 +70,30 @@ struct Outcome {
 
 struct SandboxOptions {
   int slots = 1;
-  std::string scratch_directory;  // roots are assembled below it
+  std::string scratch_directory;  // roots are assembled below it; empty: /tmp
+  // Of the file system in memory that holds /tmp, /dev/shm and other kTmpfs of one command.
+  uint64_t tmpfs_bytes_max = uint64_t{2} << 30;
+  uint32_t root_runs_as =
+      61000;                   // the uid and gid outside of a command run by a program that is root
+  uint64_t processes_max = 0;  // RLIMIT_NPROC of the command; 0: inherited
+  uint64_t open_files_max = 65536;  // RLIMIT_NOFILE of the command, clamped to ours
 };
 
 class Launcher {
  public:
-  virtual ~Launcher() = default;  // kills what runs
+  // Kills what is left. Every Run must have returned: stop them by their tokens first.
+  virtual ~Launcher() = default;
   // Forks the launcher process. Call before the program starts its first thread.
   static Result<std::unique_ptr<Launcher>> Start(SandboxOptions options);
   // Runs to the end; a stop request kills the process tree (Ending::kCancelled). An error means the
   // sandbox could not be made (kInternal), or the program could not be started (kNotFound, with its
   // name; kPermissionDenied; kInvalidArgument): an infrastructure failure is never an Outcome.
   virtual Result<Outcome> Run(const Command& command, std::stop_token stop) = 0;
+  // The uid and gid outside that commands run as.
+  virtual uint32_t file_owner() const = 0;
+  // Whether the kernel lets a sandbox mount an overlay here; found out by Start. When false, Run
+  // with overlays is kFailedPrecondition and the caller stages copies.
+  virtual bool overlay_allowed() const = 0;
 };
 
 // Whether this machine allows the sandbox; the message says what forbids it and how to allow it.

@@ -1,0 +1,127 @@
+// What a spawn costs on this machine, bare and in the sandbox, in the same run and interleaved, so
+// that a noisy machine is noisy for both: /bin/true by posix_spawn from this small process; by the
+// launcher without isolation; in the sandbox with the userland bound; the same with an overlay.
+// Then how many per second with both cores busy.
+//
+//   bench_spawn_floor [rounds]
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <thread>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "sandbox/sandbox.h"
+
+extern char** environ;
+
+namespace {
+
+using lre::Duration;
+using lre::sandbox::Command;
+using lre::sandbox::Launcher;
+using lre::sandbox::MountKind;
+
+void SpawnBare() {
+  char program[] = "/bin/true";
+  char* arguments[] = {program, nullptr};
+  pid_t pid;
+  CHECK(posix_spawn(&pid, program, nullptr, nullptr, arguments, environ) == 0);
+  int status;
+  waitpid(pid, &status, 0);
+}
+
+struct Stage {
+  explicit Stage(const Launcher& launcher, int slot) {
+    for (const char* name : {"lower", "upper", "work"}) {
+      std::string path = directory / name;
+      CHECK(mkdir(path.c_str(), 0755) == 0);
+      if (geteuid() == 0)
+        CHECK(chown(path.c_str(), launcher.file_owner(), launcher.file_owner()) == 0);
+    }
+    command.arguments = {"/bin/true"};
+    command.working_directory = "/";
+    command.stdout_path = directory / "stdout";
+    command.stderr_path = directory / "stderr";
+    command.slot = slot;
+    bare = command;
+    bare.isolation = lre::sandbox::Isolation::kNone;
+    command.mounts = {{MountKind::kReadOnlyBind, "/usr", "/usr"},
+                      {MountKind::kSymlink, "/bin", "usr/bin"},
+                      {MountKind::kSymlink, "/lib", "usr/lib"},
+                      {MountKind::kSymlink, "/lib64", "usr/lib64"},
+                      {MountKind::kFile, "/etc/passwd", "user:x:1000:1000::/:/bin/sh\n"}};
+    overlaid = command;
+    overlaid.overlays = {{directory / "lower", directory / "upper", directory / "work", "/build"}};
+  }
+  lre::TempDir directory;
+  Command bare, command, overlaid;
+};
+
+void RunOnce(Launcher& launcher, const Command& command) {
+  auto outcome = launcher.Run(command, {});
+  CHECK(outcome && outcome->exit_code == 0, lre::ToStatus(outcome).ToString());
+}
+
+struct Series {
+  const char* name;
+  std::function<void(int slot)> run;
+  std::vector<double> micros;
+};
+
+double Time(const std::function<void()>& run) {
+  auto start = lre::SystemClock().Now();
+  run();
+  return std::chrono::duration<double, std::micro>(lre::SystemClock().Now() - start).count();
+}
+
+double PerSecond(const Series& series, int threads, int rounds) {
+  double micros = Time([&] {
+    std::vector<std::jthread> workers;
+    for (int t = 0; t < threads; ++t) {
+      workers.emplace_back([&, t] {
+        for (int i = 0; i < rounds; ++i) series.run(t);
+      });
+    }
+  });
+  return threads * rounds / (micros / 1e6);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int rounds = argc > 1 ? std::atoi(argv[1]) : 500;
+  constexpr int kThreads = 4;
+  auto launcher = Launcher::Start({.slots = kThreads});
+  CHECK(launcher.has_value(), lre::ToStatus(launcher).ToString());
+  std::vector<std::unique_ptr<Stage>> stages;
+  for (int t = 0; t < kThreads; ++t) stages.push_back(std::make_unique<Stage>(**launcher, t));
+  std::vector<Series> all;
+  all.push_back({"bare posix_spawn", [](int) { SpawnBare(); }});
+  all.push_back({"launcher, no isolation", [&](int t) { RunOnce(**launcher, stages[t]->bare); }});
+  all.push_back({"sandbox", [&](int t) { RunOnce(**launcher, stages[t]->command); }});
+  if ((*launcher)->overlay_allowed())
+    all.push_back(
+        {"sandbox and overlay", [&](int t) { RunOnce(**launcher, stages[t]->overlaid); }});
+  for (Series& series : all) {
+    for (int t = 0; t < kThreads; ++t) series.run(t);  // starts the slot processes
+  }
+  for (int i = 0; i < rounds; ++i) {
+    for (Series& series : all) series.micros.push_back(Time([&] { series.run(0); }));
+  }
+  for (Series& series : all) {
+    std::sort(series.micros.begin(), series.micros.end());
+    fmt::print("{:24} p50 {:7.0f} us  p90 {:7.0f} us  x{:.2f}  {:6.0f}/s with {} at once\n",
+               series.name, series.micros[rounds / 2], series.micros[rounds * 9 / 10],
+               series.micros[rounds / 2] / all[0].micros[rounds / 2],
+               PerSecond(series, kThreads, rounds / 4), kThreads);
+  }
+}

@@ -1,0 +1,283 @@
+// The program's side of the sandbox: starts the launcher process, keeps one connection per slot
+// process, and carries the bytes of stdout and stderr from pipes into their files.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <tuple>
+
+#include "base/check.h"
+#include "base/guarded.h"
+#include "sandbox/launcher_process.h"
+#include "sandbox/message.h"
+#include "sandbox/plan.h"
+#include "sandbox/sandbox.h"
+
+namespace lre::sandbox {
+namespace {
+
+// One output stream: what comes out of the pipe goes into the file, up to a bound.
+class Output {
+ public:
+  static Result<Output> Open(const std::string& path, uint64_t bytes_max) {
+    Output output;
+    output.left_ = bytes_max;
+    output.file_ = UniqueFd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!output.file_) return ErrnoError(errno, path);
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "pipe");
+    output.read_end_ = UniqueFd(ends[0]);
+    output.write_end_ = UniqueFd(ends[1]);
+    // Ours does not block; theirs must (the two ends have flags of their own).
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    return output;
+  }
+  int read_fd() const { return read_end_.get(); }  // -1 once ended
+  int write_fd() const { return write_end_.get(); }
+  void CloseWriteEnd() { write_end_.Reset(); }
+  bool truncated() const { return truncated_; }
+
+  // Moves what is there now.
+  Status Drain() {
+    char buffer[1 << 16];
+    while (read_end_) {
+      ssize_t size = read(read_end_.get(), buffer, sizeof buffer);
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0 && errno == EAGAIN) return {};
+      if (size <= 0) {
+        read_end_.Reset();
+        return {};
+      }
+      uint64_t kept = std::min<uint64_t>(left_, static_cast<uint64_t>(size));
+      truncated_ |= kept < static_cast<uint64_t>(size);
+      left_ -= kept;
+      for (uint64_t done = 0; done < kept;) {
+        ssize_t n = write(file_.get(), buffer + done, kept - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return ErrnoStatus(errno, "write output of the command");
+        done += static_cast<uint64_t>(n);
+      }
+      if (static_cast<size_t>(size) < sizeof buffer) return {};
+    }
+    return {};
+  }
+
+ private:
+  UniqueFd file_, read_end_, write_end_;
+  uint64_t left_ = 0;
+  bool truncated_ = false;
+};
+
+Result<UniqueFd> MakeCommandFile(const Command& command) {
+  std::string bytes = PackCommand(command);
+  UniqueFd fd(memfd_create("lre-command", MFD_CLOEXEC));
+  if (!fd) return ErrnoError(errno, "memfd_create");
+  for (size_t done = 0; done < bytes.size();) {
+    ssize_t n = write(fd.get(), bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, "write of a command");
+    done += static_cast<size_t>(n);
+  }
+  return fd;
+}
+
+std::string_view AsBytes(const Request& request) {
+  return {reinterpret_cast<const char*>(&request), sizeof request};
+}
+
+// A slot process and the commands given to it one after another.
+struct Slot {
+  std::mutex running;  // held for the length of a run
+  UniqueFd socket;     // guarded by `running`; empty until started or after it was lost
+  uint64_t last_id = 0;
+};
+
+// Slot number, namespaces, host network: what a slot process is made for.
+using SlotKey = std::tuple<int, bool, bool>;
+
+class ProcessLauncher final : public Launcher {
+ public:
+  ProcessLauncher(pid_t pid, UniqueFd socket, SandboxOptions options)
+      : pid_(pid), options_(std::move(options)), socket_(std::move(socket)) {}
+
+  ~ProcessLauncher() override {
+    slots_.With([](auto& slots) { slots.clear(); });  // ends what runs
+    socket_.With([](UniqueFd& socket) { socket.Reset(); });
+    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+
+  Result<Outcome> Run(const Command& command, std::stop_token stop) override {
+    TRY(CheckCommand(command));
+    if (command.slot < 0 || command.slot >= options_.slots)
+      return Error(Code::kInvalidArgument, "slot {} of a sandbox with {} slots", command.slot,
+                   options_.slots);
+    bool namespaces = command.isolation == Isolation::kNamespaces;
+    std::shared_ptr<Slot> slot = FindSlot({command.slot, namespaces, command.network});
+    std::lock_guard running(slot->running);
+    if (!slot->socket) {
+      TRY_ASSIGN(slot->socket, StartSlotProcess({namespaces, command.network || !namespaces}));
+    }
+    Result<Outcome> outcome = RunIn(*slot, command, stop);
+    return outcome;
+  }
+
+  uint32_t file_owner() const override {
+    return geteuid() == 0 ? options_.root_runs_as : geteuid();
+  }
+  bool overlay_allowed() const override { return overlay_allowed_; }
+  void ProbeOverlay();
+
+ private:
+  std::shared_ptr<Slot> FindSlot(SlotKey key) {
+    return slots_.With([&](auto& slots) {
+      auto& slot = slots[key];
+      if (!slot) slot = std::make_shared<Slot>();
+      return slot;
+    });
+  }
+
+  Result<UniqueFd> StartSlotProcess(StartSlot start) {
+    TRY_ASSIGN(SocketPair pair, MakeSocketPair());
+    std::string_view bytes(reinterpret_cast<const char*>(&start), sizeof start);
+    TRY(socket_.With(
+        [&](UniqueFd& socket) { return SendPacket(socket.get(), bytes, {pair.theirs.get()}); }));
+    pair.theirs.Reset();
+    TRY_ASSIGN(Packet packet, ReceivePacket(pair.ours.get()));
+    if (packet.closed) return Error(Code::kInternal, "the sandbox's slot process did not start");
+    TRY_ASSIGN(Reply ready, UnpackReply(packet.bytes));
+    if (ready.code != Code::kOk)
+      return Error(Code::kInternal, "sandbox: {}; `lre doctor` says what to do", ready.message);
+    return std::move(pair.ours);
+  }
+
+  Result<Outcome> RunIn(Slot& slot, const Command& command, std::stop_token stop) {
+    TRY_ASSIGN(Output out, Output::Open(command.stdout_path, command.output_bytes_max));
+    TRY_ASSIGN(Output err, Output::Open(command.stderr_path, command.output_bytes_max));
+    TRY_ASSIGN(UniqueFd packed, MakeCommandFile(command));
+    UniqueFd cancel(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!cancel) return ErrnoError(errno, "eventfd");
+    Request request{RequestKind::kRun, ++slot.last_id};
+    if (Status sent = SendPacket(slot.socket.get(), AsBytes(request),
+                                 {packed.get(), out.write_fd(), err.write_fd()});
+        !sent.ok()) {
+      slot.socket.Reset();
+      return std::unexpected(sent);
+    }
+    out.CloseWriteEnd();
+    err.CloseWriteEnd();
+    std::stop_callback on_stop(stop, [&] { eventfd_write(cancel.get(), 1); });
+    Result<Reply> reply = Await(slot, request.id, {&out, &err}, cancel.get());
+    if (!reply) {
+      slot.socket.Reset();  // the next run starts another slot process
+      return std::unexpected(reply.error());
+    }
+    TRY(out.Drain());
+    TRY(err.Drain());
+    if (reply->code != Code::kOk) return std::unexpected(Status(reply->code, reply->message));
+    reply->outcome.output_truncated = out.truncated() || err.truncated();
+    return reply->outcome;
+  }
+
+  // Carries output until the reply of run `id` comes.
+  Result<Reply> Await(Slot& slot, uint64_t id, std::array<Output*, 2> outputs, int cancel) {
+    bool cancelled = false;
+    Status output_status;
+    for (;;) {
+      pollfd polls[4] = {{slot.socket.get(), POLLIN, 0},
+                         {outputs[0]->read_fd(), POLLIN, 0},
+                         {outputs[1]->read_fd(), POLLIN, 0},
+                         {cancelled ? -1 : cancel, POLLIN, 0}};
+      if (poll(polls, 4, -1) < 0) continue;
+      for (int i = 0; i < 2; ++i) {
+        if (polls[i + 1].revents == 0) continue;
+        Status drained = outputs[i]->Drain();
+        if (drained.ok()) continue;
+        // The disk is full or worse: end the command; what it printed is lost.
+        output_status = drained;
+        eventfd_write(cancel, 1);
+      }
+      if (polls[3].revents != 0) {
+        cancelled = true;
+        Request request{RequestKind::kCancel, id};
+        TRY(SendPacket(slot.socket.get(), AsBytes(request)));
+      }
+      if (polls[0].revents == 0) continue;
+      TRY_ASSIGN(Packet packet, ReceivePacket(slot.socket.get()));
+      if (packet.closed) return Error(Code::kInternal, "the sandbox's slot process ended");
+      TRY_ASSIGN(Reply reply, UnpackReply(packet.bytes));
+      if (reply.id != id) continue;
+      TRY(output_status);
+      return reply;
+    }
+  }
+
+  const pid_t pid_;
+  const SandboxOptions options_;
+  bool overlay_allowed_ = false;  // constant after Start
+  Guarded<UniqueFd> socket_;
+  Guarded<std::map<SlotKey, std::shared_ptr<Slot>>> slots_;
+};
+
+// An overlay of three empty directories over a program that does not exist: the answer is kNotFound
+// when the kernel mounted it.
+void ProcessLauncher::ProbeOverlay() {
+  TempDir directory(options_.scratch_directory);
+  for (const char* name : {"lower", "upper", "work"}) {
+    std::string path = directory / name;
+    if (!SystemFiles().MakeDirectories(path).ok()) return;
+    if (geteuid() == 0 && chown(path.c_str(), file_owner(), file_owner()) != 0) return;
+  }
+  Command command;
+  command.arguments = {"/nothing"};
+  command.working_directory = "/";
+  command.overlays = {{directory / "lower", directory / "upper", directory / "work", "/probe"}};
+  command.stdout_path = command.stderr_path = "/dev/null";
+  Result<Outcome> outcome = Run(command, {});
+  overlay_allowed_ = !outcome && outcome.error().code() == Code::kNotFound;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Launcher>> Launcher::Start(SandboxOptions options) {
+  if (options.slots < 1)
+    return Error(Code::kInvalidArgument, "a sandbox with {} slots", options.slots);
+  TRY_ASSIGN(SocketPair pair, MakeSocketPair());
+  pid_t pid = fork();
+  if (pid < 0) return ErrnoError(errno, "fork");
+  if (pid == 0) RunLauncherProcess(pair.theirs.get(), options);
+  pair.theirs.Reset();
+  auto launcher = std::make_unique<ProcessLauncher>(pid, std::move(pair.ours), std::move(options));
+  launcher->ProbeOverlay();
+  return launcher;
+}
+
+Status CheckSandboxSupport() {
+  auto launcher = Launcher::Start({});
+  if (!launcher) return launcher.error();
+  Command command;
+  command.arguments = {"/nothing"};
+  command.working_directory = "/";
+  command.stdout_path = command.stderr_path = "/dev/null";
+  Result<Outcome> outcome = (*launcher)->Run(command, {});
+  // The root was made and entered when the only trouble is that the program is not in it.
+  if (outcome || outcome.error().code() == Code::kNotFound) return {};
+  std::string advice =
+      "the kernel or the container forbids unprivileged user namespaces: set "
+      "kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0 and "
+      "kernel.apparmor_restrict_unprivileged_userns=0 (sysctl), or run the container with a "
+      "seccomp profile that allows clone and mount";
+  return ErrorStatus(Code::kFailedPrecondition, "{}: {}", outcome.error().message(), advice);
+}
+
+}  // namespace lre::sandbox

@@ -1,0 +1,211 @@
+#include "sandbox/launcher_process.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sandbox/message.h"
+#include "sandbox/plan.h"
+#include "sandbox/spawn.h"
+
+namespace lre::sandbox {
+namespace {
+
+Status WriteText(const std::string& path, const std::string& text) {
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return ErrnoStatus(errno, path);
+  if (write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    return ErrnoStatus(errno, path);
+  return {};
+}
+
+// Moves `fd` to a number of ours and closes everything above: nothing of the program is inherited.
+void KeepOnly(int fd, int number) {
+  if (fd != number) dup2(fd, number);
+  fcntl(number, F_SETFD, FD_CLOEXEC);
+  syscall(SYS_close_range, static_cast<unsigned>(number) + 1, ~0u, 0u);
+}
+
+void ResetSignals() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < 32; ++signal) {
+    if (signal != SIGKILL && signal != SIGSTOP) sigaction(signal, &action, nullptr);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  // The terminal's Ctrl-C is for the program, which then ends us in order.
+  setpgid(0, 0);
+}
+
+// Maps the one id of the command to the one it has outside. Called by the launcher: root may map to
+// another id than its own only from outside the namespace.
+Status MapIds(pid_t pid, uint32_t outside) {
+  std::string proc = fmt::format("/proc/{}/", pid);
+  if (geteuid() != 0) TRY(WriteText(proc + "setgroups", "deny"));
+  uint32_t group = geteuid() == 0 ? outside : getegid();
+  TRY(WriteText(proc + "gid_map", fmt::format("{} {} 1", kInsideId, group)));
+  return WriteText(proc + "uid_map", fmt::format("{} {} 1", kInsideId, outside));
+}
+
+Status RaiseLoopback() {
+  UniqueFd socket_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket_fd) return ErrnoStatus(errno, "socket");
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (ioctl(socket_fd.get(), SIOCSIFFLAGS, &request) != 0) return ErrnoStatus(errno, "raise lo");
+  return {};
+}
+
+// The namespaces that a slot keeps. `launcher` answers one byte when the ids are mapped.
+Status EnterSlotNamespaces(bool network, int launcher) {
+  int flags = CLONE_NEWUSER | CLONE_NEWUTS | CLONE_NEWNS | (network ? 0 : CLONE_NEWNET);
+  if (unshare(flags) != 0) return ErrnoStatus(errno, "make user, mount and network namespaces");
+  char byte = 'm';
+  if (write(launcher, &byte, 1) != 1 || read(launcher, &byte, 1) != 1)
+    return ErrorStatus(Code::kInternal, "the user namespace's ids could not be mapped");
+  if (byte != 'm')
+    return ErrorStatus(Code::kInternal, "map the ids of a user namespace: {}", strerror(byte));
+  syscall(SYS_setgroups, 0, nullptr);  // refused to ordinary users, who keep theirs
+  if (sethostname("lre", 3) != 0) return ErrnoStatus(errno, "set the host name");
+  if (network) return {};
+  TRY(RaiseLoopback());
+  // A port that the last action's connections left in TIME_WAIT is free for the next one.
+  (void)WriteText("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0");
+  return {};
+}
+
+Result<std::string> ReadCommandFile(int fd) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return ErrnoError(errno, "stat of a command");
+  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  if (pread(fd, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    return ErrnoError(errno, "read of a command");
+  return bytes;
+}
+
+Reply Serve(const Packet& packet, const SpawnOptions& options, SpawnRequest& spawn) {
+  Reply reply;
+  auto refuse = [&](const Status& status) {
+    reply.code = status.code();
+    reply.message = status.message();
+    return reply;
+  };
+  if (packet.fds.size() != 3) return refuse(Status(Code::kInternal, "a run without descriptors"));
+  Result<std::string> bytes = ReadCommandFile(packet.fds[0].get());
+  if (!bytes) return refuse(bytes.error());
+  Result<Command> command = UnpackCommand(*bytes);
+  if (!command) return refuse(command.error());
+  spawn.stdout_fd = packet.fds[1].get();
+  spawn.stderr_fd = packet.fds[2].get();
+  Plan plan;
+  BuildPlan(std::move(*command), plan);
+  reply = Spawn(plan, options, spawn);
+  return reply;
+}
+
+void ServeRuns(int socket, int null_fd, const SpawnOptions& options) {
+  for (;;) {
+    Result<Packet> packet = ReceivePacket(socket);
+    if (!packet || packet->closed) return;
+    Request request;
+    if (packet->bytes.size() != sizeof request) continue;
+    std::memcpy(&request, packet->bytes.data(), sizeof request);
+    if (request.kind != RequestKind::kRun) continue;  // a cancel that came too late
+    SpawnRequest spawn{.id = request.id, .control_fd = socket, .stdin_fd = null_fd};
+    Reply reply = Serve(*packet, options, spawn);
+    if (spawn.control_closed) return;
+    reply.id = request.id;
+    packet->fds.clear();  // the readers of stdout and stderr see the end before the reply
+    if (!SendPacket(socket, PackReply(reply)).ok()) return;
+  }
+}
+
+// A slot process. `pipe_fd`: towards the launcher, for mapping ids.
+[[noreturn]] void RunSlot(int socket, int pipe_fd, const StartSlot& start,
+                          const SandboxOptions& options) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  prctl(PR_SET_NAME, "lre-slot", 0, 0, 0);
+  signal(SIGCHLD, SIG_DFL);
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, nullptr);
+  std::string scratch = options.scratch_directory.empty() ? "/tmp" : options.scratch_directory;
+  Status status;
+  if (start.namespaces) status = EnterSlotNamespaces(start.network, pipe_fd);
+  UniqueFd null_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (status.ok() && !null_fd) status = ErrnoStatus(errno, "/dev/null");
+  Reply ready;
+  ready.code = status.code();
+  ready.message = status.message();
+  if (SendPacket(socket, PackReply(ready)).ok() && status.ok()) {
+    ServeRuns(socket, null_fd.get(),
+              {.namespaces = start.namespaces,
+               .scratch = scratch.c_str(),
+               .tmpfs_bytes_max = options.tmpfs_bytes_max,
+               .processes_max = options.processes_max,
+               .open_files_max = options.open_files_max});
+  }
+  _exit(0);
+}
+
+void ForkSlot(int socket, const StartSlot& start, const SandboxOptions& options) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
+  pid_t pid = fork();
+  if (pid == 0) {
+    // In order, so that the numbers do not collide.
+    int ours = fcntl(socket, F_DUPFD_CLOEXEC, 100);
+    int theirs = fcntl(ends[1], F_DUPFD_CLOEXEC, 100);
+    dup2(ours, 3);
+    dup2(theirs, 4);
+    KeepOnly(4, 4);
+    fcntl(3, F_SETFD, FD_CLOEXEC);
+    RunSlot(3, 4, start, options);
+  }
+  close(ends[1]);
+  char byte;
+  if (pid > 0 && start.namespaces && read(ends[0], &byte, 1) == 1) {
+    uint32_t outside = geteuid() == 0 ? options.root_runs_as : geteuid();
+    Status status = MapIds(pid, outside);
+    byte = status.ok() ? 'm' : static_cast<char>(EPERM);
+    (void)!write(ends[0], &byte, 1);
+  }
+  close(ends[0]);
+}
+
+}  // namespace
+
+void RunLauncherProcess(int socket, const SandboxOptions& options) {
+  KeepOnly(socket, 3);
+  ResetSignals();
+  signal(SIGCHLD, SIG_IGN);  // slot processes that end need no wait
+  signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_NAME, "lre-launcher", 0, 0, 0);
+  for (;;) {
+    Result<Packet> packet = ReceivePacket(3);
+    if (!packet || packet->closed) _exit(0);
+    StartSlot start;
+    if (packet->bytes.size() != sizeof start || packet->fds.size() != 1) continue;
+    std::memcpy(&start, packet->bytes.data(), sizeof start);
+    ForkSlot(packet->fds[0].get(), start, options);
+  }
+}
+
+}  // namespace lre::sandbox

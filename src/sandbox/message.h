@@ -1,0 +1,60 @@
+// The messages between the program, its launcher process and the slot processes: text and numbers
+// packed one after another, descriptors beside them (SCM_RIGHTS on a SOCK_SEQPACKET pair). Both
+// ends are the same binary, so there are no versions. Plain values; the functions are thread-safe
+// for different sockets.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "sandbox/sandbox.h"
+
+namespace lre::sandbox {
+
+inline constexpr size_t kMessageBytesMax = 8192;  // of one packet; commands travel in a memfd
+
+// To the launcher: start a slot process that owns the descriptor beside this message.
+struct StartSlot {
+  bool namespaces = true;
+  bool network = false;
+};
+
+enum class RequestKind : uint32_t { kRun, kCancel };
+// To a slot process. kRun carries three descriptors: the packed command, stdout, stderr.
+struct Request {
+  RequestKind kind = RequestKind::kRun;
+  uint64_t id = 0;
+};
+
+// From a slot process: the end of a run; id 0 says that the slot is ready, or why it is not.
+struct Reply {
+  uint64_t id = 0;
+  Code code = Code::kOk;
+  Outcome outcome;
+  std::string message;
+};
+
+std::string PackCommand(const Command& command);
+Result<Command> UnpackCommand(std::string_view bytes);
+std::string PackReply(const Reply& reply);
+Result<Reply> UnpackReply(std::string_view bytes);
+
+// A datagram and its descriptors. An empty message with closed = true: the other end is gone.
+struct Packet {
+  std::string bytes;
+  std::vector<UniqueFd> fds;
+  bool closed = false;
+};
+Status SendPacket(int socket, std::string_view bytes, const std::vector<int>& fds = {});
+Result<Packet> ReceivePacket(int socket);
+// Two connected SOCK_SEQPACKET ends, closed on exec.
+struct SocketPair {
+  UniqueFd ours, theirs;
+};
+Result<SocketPair> MakeSocketPair();
+
+}  // namespace lre::sandbox

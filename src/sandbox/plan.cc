@@ -1,0 +1,167 @@
+#include "sandbox/plan.h"
+
+#include <set>
+#include <string_view>
+
+namespace lre::sandbox {
+namespace {
+
+bool IsNormalAbsolute(std::string_view path) {
+  if (path.empty() || path[0] != '/' || path.find('\0') != path.npos) return false;
+  if (path == "/") return true;
+  for (size_t at = 1; at <= path.size();) {
+    size_t end = std::min(path.find('/', at), path.size());
+    std::string_view name = path.substr(at, end - at);
+    if (name.empty() || name == "." || name == "..") return false;
+    at = end + 1;
+  }
+  return true;
+}
+
+// Adds steps in order; makes each directory once.
+class Builder {
+ public:
+  explicit Builder(Plan& plan) : plan_(plan) {}
+
+  const char* Keep(std::string_view text) { return plan_.texts.emplace_back(text).c_str(); }
+  void MakeDirectories(std::string_view path) {
+    for (size_t at = 0; at < path.size();) {
+      size_t end = std::min(path.find('/', at), path.size());
+      std::string_view prefix = path.substr(0, end);
+      if (made_.insert(std::string(prefix)).second)
+        plan_.steps.push_back({.kind = StepKind::kMakeDirectory, .target = Keep(prefix)});
+      at = end + 1;
+    }
+  }
+  // Makes the parents of the absolute path `target`; returns it relative to the root.
+  const char* Place(std::string_view target) {
+    target.remove_prefix(1);
+    if (size_t slash = target.rfind('/'); slash != target.npos)
+      MakeDirectories(target.substr(0, slash));
+    return Keep(target);
+  }
+  void Add(Step step) { plan_.steps.push_back(step); }
+
+ private:
+  Plan& plan_;
+  std::set<std::string> made_;
+};
+
+void AddMount(Builder& builder, const Mount& mount) {
+  const char* target = builder.Place(mount.target);
+  const char* source = mount.source.c_str();
+  switch (mount.kind) {
+    case MountKind::kReadOnlyBind:
+      return builder.Add({.kind = StepKind::kReadOnlyBind, .target = target, .source = source});
+    case MountKind::kBind:
+      return builder.Add({.kind = StepKind::kBind, .target = target, .source = source});
+    case MountKind::kSymlink:
+      return builder.Add({.kind = StepKind::kSymlink, .target = target, .source = source});
+    case MountKind::kFile:
+      return builder.Add({.kind = StepKind::kWriteFile,
+                          .target = target,
+                          .source = source,
+                          .size = mount.source.size()});
+    case MountKind::kDirectory:
+      return builder.MakeDirectories(target);
+    case MountKind::kTmpfs:
+      builder.MakeDirectories(target);
+      return builder.Add({.kind = StepKind::kWritable, .target = target});
+  }
+}
+
+void AddSystem(Builder& builder) {
+  for (const char* directory : {"proc", "dev/pts", "dev/shm", "tmp"})
+    builder.MakeDirectories(directory);
+  builder.Add({.kind = StepKind::kProc, .target = "proc"});
+  static constexpr const char* kDevices[][2] = {
+      {"dev/null", "/dev/null"},     {"dev/zero", "/dev/zero"},       {"dev/full", "/dev/full"},
+      {"dev/random", "/dev/random"}, {"dev/urandom", "/dev/urandom"}, {"dev/tty", "/dev/tty"}};
+  for (auto& [target, source] : kDevices)
+    builder.Add({.kind = StepKind::kDevice, .target = target, .source = source});
+  builder.Add({.kind = StepKind::kPts, .target = "dev/pts"});
+  static constexpr const char* kLinks[][2] = {{"dev/ptmx", "pts/ptmx"},
+                                              {"dev/fd", "/proc/self/fd"},
+                                              {"dev/stdin", "/proc/self/fd/0"},
+                                              {"dev/stdout", "/proc/self/fd/1"},
+                                              {"dev/stderr", "/proc/self/fd/2"}};
+  for (auto& [target, source] : kLinks)
+    builder.Add({.kind = StepKind::kSymlink, .target = target, .source = source});
+  builder.Add({.kind = StepKind::kWritable, .target = "tmp"});
+  builder.Add({.kind = StepKind::kWritable, .target = "dev/shm"});
+}
+
+void AddPrograms(Plan& plan) {
+  const std::string& name = plan.command.arguments[0];
+  if (name.find('/') != name.npos) {
+    plan.programs.push_back(name.c_str());
+    return;
+  }
+  std::string_view path = "/usr/local/bin:/usr/bin:/bin";
+  for (const std::string& variable : plan.command.environment) {
+    if (variable.starts_with("PATH=")) path = std::string_view(variable).substr(5);
+  }
+  for (size_t at = 0; at <= path.size();) {
+    size_t end = std::min(path.find(':', at), path.size());
+    std::string_view directory = path.substr(at, end - at);
+    std::string candidate(directory.empty() ? "." : directory);
+    plan.programs.push_back(plan.texts.emplace_back(candidate + "/" + name).c_str());
+    at = end + 1;
+  }
+}
+
+}  // namespace
+
+Status CheckCommand(const Command& command) {
+  if (command.arguments.empty() || command.arguments[0].empty())
+    return ErrorStatus(Code::kInvalidArgument, "the command has no program");
+  for (const auto* list : {&command.arguments, &command.environment}) {
+    for (const std::string& text : *list) {
+      if (text.find('\0') != text.npos)
+        return ErrorStatus(Code::kInvalidArgument, "an argument or variable has a NUL byte: {}",
+                           text.c_str());
+    }
+  }
+  if (!IsNormalAbsolute(command.working_directory))
+    return ErrorStatus(Code::kInvalidArgument,
+                       "working directory \"{}\" is not absolute and normal",
+                       command.working_directory);
+  for (const Mount& mount : command.mounts) {
+    if (!IsNormalAbsolute(mount.target) || mount.target == "/")
+      return ErrorStatus(Code::kInvalidArgument, "mount target \"{}\" is not absolute and normal",
+                         mount.target);
+    if (mount.kind != MountKind::kFile && mount.source.find('\0') != mount.source.npos)
+      return ErrorStatus(Code::kInvalidArgument, "the source of mount {} has a NUL byte",
+                         mount.target);
+  }
+  for (const Command::Overlay& overlay : command.overlays) {
+    if (!IsNormalAbsolute(overlay.target) || overlay.target == "/")
+      return ErrorStatus(Code::kInvalidArgument, "overlay target \"{}\" is not absolute and normal",
+                         overlay.target);
+  }
+  if (command.isolation == Isolation::kNone &&
+      !(command.mounts.empty() && command.overlays.empty()))
+    return ErrorStatus(Code::kInvalidArgument, "a command without isolation cannot have mounts");
+  return {};
+}
+
+void BuildPlan(Command command, Plan& plan) {
+  plan.command = std::move(command);
+  Builder builder(plan);
+  AddSystem(builder);
+  for (const Mount& mount : plan.command.mounts) AddMount(builder, mount);
+  for (const Command::Overlay& overlay : plan.command.overlays) {
+    builder.MakeDirectories(std::string_view(overlay.target).substr(1));
+    builder.Add({.kind = StepKind::kOverlay,
+                 .target = builder.Keep(std::string_view(overlay.target).substr(1)),
+                 .overlay = plan.overlays.size()});
+    plan.overlays.push_back({overlay.lower.c_str(), overlay.upper.c_str(), overlay.work.c_str()});
+  }
+  for (std::string& text : plan.command.arguments) plan.arguments.push_back(text.data());
+  plan.arguments.push_back(nullptr);
+  for (std::string& text : plan.command.environment) plan.environment.push_back(text.data());
+  plan.environment.push_back(nullptr);
+  AddPrograms(plan);
+}
+
+}  // namespace lre::sandbox

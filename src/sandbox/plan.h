@@ -1,0 +1,62 @@
+// Plan: what pid 1 of a sandbox does, step by step, worked out beforehand: pid 1 shares the slot
+// process's memory and must not allocate (killed inside malloc, it would leave the lock held).
+// Built by the slot process from a Command; confined to it.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "sandbox/sandbox.h"
+
+namespace lre::sandbox {
+
+enum class StepKind {
+  kMakeDirectory,
+  kSymlink,
+  kWriteFile,
+  kBind,  // `source` on `target`
+  kReadOnlyBind,
+  kDevice,  // a device node of the host
+  kProc,
+  kPts,
+  kWritable,  // the directory `target` of the root becomes writable
+  kOverlay,
+};
+
+// `target` is relative to the new root. Pointers live as long as the Plan.
+struct Step {
+  StepKind kind;
+  const char* target = nullptr;
+  const char* source = nullptr;  // path; link target; content; overlay: unused
+  size_t size = 0;               // of content
+  int tree = -1;                 // opened by pid 1 before it leaves the host's root
+  size_t overlay = 0;            // index into Plan.overlays
+};
+
+struct PlannedOverlay {
+  const char *lower, *upper, *work;
+  int lower_fd = -1, upper_fd = -1, work_fd = -1;
+};
+
+struct Plan {
+  Plan() = default;
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  Command command;  // owns what the pointers below point to
+  std::deque<std::string> texts;
+  std::vector<Step> steps;
+  std::vector<PlannedOverlay> overlays;
+  std::vector<char*> arguments, environment;
+  std::vector<const char*> programs;  // tried in order
+};
+
+// kInvalidArgument names the argument that is not usable: no program, NUL bytes, a target that is
+// not absolute and normal.
+Status CheckCommand(const Command& command);
+// REQUIRES: CheckCommand(command).ok().
+void BuildPlan(Command command, Plan& plan);
+
+}  // namespace lre::sandbox

@@ -1,0 +1,354 @@
+// Three processes share one memory here, as vfork does, so that no page table is copied:
+//   the slot process S, waiting in clone(CLONE_VFORK);
+//   pid 1 of the command, C: makes the root, starts the program, reaps whatever ends, and leaves
+//     when the program ended, its time is up or a cancel came; leaving kills every other process of
+//     its pid namespace. Without namespaces it is a subreaper and kills its descendants itself;
+//   the program's process A until it executes.
+// C and A run on stacks of their own and only make system calls. What C finds out it leaves in a
+// Shared; S reads it after C is gone, and so is everything that could still write an output.
+#include "sandbox/spawn.h"
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "sandbox/root.h"
+
+namespace lre::sandbox {
+namespace {
+
+constexpr size_t kStackBytes = 128 << 10;
+
+struct Shared {
+  Plan* plan;
+  const SpawnOptions* options;
+  SpawnRequest* request;
+  char* program_stack_top;
+
+  bool entered = false;  // the root is made
+  bool started = false;  // the program executes
+  bool finished = false;
+  Trouble trouble;
+  int exec_error = 0;
+  bool working_directory_missing = false;
+  Ending ending = Ending::kExited;
+  int wait_status = 0;
+  int64_t wall_ns = 0;
+  rusage usage{};
+};
+
+int64_t NowNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+// Kernel keyrings belong to the user namespace, which outlives the action: nothing may be left in
+// them for the next one.
+bool DenyKeyrings() {
+  constexpr auto kLoad = static_cast<uint16_t>(BPF_LD | BPF_W | BPF_ABS);
+  constexpr auto kEqual = static_cast<uint16_t>(BPF_JMP | BPF_JEQ | BPF_K);
+  constexpr auto kReturn = static_cast<uint16_t>(BPF_RET | BPF_K);
+  constexpr auto kAtLeast = static_cast<uint16_t>(BPF_JMP | BPF_JGE | BPF_K);
+  constexpr uint32_t kX32 = 0x40000000;
+  sock_filter program[] = {
+      {kLoad, 0, 0, offsetof(seccomp_data, arch)},
+      {kEqual, 0, 6, AUDIT_ARCH_X86_64},  // other tables of system calls are refused as a whole
+      {kLoad, 0, 0, offsetof(seccomp_data, nr)},
+      {kAtLeast, 4, 0, kX32},
+      {kEqual, 3, 0, SYS_add_key},
+      {kEqual, 2, 0, SYS_request_key},
+      {kEqual, 1, 0, SYS_keyctl},
+      {kReturn, 0, 0, SECCOMP_RET_ALLOW},
+      {kReturn, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
+  };
+  sock_fprog filter{sizeof program / sizeof program[0], program};
+  return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+void SetLimit(__rlimit_resource resource, uint64_t value) {
+  rlimit limit;
+  if (getrlimit(resource, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max = std::min<uint64_t>(value, limit.rlim_max);
+  setrlimit(resource, &limit);
+}
+
+void SetLimits(const SpawnOptions& options) {
+  SetLimit(RLIMIT_CORE, 0);
+  if (options.open_files_max != 0) SetLimit(RLIMIT_NOFILE, options.open_files_max);
+  if (options.processes_max != 0) SetLimit(RLIMIT_NPROC, options.processes_max);
+}
+
+void RestoreSignals() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < 65; ++signal) {
+    if (signal != SIGKILL && signal != SIGSTOP) sigaction(signal, &action, nullptr);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// A, until it executes the program. Returning ends it.
+int RunProgram(void* argument) {
+  Shared& shared = *static_cast<Shared*>(argument);
+  const Plan& plan = *shared.plan;
+  const SpawnRequest& request = *shared.request;
+  setsid();
+  if (dup2(request.stdin_fd, 0) < 0 || dup2(request.stdout_fd, 1) < 0 ||
+      dup2(request.stderr_fd, 2) < 0) {
+    shared.exec_error = errno;
+    return 127;
+  }
+  syscall(SYS_close_range, 3u, ~0u, 0u);
+  umask(022);
+  if (chdir(plan.command.working_directory.c_str()) != 0) {
+    shared.exec_error = errno;
+    shared.working_directory_missing = true;
+    return 127;
+  }
+  SetLimits(*shared.options);
+  RestoreSignals();
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      (shared.options->namespaces && !DenyKeyrings())) {
+    shared.exec_error = errno;
+    return 127;
+  }
+  int error = ENOENT;
+  for (const char* program : plan.programs) {
+    execve(program, plan.arguments.data(), plan.environment.data());
+    if (errno != ENOENT && errno != ENOTDIR) error = errno;
+    // As a shell: what exists but cannot be run ends the search only when it is no permission
+    // matter.
+    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) break;
+    // The file is there: its interpreter is what is missing.
+    if (errno == ENOENT && access(program, F_OK) == 0) {
+      error = ELIBBAD;
+      break;
+    }
+  }
+  shared.exec_error = error;
+  return 127;
+}
+
+// Kills every descendant; orphans come to us (subreaper) until none is left.
+void KillDescendants() {
+  for (;;) {
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    char text[4096];
+    ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof text);
+    if (fd >= 0) close(fd);
+    pid_t child = 0;
+    for (ssize_t i = 0; i < size; ++i) {
+      if (text[i] >= '0' && text[i] <= '9') {
+        child = child * 10 + (text[i] - '0');
+      } else {
+        if (child > 0) kill(child, SIGKILL);
+        child = 0;
+      }
+    }
+    if (waitpid(-1, nullptr, 0) < 0 && errno == ECHILD) return;
+  }
+}
+
+// True when the command is to end now.
+bool ReadControl(Shared& shared) {
+  char bytes[kMessageBytesMax];
+  ssize_t size = recv(shared.request->control_fd, bytes, sizeof bytes, MSG_DONTWAIT);
+  if (size < 0) return errno != EAGAIN && errno != EINTR;
+  if (size == 0) {
+    shared.request->control_closed = true;
+    return true;
+  }
+  Request request;
+  if (static_cast<size_t>(size) != sizeof request) return false;
+  std::memcpy(&request, bytes, sizeof request);
+  return request.kind == RequestKind::kCancel && request.id == shared.request->id;
+}
+
+// Reaps until the program ended or must; sets ending and wait_status.
+void Attend(Shared& shared, pid_t program, int signals) {
+  int64_t timeout = shared.plan->command.timeout.count();
+  int64_t start = NowNs();
+  for (;;) {
+    int status;
+    pid_t ended;
+    while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
+      if (ended != program) continue;
+      shared.wait_status = status;
+      shared.ending = WIFSIGNALED(status) ? Ending::kSignalled : Ending::kExited;
+      shared.wall_ns = NowNs() - start;
+      return;
+    }
+    int64_t left = timeout > 0 ? timeout - (NowNs() - start) : 0;
+    if (timeout > 0 && left <= 0) {
+      shared.ending = Ending::kTimedOut;
+      break;
+    }
+    timespec wait{left / 1'000'000'000, left % 1'000'000'000};
+    pollfd polls[2] = {{signals, POLLIN, 0}, {shared.request->control_fd, POLLIN, 0}};
+    if (ppoll(polls, 2, timeout > 0 ? &wait : nullptr, nullptr) < 0) continue;
+    if (polls[0].revents != 0) {
+      signalfd_siginfo info;
+      while (read(signals, &info, sizeof info) > 0) {
+      }
+    }
+    if (polls[1].revents != 0 && ReadControl(shared)) {
+      shared.ending = Ending::kCancelled;
+      break;
+    }
+  }
+  shared.wall_ns = NowNs() - start;
+}
+
+// C. Returning ends it and with it every process of the sandbox.
+int FirstProcess(void* argument) {
+  Shared& shared = *static_cast<Shared*>(argument);
+  const SpawnOptions& options = *shared.options;
+  if (options.namespaces) {
+    if (!EnterRoot(*shared.plan, options, shared.trouble)) return 1;
+  } else {
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  }
+  shared.entered = true;
+  // After the change of user, which clears it.
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signals < 0) {
+    shared.trouble = {errno, "make a signalfd", nullptr};
+    shared.entered = false;
+    return 1;
+  }
+  pid_t program =
+      clone(RunProgram, shared.program_stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
+  if (program < 0) {
+    shared.trouble = {errno, "start a process", nullptr};
+    shared.entered = false;
+    return 1;
+  }
+  if (shared.exec_error == 0) {
+    shared.started = true;
+    Attend(shared, program, signals);
+  }
+  getrusage(RUSAGE_CHILDREN, &shared.usage);
+  if (!options.namespaces) {
+    KillDescendants();
+    getrusage(RUSAGE_CHILDREN, &shared.usage);
+  }
+  shared.finished = true;
+  return 0;
+}
+
+// One mapping for the life of the slot process, with a guard page below each stack.
+char* StackTop(int index) {
+  static char* memory = [] {
+    constexpr size_t kPage = 4096;
+    void* area = mmap(nullptr, 2 * (kStackBytes + kPage), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    CHECK(area != MAP_FAILED, "stacks for the sandbox");
+    auto* bytes = static_cast<char*>(area);
+    mprotect(bytes, kPage, PROT_NONE);
+    mprotect(bytes + kPage + kStackBytes, kPage, PROT_NONE);
+    return bytes;
+  }();
+  return memory + (static_cast<size_t>(index) + 1) * (kStackBytes + 4096);
+}
+
+Reply Refusal(Code code, std::string message) {
+  Reply reply;
+  reply.code = code;
+  reply.message = std::move(message);
+  return reply;
+}
+
+Reply ExecRefusal(const Shared& shared) {
+  const std::string& program = shared.plan->command.arguments[0];
+  int error = shared.exec_error;
+  if (shared.working_directory_missing)
+    return Refusal(Code::kInvalidArgument,
+                   fmt::format("working directory {}: {}", shared.plan->command.working_directory,
+                               strerror(error)));
+  if (error == ELIBBAD)
+    return Refusal(Code::kNotFound,
+                   fmt::format("{}: its interpreter is not in the sandbox", program));
+  Code code = Code::kInvalidArgument;  // ENOEXEC, E2BIG, ...
+  if (error == ENOENT) code = Code::kNotFound;
+  if (error == EACCES || error == EPERM) code = Code::kPermissionDenied;
+  if (error == EAGAIN || error == ENOMEM || error == EMFILE || error == EIO || error == ETXTBSY)
+    code = Code::kInternal;
+  return Refusal(code, fmt::format("{}: {}", program, strerror(error)));
+}
+
+Duration FromTimeval(const timeval& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+void CloseTrees(Plan& plan) {
+  // C closed its copies; these numbers mean nothing in S, whose descriptor table is its own.
+  for (Step& step : plan.steps) step.tree = -1;
+}
+
+}  // namespace
+
+Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request) {
+  Shared shared{&plan, &options, &request, StackTop(1)};
+  int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+  if (options.namespaces) flags |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC;
+  pid_t first = clone(FirstProcess, StackTop(0), flags, &shared);
+  if (first < 0)
+    return Refusal(Code::kInternal,
+                   fmt::format("start a process in new namespaces: {}", strerror(errno)));
+  int status = 0;
+  while (waitpid(first, &status, 0) < 0 && errno == EINTR) {
+  }
+  CloseTrees(plan);
+  if (!shared.entered && shared.trouble.what != nullptr)
+    return Refusal(Code::kInternal,
+                   fmt::format("sandbox: {} {}: {}", shared.trouble.what,
+                               shared.trouble.path != nullptr ? shared.trouble.path : "",
+                               strerror(shared.trouble.error)));
+  if (shared.exec_error != 0) return ExecRefusal(shared);
+  if (!shared.finished)
+    return Refusal(Code::kInternal,
+                   fmt::format("the first process of the sandbox ended by signal {}",
+                               WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+  Reply reply;
+  Outcome& outcome = reply.outcome;
+  outcome.ending = shared.ending;
+  if (shared.ending == Ending::kExited) {
+    outcome.exit_code = WEXITSTATUS(shared.wait_status);
+  } else {
+    outcome.signal = shared.ending == Ending::kSignalled ? WTERMSIG(shared.wait_status) : SIGKILL;
+    outcome.exit_code = 128 + outcome.signal;
+  }
+  outcome.wall = Duration(shared.wall_ns);
+  outcome.user_cpu = FromTimeval(shared.usage.ru_utime);
+  outcome.system_cpu = FromTimeval(shared.usage.ru_stime);
+  outcome.memory_peak_bytes = shared.usage.ru_maxrss * 1024;
+  return reply;
+}
+
+}  // namespace lre::sandbox

@@ -1,0 +1,35 @@
+// Spawn: makes the namespaces of one command, runs it to its end and kills what is left. Runs in a
+// slot process, which has one thread and waits meanwhile; see spawn.cc for how.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "sandbox/message.h"
+#include "sandbox/plan.h"
+
+namespace lre::sandbox {
+
+// The uid and gid inside.
+inline constexpr uid_t kInsideId = 1000;
+
+struct SpawnOptions {
+  bool namespaces = true;
+  const char* scratch = "/tmp";  // a directory of the host to assemble roots on
+  uint64_t tmpfs_bytes_max = 0;
+  uint64_t processes_max = 0;
+  uint64_t open_files_max = 0;
+};
+
+struct SpawnRequest {
+  uint64_t id = 0;
+  int control_fd = -1;  // a cancel Request, or its end, ends the command
+  int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;
+  bool control_closed = false;  // set when the other end is gone
+};
+
+// Runs `plan` to its end; the Reply is complete but for the id.
+Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request);
+
+}  // namespace lre::sandbox

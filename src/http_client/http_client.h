@@ -7,8 +7,9 @@
 // come from the options, else from the usual environment variables (http_proxy, https_proxy,
 // no_proxy). Errors name the URL without its user information; codes: kNotFound (404, 410),
 // kPermissionDenied (401, 403), kUnavailable (no answer, 408, 429, 5xx: after the last attempt),
-// kDataLoss (the bytes are not those expected), kOutOfRange (a body beyond its limit), kCancelled
-// (stop requested).
+// kDataLoss (the bytes are not those expected), kOutOfRange (a body beyond its limit),
+// kFailedPrecondition (other 4xx, too many redirects, certificates), kInvalidArgument (not a URL),
+// kCancelled (stop requested).
 #pragma once
 
 #include <cstdint>
@@ -76,7 +77,8 @@ class HttpClient {
   explicit HttpClient(HttpClientOptions options = {});
   ~HttpClient();
 
-  // The whole answer in memory, whatever its status below 400; idempotent methods are retried.
+  // The answer in memory, whatever its status (StatusOf tells whether it is a good one). Attempts
+  // that got no answer, or 408, 429 or 5xx, are repeated when the method is not POST.
   Result<HttpResponse> Send(const HttpRequest& request);
   // GET into memory, verified.
   Result<std::string> Get(const HttpRequest& request, const HttpExpectation& expected = {});
@@ -90,6 +92,9 @@ class HttpClient {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// OK for 2xx and 3xx; else the code that the header of this file names, with the URL.
+Status StatusOf(const HttpResponse& response);
 
 // `url` without user name and password, for messages.
 std::string RedactUrl(std::string_view url);

@@ -40,13 +40,10 @@ void SpawnBare() {
 }
 
 struct Stage {
-  explicit Stage(const Launcher& launcher, int slot) {
-    for (const char* name : {"lower", "upper", "work"}) {
-      std::string path = directory / name;
-      CHECK(mkdir(path.c_str(), 0755) == 0);
-      if (geteuid() == 0)
-        CHECK(chown(path.c_str(), launcher.file_owner(), launcher.file_owner()) == 0);
-    }
+  explicit Stage(const Launcher& launcher, int slot) : owner(launcher.file_owner()) {
+    Make("lower");
+    Make("upper");
+    Make("work");
     command.arguments = {"/bin/true"};
     command.working_directory = "/";
     command.stdout_path = directory / "stdout";
@@ -62,6 +59,19 @@ struct Stage {
     overlaid = command;
     overlaid.overlays = {{directory / "lower", directory / "upper", directory / "work", "/build"}};
   }
+  void Make(const char* name) {
+    std::string path = directory / name;
+    CHECK(mkdir(path.c_str(), 0755) == 0);
+    if (geteuid() == 0) CHECK(chown(path.c_str(), owner, owner) == 0);
+  }
+  // Every action has an upper layer of its own: making it belongs to the price.
+  void RenewUpper() {
+    CHECK(lre::RemoveTree(directory / "upper").ok());
+    CHECK(lre::RemoveTree(directory / "work").ok());
+    Make("upper");
+    Make("work");
+  }
+  uint32_t owner;
   lre::TempDir directory;
   Command bare, command, overlaid;
 };
@@ -109,8 +119,10 @@ int main(int argc, char** argv) {
   all.push_back({"launcher, no isolation", [&](int t) { RunOnce(**launcher, stages[t]->bare); }});
   all.push_back({"sandbox", [&](int t) { RunOnce(**launcher, stages[t]->command); }});
   if ((*launcher)->overlay_allowed())
-    all.push_back(
-        {"sandbox and overlay", [&](int t) { RunOnce(**launcher, stages[t]->overlaid); }});
+    all.push_back({"sandbox and overlay", [&](int t) {
+                     stages[t]->RenewUpper();
+                     RunOnce(**launcher, stages[t]->overlaid);
+                   }});
   for (Series& series : all) {
     for (int t = 0; t < kThreads; ++t) series.run(t);  // starts the slot processes
   }

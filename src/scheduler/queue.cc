@@ -1,0 +1,142 @@
+#include "scheduler/queue.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace lre::scheduler {
+
+int64_t RankOf(Instant arrival, int32_t priority, Duration ageing_step) {
+  using std::chrono::duration_cast;
+  using std::chrono::microseconds;
+  const int64_t arrival_us = duration_cast<microseconds>(arrival.time_since_epoch()).count();
+  const int64_t step_us = duration_cast<microseconds>(ageing_step).count();
+  int64_t shift, rank;
+  if (__builtin_mul_overflow(static_cast<int64_t>(priority), step_us, &shift) ||
+      __builtin_add_overflow(arrival_us, shift, &rank)) {
+    return priority < 0 ? INT64_MIN : INT64_MAX;
+  }
+  return rank;
+}
+
+Accounts::Accounts() { root_.active = 1; }
+
+Account* Accounts::Acquire(uint32_t tenant, std::string_view user, std::string_view invocation) {
+  // Lengths keep ("a", "bc") and ("ab", "c") apart.
+  const std::string tenant_key = std::to_string(tenant);
+  std::string user_key = tenant_key + '/' + std::to_string(user.size()) + '/';
+  user_key += user;
+  std::string key = user_key + '/';
+  key += invocation;
+  if (auto found = accounts_.find(key); found != accounts_.end()) {
+    found->second->active++;
+    return found->second.get();
+  }
+  Account* leaf = Child(Child(Child(&root_, tenant_key), std::move(user_key)), std::move(key));
+  leaf->active++;
+  return leaf;
+}
+
+// The account `key`; a new one becomes a child of `parent`, which it keeps alive.
+Account* Accounts::Child(Account* parent, std::string key) {
+  std::unique_ptr<Account>& account = accounts_[key];
+  if (!account) {
+    account = std::make_unique<Account>();
+    account->parent = parent;
+    account->key = std::move(key);
+    account->id = next_id_++;
+    account->served = parent->children_floor;
+    parent->active++;
+  }
+  return account.get();
+}
+
+void Accounts::Release(Account* leaf) {
+  while (leaf != &root_ && --leaf->active == 0) {
+    Account* parent = leaf->parent;
+    accounts_.erase(std::string(leaf->key));
+    leaf = parent;
+  }
+}
+
+void Accounts::Charge(Account* leaf) {
+  for (Account* account = leaf; account->parent != nullptr; account = account->parent) {
+    Account& parent = *account->parent;
+    parent.children_floor = std::max(parent.children_floor, account->served);
+    account->served++;
+  }
+}
+
+struct FairQueue::Node {
+  Account* account = nullptr;
+  Node* parent = nullptr;                 // null for a tenant
+  int64_t served = 0;                     // as of the last look; never more than the account's
+  std::set<Node*, Earlier> children;      // of a tenant or user
+  std::map<QueueRank, Operation*> items;  // of an invocation
+};
+
+bool FairQueue::Earlier::operator()(const Node* a, const Node* b) const {
+  return a->served != b->served ? a->served < b->served : a->account->id < b->account->id;
+}
+
+FairQueue::FairQueue() = default;
+FairQueue::~FairQueue() = default;
+
+void FairQueue::Push(Account* leaf, QueueRank rank, Operation* operation) {
+  Node* node = Ensure(leaf);
+  // Most arrive in order, so the end is the right hint.
+  node->items.emplace_hint(node->items.end(), rank, operation);
+}
+
+void FairQueue::Remove(Account* leaf, QueueRank rank) {
+  auto found = nodes_.find(leaf);
+  CHECK(found != nodes_.end(), "an operation is queued under its account");
+  Node* node = found->second.get();
+  CHECK(node->items.erase(rank) == 1, "an operation is queued under its rank");
+  DropIfEmpty(node);
+}
+
+FairQueue::Node* FairQueue::Ensure(Account* account) {
+  std::unique_ptr<Node>& node = nodes_[account];
+  if (node) return node.get();
+  node = std::make_unique<Node>();
+  Node* made = node.get();  // the reference dies when the parent is added
+  made->account = account;
+  made->served = account->served;
+  const bool is_tenant = account->parent->parent == nullptr;
+  if (!is_tenant) made->parent = Ensure(account->parent);
+  (is_tenant ? tenants_ : made->parent->children).insert(made);
+  return made;
+}
+
+void FairQueue::DropIfEmpty(Node* node) {
+  while (node != nullptr && node->items.empty() && node->children.empty()) {
+    Node* parent = node->parent;
+    (parent != nullptr ? parent->children : tenants_).erase(node);
+    nodes_.erase(node->account);
+    node = parent;
+  }
+}
+
+FairQueue::Node* FairQueue::FirstOf(std::set<Node*, Earlier>& children) {
+  while (true) {
+    auto first = children.begin();
+    Node* node = *first;
+    if (node->served == node->account->served) return node;
+    auto handle = children.extract(first);
+    node->served = node->account->served;
+    children.insert(std::move(handle));
+  }
+}
+
+FairQueue::Front FairQueue::Peek() {
+  CHECK(!tenants_.empty());
+  Node* tenant = FirstOf(tenants_);
+  Node* user = FirstOf(tenant->children);
+  Node* invocation = FirstOf(user->children);
+  auto turn = [](const Node* node) { return std::pair(node->served, node->account->id); };
+  const auto& [rank, operation] = *invocation->items.begin();
+  return {{turn(tenant), turn(user), turn(invocation)}, rank, operation, invocation->account};
+}
+
+}  // namespace lre::scheduler

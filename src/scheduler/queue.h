@@ -1,0 +1,112 @@
+// The order in which queued operations run.
+//
+// Fairness is start-time fair queueing over a tree: tenants take turns, within a tenant its users,
+// within a user its invocations, each in proportion to what it was already served. An Account is
+// one node of that tree; it counts what it was served and lives while an operation of it does.
+// Whoever becomes active starts where its active siblings stand: it neither saves up turns nor owes
+// any.
+//
+// Within an invocation the order is by QueueRank: time of arrival plus priority steps. A step is
+// worth SchedulerOptions::ageing_step of waiting, so the rank never changes, nothing is sorted
+// again and nothing starves.
+//
+// There is one FairQueue per property set but the accounts are shared by all, so a turn taken in
+// one queue counts in every other. A queue keeps its nodes sorted by what they were served when
+// last looked at; that only grows, so the front is found by refreshing nodes until the first one is
+// up to date: each turn costs each queue one refresh, not a new sort.
+//
+// Confined to one thread. Accounts must outlive the queues that name them.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/clock.h"
+
+namespace lre::scheduler {
+
+struct Operation;
+
+struct QueueRank {
+  int64_t rank = 0;       // microseconds: arrival, plus or minus priority steps
+  uint64_t sequence = 0;  // of arrival; unique
+  friend auto operator<=>(const QueueRank&, const QueueRank&) = default;
+};
+// `priority` as in ExecutionPolicy: lower runs first. Saturates.
+int64_t RankOf(Instant arrival, int32_t priority, Duration ageing_step);
+
+struct Account {
+  Account* parent = nullptr;  // invocation -> user -> tenant -> root
+  std::string key;
+  uint64_t id = 0;
+  int64_t served = 0;          // turns taken, counted from where its siblings stood
+  int64_t children_floor = 0;  // where a child that becomes active starts
+  size_t active = 0;           // operations of an invocation; children of the others
+};
+
+class Accounts {
+ public:
+  Accounts();
+  // The account of an invocation; give it back with Release.
+  Account* Acquire(uint32_t tenant, std::string_view user, std::string_view invocation);
+  void Retain(Account* leaf) { leaf->active++; }
+  void Release(Account* leaf);
+  // One turn was taken by this invocation.
+  static void Charge(Account* leaf);
+  size_t size() const { return accounts_.size(); }
+
+ private:
+  Account* Child(Account* parent, std::string key);
+
+  Account root_;
+  std::unordered_map<std::string, std::unique_ptr<Account>> accounts_;
+  uint64_t next_id_ = 1;
+};
+
+class FairQueue {
+ public:
+  FairQueue();
+  ~FairQueue();
+
+  // An operation may be pushed under several accounts (merged requests); `rank` is then the same.
+  void Push(Account* leaf, QueueRank rank, Operation* operation);
+  void Remove(Account* leaf, QueueRank rank);
+  bool empty() const { return nodes_.empty(); }
+
+  // Who is next here. Comparing the fronts of two queues says whose turn it is between them.
+  struct Front {
+    // (served, account) of tenant, user and invocation.
+    std::array<std::pair<int64_t, uint64_t>, 3> turns;
+    QueueRank rank;
+    Operation* operation = nullptr;
+    Account* account = nullptr;
+    bool Before(const Front& other) const {
+      return turns != other.turns ? turns < other.turns : rank < other.rank;
+    }
+  };
+  // REQUIRES: not empty.
+  Front Peek();
+
+ private:
+  struct Node;
+  struct Earlier {
+    bool operator()(const Node* a, const Node* b) const;
+  };
+  Node* Ensure(Account* account);
+  void DropIfEmpty(Node* node);
+  // The child whose turn it is.
+  Node* FirstOf(std::set<Node*, Earlier>& children);
+
+  std::set<Node*, Earlier> tenants_;
+  std::unordered_map<Account*, std::unique_ptr<Node>> nodes_;
+};
+
+}  // namespace lre::scheduler

@@ -1,0 +1,97 @@
+// Scheduler::State: what the scheduler knows, and one handler per event. The handlers of clients'
+// events are in client_events.cc, of workers' in worker_events.cc; both change operations only
+// through the transitions in transitions.cc; dispatch.cc brings operations and free workers
+// together once per step. Confined to one thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "scheduler/matching.h"
+#include "scheduler/operations.h"
+#include "scheduler/queue.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/timers.h"
+#include "scheduler/workers.h"
+
+namespace lre::scheduler {
+
+struct Scheduler::State {
+  explicit State(SchedulerOptions scheduler_options);
+
+  // Clients (client_events.cc).
+  void On(const Enqueue& event);
+  void On(const ClientAttached& event);
+  void On(const ClientLeft& event);
+  void On(const CancelRequested& event);
+  void On(const OperationDeleted& event);
+  // Workers (worker_events.cc).
+  void On(const WorkerJoined& event);
+  void On(const WorkerProgressed& event);
+  void On(const WorkerReported& event);
+  void On(const Published& event);
+  void On(const WorkerHeard& event);
+  void On(const WorkerDraining& event);
+  void On(const WorkerLost& event);
+  void On(const PoolDeclared& event);
+  void On(const PoolsClosed& event);
+  void On(const Tick&) {}
+  void Expire();  // everything that is due
+
+  // Why a request cannot be taken; OK when it can.
+  Status Refusal(const ActionRequest& request);
+  void MergeInto(Operation& operation, const Enqueue& event);
+
+  // Transitions (transitions.cc): queued -> executing -> completed, and back to queued.
+  void PutInQueue(Operation& operation);
+  void TakeFromQueue(Operation& operation);
+  void AddInterest(Operation& operation, const ActionRequest& request);
+  void Start(Operation& operation, Account* account, Worker& worker);
+  // The current attempt ended without a result. Queues the operation again, or completes it with
+  // `status` when attempts_max is reached.
+  void Retry(Operation& operation, Status status);
+  // The current attempt will not come back; `how` completes "the attempt ...".
+  void LoseAttempt(Operation& operation, const std::string& how);
+  // Tells the worker to stop; its slot is free when it says so, or after cancel_grace.
+  void StopAttempt(Operation& operation, const std::string& reason);
+  void Complete(Operation& operation, Status status, std::shared_ptr<const void> answer);
+  void TellStage(const Operation& operation, ClientId client);
+  void TellStage(const Operation& operation);
+  void CancelRunning(Worker& worker, Running& running, const std::string& reason);
+
+  // Workers.
+  void Freed(Worker& worker);
+  void LeaveClass(Worker& worker);
+  void Rest(Worker& worker);
+  void RemoveWorker(Worker& worker, const std::string& how);
+  void Reconcile(Worker& worker, const std::vector<AttemptId>& reported);
+  bool Adopt(Worker& worker, const AttemptId& attempt);
+
+  // Dispatch (dispatch.cc).
+  void Dispatch();
+  void Serve(PropertyQueue& queue);
+  void Serve(WorkerClass& worker_class);
+  // Actions nobody can serve: when their grace ends, and ending it.
+  Duration GraceOf(const PropertyQueue& queue) const;
+  void ArmUnserved(PropertyQueue& queue);
+  void FailUnserved(PropertyQueue& queue);
+
+  OperationView ViewOf(const Operation& operation) const;
+
+  const SchedulerOptions options;
+  Instant now{};
+  Timers timers;
+  Accounts accounts;
+  Matching matching;
+  Operations operations;
+  Workers workers;
+  uint64_t next_sequence = 1;
+  size_t queued = 0;
+  size_t executing = 0;
+  uint64_t stale_reports = 0, attempts_lost = 0, merged = 0;
+  std::vector<Effect> effects;
+};
+
+}  // namespace lre::scheduler

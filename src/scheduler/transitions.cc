@@ -1,0 +1,160 @@
+// The life of an operation: queued -> executing -> completed, and back to queued when an attempt is
+// lost. Everything that happens to one goes through here, so that queues, slots, accounts and
+// timers agree.
+#include <algorithm>
+
+#include "base/check.h"
+#include "scheduler/state.h"
+
+namespace lre::scheduler {
+
+namespace {
+// An operation that many invocations want takes its turn from any of these many; beyond that the
+// first ones do.
+constexpr size_t kAccountsMax = 8;
+}  // namespace
+
+void Scheduler::State::PutInQueue(Operation& operation) {
+  PropertyQueue& queue = *operation.queue;
+  operation.stage = Stage::kQueued;
+  operation.wait_start = now;
+  operation.ahead = queue.arrivals.size() + queue.dispatched;
+  for (Account* account : operation.accounts) {
+    queue.fair.Push(account, operation.rank, &operation);
+  }
+  operation.arrival = queue.arrivals.insert(queue.arrivals.end(), &operation);
+  if (queue.arrivals.size() == 1) matching.SetActive(queue, true);
+  queued++;
+  if (queue.classes.empty()) {
+    if (!queue.unserved.armed()) ArmUnserved(queue);
+  } else {
+    matching.MarkDirty(queue);
+  }
+}
+
+void Scheduler::State::TakeFromQueue(Operation& operation) {
+  PropertyQueue& queue = *operation.queue;
+  for (Account* account : operation.accounts) queue.fair.Remove(account, operation.rank);
+  queue.arrivals.erase(operation.arrival);
+  if (queue.arrivals.empty()) {
+    matching.SetActive(queue, false);
+    timers.Disarm(queue.unserved);
+  }
+  queued--;
+}
+
+// Another invocation wants a queued operation: whichever has the earlier turn gets it started, and
+// the better of the priorities counts.
+void Scheduler::State::AddInterest(Operation& operation, const ActionRequest& request) {
+  Account* account = accounts.Acquire(request.partition, request.user, request.invocation);
+  const auto& known = operation.accounts;
+  const bool is_new =
+      std::find(known.begin(), known.end(), account) == known.end() && known.size() < kAccountsMax;
+  const int64_t rank = RankOf(now, request.priority, options.ageing_step);
+  if (!is_new && rank >= operation.rank.rank) return accounts.Release(account);
+  FairQueue& fair = operation.queue->fair;
+  for (Account* one : known) fair.Remove(one, operation.rank);
+  operation.rank.rank = std::min(operation.rank.rank, rank);
+  if (is_new) {
+    operation.accounts.push_back(account);
+  } else {
+    accounts.Release(account);
+  }
+  for (Account* one : known) fair.Push(one, operation.rank, &operation);
+}
+
+void Scheduler::State::Start(Operation& operation, Account* account, Worker& worker) {
+  TakeFromQueue(operation);
+  Accounts::Charge(account);
+  operation.queue->dispatched++;
+  operation.stage = Stage::kExecuting;
+  operation.attempt++;
+  operation.worker = &worker;
+  operation.last_worker = worker.id;
+  operation.publishing = false;
+  operation.lost = false;
+  operation.progress = nullptr;
+  executing++;
+  const AttemptId id{operation.name, operation.attempt};
+  workers.Start(worker, id, &operation);
+  const Duration asked = operation.request->timeout;
+  const Duration timeout = asked > Duration(0) ? asked : options.timeout_default;
+  timers.Arm(operation.deadline, now + timeout + options.staging_max + options.timeout_slack,
+             TimerKind::kAttemptDeadline, &operation);
+  effects.push_back(Assign{worker.id, id, operation.request, timeout});
+  TellStage(operation);
+}
+
+void Scheduler::State::Retry(Operation& operation, Status status) {
+  CHECK(operation.stage == Stage::kExecuting && operation.worker == nullptr);
+  timers.Disarm(operation.deadline);
+  operation.publishing = false;
+  if (operation.attempt >= options.attempts_max) {
+    return Complete(operation, std::move(status), nullptr);
+  }
+  executing--;
+  PutInQueue(operation);
+  TellStage(operation);
+}
+
+void Scheduler::State::LoseAttempt(Operation& operation, const std::string& how) {
+  attempts_lost++;
+  operation.worker = nullptr;
+  Status status = ErrorStatus(
+      Code::kUnavailable, "action {} ended {} of {} attempts without a result; the last one {}",
+      operation.request->action, operation.attempt, options.attempts_max, how);
+  Retry(operation, std::move(status));
+  operation.lost = operation.stage == Stage::kQueued;
+}
+
+void Scheduler::State::StopAttempt(Operation& operation, const std::string& reason) {
+  if (operation.worker == nullptr) return;
+  Worker& worker = *operation.worker;
+  operation.worker = nullptr;
+  Running* running = workers.FindRunning(worker, {operation.name, operation.attempt});
+  CHECK(running != nullptr, "an executing operation runs on its worker");
+  CancelRunning(worker, *running, reason);
+}
+
+void Scheduler::State::CancelRunning(Worker& worker, Running& running, const std::string& reason) {
+  running.operation = nullptr;
+  timers.Arm(running.cancelled, now + options.cancel_grace, TimerKind::kCancelled, &running);
+  effects.push_back(Cancel{worker.id, running.id, reason});
+}
+
+void Scheduler::State::Complete(Operation& operation, Status status,
+                                std::shared_ptr<const void> answer) {
+  CHECK(operation.stage != Stage::kCompleted);
+  if (operation.stage == Stage::kQueued) {
+    TakeFromQueue(operation);
+  } else {
+    StopAttempt(operation, status.message());
+    executing--;
+  }
+  for (Account* account : operation.accounts) accounts.Release(account);
+  operation.accounts.clear();
+  matching.DropUser(*operation.queue);
+  operation.queue = nullptr;
+  operation.publishing = false;
+  operation.status = std::move(status);
+  operation.answer = std::move(answer);
+  for (ClientId client : operation.clients) {
+    effects.push_back(
+        Answer{client, operation.name, operation.status, operation.answer, operation.request});
+  }
+  operations.RemoveClients(operation);
+  operations.Finish(operation, now);
+}
+
+void Scheduler::State::TellStage(const Operation& operation, ClientId client) {
+  effects.push_back(
+      StageChanged{client, operation.name, operation.stage,
+                   operation.stage == Stage::kQueued ? WorkerId() : operation.last_worker,
+                   operation.request, operation.progress});
+}
+
+void Scheduler::State::TellStage(const Operation& operation) {
+  for (ClientId client : operation.clients) TellStage(operation, client);
+}
+
+}  // namespace lre::scheduler

@@ -1,0 +1,146 @@
+#include "service/action_cache_service.h"
+
+#include <unordered_set>
+
+#include "reapi/digest_proto.h"
+#include "reapi/resource_name.h"
+#include "reapi/wire/messages.h"
+#include "service/blocking.h"
+
+namespace lre::service {
+namespace {
+
+namespace pb = reapi::pb;
+namespace wire = reapi::wire;
+
+constexpr store::Partition kPartition = 0;
+
+// Puts what the client wants inline into the result, as far as `bytes_max` goes. Hints: a blob that
+// cannot be read stays a digest.
+class Inliner {
+ public:
+  Inliner(store::BlobStore& cas, DigestFunction function, size_t bytes_max)
+      : cas_(cas), function_(function), left_(bytes_max) {}
+
+  void Inline(const pb::Digest& message, std::string* text) {
+    if (!text->empty() || message.size_bytes() == 0) return;
+    Result<Digest> digest = reapi::FromProto(message, function_);
+    if (!digest || static_cast<uint64_t>(digest->size_bytes) > left_) return;
+    auto bytes = store::ReadAll(cas_, {*digest, kPartition}, left_);
+    if (!bytes) return;
+    left_ -= bytes->size();
+    *text = std::move(*bytes);
+  }
+
+ private:
+  store::BlobStore& cas_;
+  const DigestFunction function_;
+  size_t left_;
+};
+
+struct Wanted {
+  Bytes request;  // keeps the views below
+  wire::GetActionResultRequest parsed;
+  bool any() const {
+    return parsed.inline_stdout || parsed.inline_stderr || !parsed.inline_output_files.empty();
+  }
+};
+
+Result<Bytes> WithInlined(const ActionCacheParts& parts, size_t bytes_max, const Wanted& wanted,
+                          const Bytes& stored) {
+  pb::ActionResult result;
+  if (!result.ParseFromArray(stored.data(), static_cast<int>(stored.size()))) {
+    return Error(Code::kInternal, "the stored result of action {} does not parse",
+                 wanted.parsed.action);
+  }
+  Inliner inliner(parts.cas, wanted.parsed.action.function, bytes_max);
+  if (wanted.parsed.inline_stdout) {
+    inliner.Inline(result.stdout_digest(), result.mutable_stdout_raw());
+  }
+  if (wanted.parsed.inline_stderr) {
+    inliner.Inline(result.stderr_digest(), result.mutable_stderr_raw());
+  }
+  std::unordered_set<std::string_view> paths(wanted.parsed.inline_output_files.begin(),
+                                             wanted.parsed.inline_output_files.end());
+  for (pb::OutputFile& file : *result.mutable_output_files()) {
+    if (paths.contains(file.path())) inliner.Inline(file.digest(), file.mutable_contents());
+  }
+  return Bytes(reapi::SerializeDeterministically(result));
+}
+
+void AnswerGet(rpc::ServerCall& call, Result<Bytes> result) {
+  if (!result) return call.Finish(result.error());
+  call.Respond(BytesList{std::move(*result)});
+}
+
+void Get(const ActionCacheParts& parts, size_t inline_bytes_max,
+         std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+  auto request = wire::ParseGetActionResultRequest(bytes.view());
+  if (!request) return call->Finish(request.error());
+  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
+    return call->Finish(std::move(name));
+  }
+  const action_cache::ActionKey key{request->action, request->instance_name, kPartition};
+  const bool inlined =
+      request->inline_stdout || request->inline_stderr || !request->inline_output_files.empty();
+  if (auto result = parts.action_cache.TryGet(key); result && (!inlined || !*result)) {
+    return AnswerGet(*call, std::move(*result));
+  }
+  auto wanted = std::make_shared<Wanted>(Wanted{std::move(bytes), std::move(*request)});
+  RunBlocking(parts.io, call, [call, wanted, parts, inline_bytes_max] {
+    const auto& parsed = wanted->parsed;
+    auto result = parts.action_cache.Get({parsed.action, parsed.instance_name, kPartition});
+    if (result && wanted->any()) result = WithInlined(parts, inline_bytes_max, *wanted, *result);
+    AnswerGet(*call, std::move(result));
+  });
+}
+
+void AnswerUpdate(rpc::ServerCall& call, const Status& status, const Bytes& result) {
+  if (!status.ok()) return call.Finish(status);
+  call.Respond(BytesList{result});
+}
+
+void Update(const ActionCacheParts& parts, const ActionCacheServiceOptions& options,
+            std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+  if (!options.update_enabled) {
+    return call->Finish(
+        Status(Code::kPermissionDenied, "this server takes no action results from clients"));
+  }
+  auto request = wire::ParseUpdateActionResultRequest(bytes);
+  if (!request) return call->Finish(request.error());
+  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
+    return call->Finish(std::move(name));
+  }
+  const action_cache::ActionKey key{request->action, request->instance_name, kPartition};
+  if (auto put = parts.action_cache.TryPut(key, request->action_result)) {
+    return AnswerUpdate(*call, *put, request->action_result);
+  }
+  RunBlocking(
+      parts.io, call, [call, bytes, parsed = std::move(*request), &cache = parts.action_cache] {
+        Status put =
+            cache.Put({parsed.action, parsed.instance_name, kPartition}, parsed.action_result);
+        AnswerUpdate(*call, put, parsed.action_result);
+      });
+}
+
+}  // namespace
+
+std::vector<rpc::Method> ActionCacheMethods(ActionCacheParts parts,
+                                            ActionCacheServiceOptions options) {
+  const std::string service = "/build.bazel.remote.execution.v2.ActionCache/";
+  std::vector<rpc::Method> methods;
+  methods.push_back(
+      rpc::UnaryMethod(service + "GetActionResult",
+                       [parts, options](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+                         Get(parts, options.inline_bytes_max, std::move(call), std::move(request));
+                       }));
+  methods.push_back(rpc::UnaryMethod(
+      service + "UpdateActionResult",
+      [parts, options](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+        Update(parts, options, std::move(call), std::move(request));
+      },
+      options.result_bytes_max));
+  return methods;
+}
+
+}  // namespace lre::service

@@ -1,0 +1,65 @@
+#include "service/capabilities_service.h"
+
+#include "reapi/digest_proto.h"
+#include "reapi/resource_name.h"
+
+namespace lre::service {
+namespace {
+
+namespace pb = reapi::pb;
+
+pb::ServerCapabilities MakeCapabilities(const CapabilitiesOptions& options) {
+  pb::ServerCapabilities capabilities;
+  // Bazel 7 speaks 2.0; digest_function fields and the rest of 2.3 are there.
+  capabilities.mutable_low_api_version()->set_major(2);
+  capabilities.mutable_high_api_version()->set_major(2);
+  capabilities.mutable_high_api_version()->set_minor(3);
+
+  auto* cache = capabilities.mutable_cache_capabilities();
+  for (DigestFunction function : kDigestFunctions) {
+    cache->add_digest_functions(reapi::ToProto(function));
+  }
+  cache->mutable_action_cache_update_capabilities()->set_update_enabled(
+      options.action_cache_update_enabled);
+  cache->set_max_batch_total_size_bytes(options.batch_total_size_bytes_max);
+  cache->set_symlink_absolute_path_strategy(pb::SymlinkAbsolutePathStrategy::ALLOWED);
+  cache->add_supported_compressors(pb::Compressor::ZSTD);
+  cache->add_supported_batch_update_compressors(pb::Compressor::ZSTD);
+  cache->set_max_cas_blob_size_bytes(options.cas_blob_size_bytes_max);
+  if (!options.exec_enabled) return capabilities;
+
+  auto* execution = capabilities.mutable_execution_capabilities();
+  execution->set_exec_enabled(true);
+  execution->set_digest_function(pb::DigestFunction::SHA256);
+  for (DigestFunction function : kDigestFunctions) {
+    execution->add_digest_functions(reapi::ToProto(function));
+  }
+  auto* priorities = execution->mutable_execution_priority_capabilities()->add_priorities();
+  priorities->set_min_priority(INT32_MIN);
+  priorities->set_max_priority(INT32_MAX);
+  return capabilities;
+}
+
+}  // namespace
+
+std::vector<rpc::Method> CapabilitiesMethods(const CapabilitiesOptions& options) {
+  Bytes answer(reapi::SerializeDeterministically(MakeCapabilities(options)));
+  auto handle = [answer](std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+    pb::GetCapabilitiesRequest request;
+    if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+      call->Finish(Status(Code::kInvalidArgument, "the request is no GetCapabilitiesRequest"));
+      return;
+    }
+    if (Status name = reapi::CheckInstanceName(request.instance_name()); !name.ok()) {
+      call->Finish(std::move(name));
+      return;
+    }
+    call->Respond(BytesList{answer});
+  };
+  std::vector<rpc::Method> methods;
+  methods.push_back(rpc::UnaryMethod(
+      "/build.bazel.remote.execution.v2.Capabilities/GetCapabilities", std::move(handle)));
+  return methods;
+}
+
+}  // namespace lre::service

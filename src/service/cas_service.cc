@@ -1,0 +1,227 @@
+#include "service/cas_service.h"
+
+#include <algorithm>
+
+#include "reapi/resource_name.h"
+#include "reapi/wire/messages.h"
+#include "service/blocking.h"
+#include "service/get_tree.h"
+#include "service/zstd_blob.h"
+
+namespace lre::service {
+namespace {
+
+namespace wire = reapi::wire;
+
+constexpr store::Partition kPartition = 0;
+constexpr int32_t kIdentity = 0;
+constexpr int32_t kZstd = 1;
+
+// --- FindMissingBlobs ---
+
+void AnswerFindMissing(rpc::ServerCall& call, const std::vector<Digest>& digests,
+                       const Result<std::vector<uint32_t>>& missing) {
+  if (!missing) return call.Finish(missing.error());
+  call.Respond(wire::WriteFindMissingResponse(digests, *missing));
+}
+
+void FindMissing(const CasParts& parts, std::shared_ptr<rpc::ServerCall> call, const Bytes& bytes) {
+  auto request = wire::ParseFindMissingRequest(bytes.view());
+  if (!request) return call->Finish(request.error());
+  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
+    return call->Finish(std::move(name));
+  }
+  if (auto missing = parts.store.TryFindMissing(kPartition, request->digests)) {
+    return AnswerFindMissing(*call, request->digests, *missing);
+  }
+  auto digests = std::make_shared<std::vector<Digest>>(std::move(request->digests));
+  RunBlocking(parts.io, call, [call, digests, &store = parts.store] {
+    AnswerFindMissing(*call, *digests, store.FindMissing(kPartition, *digests));
+  });
+}
+
+// --- BatchUpdateBlobs ---
+
+// One batch on its way: entries are stored in order, on the loop as far as that goes.
+struct Update {
+  Bytes request;  // keeps the data of the entries
+  std::vector<wire::BatchUpdateEntry> entries;
+  std::vector<Status> statuses;
+};
+
+// What is wrong with an entry before it reaches the store; its data decompressed.
+Status PrepareEntry(wire::BatchUpdateEntry& entry) {
+  if (!entry.digest.valid) return wire::MalformedDigest(entry.digest);
+  if (entry.compressor != kIdentity && entry.compressor != kZstd) {
+    return ErrorStatus(Code::kInvalidArgument,
+                       "blob {}: compressor {} is not served; identity and zstd are",
+                       entry.digest.digest, entry.compressor);
+  }
+  if (entry.compressor == kZstd) {
+    Result<std::string> plain = DecompressBlob(entry.data.view(), entry.digest.digest.size_bytes);
+    if (!plain) return plain.error().WithContext("blob " + entry.digest.digest.ToString());
+    entry.data = Bytes(std::move(*plain));
+    entry.compressor = kIdentity;
+  }
+  if (static_cast<int64_t>(entry.data.size()) != entry.digest.digest.size_bytes) {
+    return ErrorStatus(Code::kInvalidArgument, "blob {}: {} bytes were sent", entry.digest.digest,
+                       entry.data.size());
+  }
+  return Status();
+}
+
+void AnswerUpdate(rpc::ServerCall& call, const Update& update) {
+  wire::MessageWriter writer(update.entries.size() * 96 + 16);
+  for (size_t i = 0; i < update.entries.size(); i++) {
+    wire::AddBatchUpdateResponse(writer, update.entries[i].digest.message, update.statuses[i]);
+  }
+  call.Respond(writer.Finish());
+}
+
+// Stores what has no status yet; may block.
+void StoreRest(store::BlobStore& store, Update& update) {
+  for (size_t i = update.statuses.size(); i < update.entries.size(); i++) {
+    wire::BatchUpdateEntry& entry = update.entries[i];
+    Status status = PrepareEntry(entry);
+    if (status.ok()) {
+      status = store::Put(store, {entry.digest.digest, kPartition}, std::move(entry.data));
+    }
+    update.statuses.push_back(std::move(status));
+  }
+}
+
+// The same without blocking, as far as the store can: true when all have a status.
+bool TryStore(store::BlobStore& store, Update& update) {
+  for (size_t i = update.statuses.size(); i < update.entries.size(); i++) {
+    wire::BatchUpdateEntry& entry = update.entries[i];
+    Status status = PrepareEntry(entry);
+    if (status.ok()) {
+      auto put = store.TryPut({entry.digest.digest, kPartition}, entry.data, false);
+      if (!put) return false;
+      status = std::move(*put);
+    }
+    update.statuses.push_back(std::move(status));
+  }
+  return true;
+}
+
+void BatchUpdate(const CasParts& parts, const CasOptions& options,
+                 std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+  auto request = wire::ParseBatchUpdateRequest(bytes);
+  if (!request) return call->Finish(request.error());
+  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
+    return call->Finish(std::move(name));
+  }
+  auto update = std::make_shared<Update>();
+  update->entries = std::move(request->entries);
+  update->statuses.reserve(update->entries.size());
+  const bool compressed = std::any_of(update->entries.begin(), update->entries.end(),
+                                      [](const auto& entry) { return entry.compressor != 0; });
+  const bool small = bytes.size() <= options.inline_hash_bytes_max;
+  update->request = std::move(bytes);
+  if (small && !compressed && TryStore(parts.store, *update)) {
+    return AnswerUpdate(*call, *update);
+  }
+  RunBlocking(parts.io, call, [call, update, &store = parts.store] {
+    StoreRest(store, *update);
+    AnswerUpdate(*call, *update);
+  });
+}
+
+// --- BatchReadBlobs ---
+
+struct BatchRead {
+  Bytes request;
+  wire::BatchReadRequest parsed;
+  wire::MessageWriter writer{1024};
+  size_t next = 0;  // the entry to be answered next
+};
+
+void AddRead(BatchRead& read, const wire::DigestEntry& entry, const Result<BytesList>& data) {
+  if (data) {
+    wire::AddBatchReadResponse(read.writer, entry.message, Status(), *data);
+  } else {
+    wire::AddBatchReadResponse(read.writer, entry.message, data.error(), {});
+  }
+}
+
+// Whether this blob's answer still fits; what does not is said per blob.
+bool Fits(const BatchRead& read, const wire::DigestEntry& entry, const CasOptions& options) {
+  // Room for the errors of those that follow.
+  const size_t rest = (read.parsed.entries.size() - read.next - 1) * 256;
+  const auto size = static_cast<uint64_t>(entry.digest.size_bytes);
+  return size <= options.answer_bytes_max &&
+         read.writer.size() + rest + wire::BatchReadResponseSize(entry.message, size) <=
+             options.answer_bytes_max;
+}
+
+// Answers entries until `reader` says that it would block; false then.
+template <typename Reader>
+bool AddReads(BatchRead& read, const CasOptions& options, Reader reader) {
+  for (; read.next < read.parsed.entries.size(); read.next++) {
+    const wire::DigestEntry& entry = read.parsed.entries[read.next];
+    if (!entry.valid) {
+      AddRead(read, entry, std::unexpected(wire::MalformedDigest(entry)));
+    } else if (!Fits(read, entry, options)) {
+      AddRead(read, entry,
+              Error(Code::kResourceExhausted,
+                    "blob {}: the answer would pass {} bytes; read it through ByteStream",
+                    entry.digest, options.answer_bytes_max));
+    } else {
+      std::optional<Result<BytesList>> data = reader(store::BlobKey{entry.digest, kPartition});
+      if (!data) return false;
+      AddRead(read, entry, *data);
+    }
+  }
+  return true;
+}
+
+void BatchReadBlobs(const CasParts& parts, const CasOptions& options,
+                    std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+  auto request = wire::ParseBatchReadRequest(bytes.view());
+  if (!request) return call->Finish(request.error());
+  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
+    return call->Finish(std::move(name));
+  }
+  auto read = std::make_shared<BatchRead>();
+  read->request = std::move(bytes);
+  read->parsed = std::move(*request);
+  const bool done = AddReads(
+      *read, options, [&](const store::BlobKey& key) { return parts.store.TryRead(key, {}); });
+  if (done) return call->Respond(read->writer.Finish());
+  RunBlocking(parts.io, call, [call, read, options, &store = parts.store] {
+    AddReads(*read, options, [&](const store::BlobKey& key) {
+      return std::optional<Result<BytesList>>(store.Read(key, {}));
+    });
+    call->Respond(read->writer.Finish());
+  });
+}
+
+}  // namespace
+
+std::vector<rpc::Method> CasMethods(CasParts parts, CasOptions options) {
+  const std::string service = "/build.bazel.remote.execution.v2.ContentAddressableStorage/";
+  std::vector<rpc::Method> methods;
+  methods.push_back(rpc::UnaryMethod(
+      service + "FindMissingBlobs",
+      [parts](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+        FindMissing(parts, std::move(call), request);
+      },
+      options.batch_bytes_max));
+  methods.push_back(rpc::UnaryMethod(
+      service + "BatchUpdateBlobs",
+      [parts, options](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+        BatchUpdate(parts, options, std::move(call), std::move(request));
+      },
+      options.batch_bytes_max));
+  methods.push_back(rpc::UnaryMethod(
+      service + "BatchReadBlobs",
+      [parts, options](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+        BatchReadBlobs(parts, options, std::move(call), std::move(request));
+      },
+      options.batch_bytes_max));
+  methods.push_back(GetTreeMethod(parts, options));
+  return methods;
+}
+
+}  // namespace lre::service

@@ -123,15 +123,12 @@ bool FakeHttpServer::Answer(int fd, const FakeHttpAnswer& answer, bool head) {
   std::string text =
       fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n", answer.status, answer.body.size());
   for (const std::string& header : answer.headers) text += header + "\r\n";
-  if (!SendAll(fd, text + "\r\n")) return false;
-  if (head) return true;
-  const std::string_view body(answer.body);
-  if (answer.cut_after) {
-    SendAll(fd, body.substr(0, *answer.cut_after));
-    shutdown(fd, SHUT_RDWR);
-    return false;
-  }
-  return SendAll(fd, body);
+  text += "\r\n";
+  if (!head) text += answer.body.substr(0, answer.cut_after.value_or(answer.body.size()));
+  // In one piece: two would wait for each other's acknowledgement.
+  if (!SendAll(fd, text)) return false;
+  if (answer.cut_after) shutdown(fd, SHUT_RDWR);
+  return !answer.cut_after;
 }
 
 FakeHttpAnswer AnswerBytes(const FakeHttpRequest& request, const std::string& bytes) {

@@ -20,7 +20,7 @@ namespace lre::toolchain {
 
 struct FetchProgress {
   size_t packages_done = 0, packages_total = 0;
-  uint64_t bytes_done = 0, bytes_total = 0;  // of what had to be downloaded
+  uint64_t bytes_done = 0, bytes_total = 0;  // what is in the cache already counts as done
   std::string package;                       // the one that moved
 };
 

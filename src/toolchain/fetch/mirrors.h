@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "http_client/http_client.h"
+#include "toolchain/lock/lock.h"
 #include "toolchain/spec/spec.h"
 
 namespace lre::toolchain {
@@ -41,14 +42,16 @@ HttpClientOptions HttpOptionsOf(const AptConfiguration& apt, HttpClientOptions o
 struct Mirrors {
   std::map<std::string, std::vector<std::string>> by_suite;  // roots, in the order to try them
   std::vector<std::string> snapshots;                        // roots that keep old versions
+  std::vector<std::string> without;  // suites that the request names and this machine cannot reach
 };
 
-// The mirrors of every suite of `archives`: the archive's own list, else the apt sources that offer
-// the suite, else apt sources of the same archive that offer other suites ("/debian" for bookworm,
-// "/debian-security" for bookworm-security). kFailedPrecondition: a suite without any.
-Result<Mirrors> ChooseMirrors(const std::vector<ArchiveSpec>& archives,
-                              const AptConfiguration& apt);
-// For a lock without its request at hand: by the suites its packages come from.
-Result<Mirrors> ChooseMirrors(const std::vector<std::string>& suites, const AptConfiguration& apt);
+// The mirrors of every suite of the request: the archive's own list, else the apt sources that
+// offer the suite, else apt sources of the same archive that offer other suites (".../debian" for
+// bookworm,
+// ".../debian-security" for bookworm-security). kFailedPrecondition: an archive without any.
+Result<Mirrors> ChooseMirrors(const Spec& spec, const AptConfiguration& apt);
+// For fetching alone: the suites that the lock's packages come from. A suite without a mirror is in
+// `without`: its packages may be in the cache.
+Mirrors ChooseMirrors(const Lock& lock, const AptConfiguration& apt);
 
 }  // namespace lre::toolchain

@@ -28,6 +28,8 @@ struct ChannelOptions {
 struct CallOptions {
   Metadata metadata;
   std::optional<Duration> timeout;
+  // False: window is given back as messages are delivered. True: the caller says Consumed().
+  bool manual_flow = false;
 };
 
 // What a call tells its caller. OnEnd is always the last callback, exactly once.
@@ -47,6 +49,8 @@ class ClientCall {
   virtual void HalfClose() = 0;
   virtual void Cancel() = 0;
   virtual size_t queued_bytes() const = 0;
+  // Gives back receive window for messages of a call with manual_flow.
+  virtual void Consumed(size_t bytes) = 0;
 };
 
 class Channel {

@@ -38,6 +38,16 @@ struct ServerOptions {
   Duration keepalive_interval = std::chrono::minutes(5);  // PING when idle that long
   Duration keepalive_timeout = std::chrono::seconds(20);
   Duration stream_stall_max = std::chrono::minutes(5);  // a reader that takes nothing is reset
+  // How long the calls of a connection that is drained for its age may still take.
+  Duration connection_age_grace = std::chrono::minutes(10);
+  size_t http_body_bytes_max = 64 << 20;  // of a plain HTTP request; beyond: 413
+  // Abuse ends a connection with ENHANCE_YOUR_CALM. Pings count only when nothing was sent since
+  // the last one; streams that end in a reset, and SETTINGS, may come in a burst and then at this
+  // rate.
+  Duration ping_interval_min = std::chrono::seconds(5);
+  int ping_strikes_max = 3;
+  int resets_burst_max = 1000, resets_per_second_max = 200;
+  int settings_burst_max = 20, settings_per_second_max = 1;
 };
 
 // A plain HTTP request (web page, /metrics, HTTP cache), whole body in memory up to body_bytes_max.

@@ -1,0 +1,75 @@
+// ServerContext: what every connection of one server shares: options, methods, metrics. Constant
+// after construction, so read from all loops without locks; outlives the loops' threads.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "rpc/http2_connection.h"
+#include "rpc/loop.h"
+#include "rpc/server.h"
+
+namespace lre::rpc {
+
+struct ServedMethod {
+  Method method;
+  std::array<Counter*, 17> ended;  // by status code
+};
+
+struct ServerContext {
+  ServerContext(ServerOptions options, std::vector<Method> methods, HttpHandler http,
+                Metrics& metrics, const Clock& clock);
+  const ServedMethod* Find(std::string_view path) const;
+
+  const ServerOptions options;
+  const Http2Options http2;
+  const HttpHandler http;
+  const Clock& clock;
+  Counter& connections_total;
+  Counter& connections_refused_total;
+  Counter& abuse_total;
+  Counter& unknown_method_total;
+  Gauge& connections;
+
+ private:
+  std::vector<ServedMethod> methods_;
+  std::unordered_map<std::string_view, const ServedMethod*> by_path_;
+};
+
+// A connection as its server sees it, whatever it speaks. Confined to its loop.
+class Served {
+ public:
+  virtual ~Served() = default;
+  // Takes no more calls than those the peer has already sent, then ends.
+  virtual void BeginDrain() = 0;
+  // Ends open calls with UNAVAILABLE, then the connection.
+  virtual void EndCalls() = 0;
+  // Drops the connection.
+  virtual void Drop() = 0;
+};
+
+// The connections of one loop. Confined to it.
+class ServedSet {
+ public:
+  virtual ~ServedSet() = default;
+  virtual void Remove(Served& served) = 0;
+};
+
+// Allows `burst` events at once and `per_second` in the long run.
+class RateLimit {
+ public:
+  RateLimit(int burst, int per_second) : burst_(burst), per_second_(per_second), left_(burst) {}
+  bool Allow(Instant now);
+
+ private:
+  double burst_, per_second_, left_;
+  Instant last_{};
+};
+
+}  // namespace lre::rpc

@@ -1,0 +1,252 @@
+#include "rpc/server_stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "rpc/text.h"
+
+namespace lre::rpc {
+namespace {
+
+// Clients bound the headers they take (grpc++: 8 KiB); a status must never be lost for its length.
+constexpr size_t kMessageBytesMax = 2 << 10;
+constexpr size_t kDetailsBytesMax = 3 << 10;
+
+}  // namespace
+
+ServerStream::ServerStream(std::shared_ptr<Loop> loop, const ServerContext& context, CallInfo info)
+    : loop_(std::move(loop)),
+      context_(context),
+      info_(std::move(info)),
+      deadline_([this] { Abort(Status(Code::kDeadlineExceeded, "deadline exceeded")); }) {}
+
+void ServerStream::Start(const ServedMethod& method, Encoding encoding) {
+  method_ = &method;
+  Configure({.message_bytes_max = method.method.request_bytes_max,
+             .encoding = encoding,
+             .manual_flow = method.method.manual_flow,
+             .stream_window_bytes = context_.options.stream_window_bytes});
+  if (info_.deadline) deadline_.Set(*loop_, *info_.deadline);
+  handler_ = method.method.start(Self());
+}
+
+void ServerStream::Send(BytesList message) {
+  queued_.fetch_add(TotalSize(message) + 5, std::memory_order_relaxed);
+  if (loop_->InLoopThread()) return DoSend(std::move(message));
+  loop_->Post([self = Self(), message = std::move(message)]() mutable {
+    self->DoSend(std::move(message));
+  });
+}
+
+void ServerStream::Finish(Status status, Metadata trailers) {
+  if (loop_->InLoopThread()) return DoFinish(std::move(status), std::move(trailers));
+  loop_->Post(
+      [self = Self(), status = std::move(status), trailers = std::move(trailers)]() mutable {
+        self->DoFinish(std::move(status), std::move(trailers));
+      });
+}
+
+void ServerStream::Respond(BytesList message) {
+  queued_.fetch_add(TotalSize(message) + 5, std::memory_order_relaxed);
+  auto answer = [](ServerStream& self, BytesList bytes) {
+    self.DoSend(std::move(bytes));
+    self.DoFinish(Status(), {});
+  };
+  if (loop_->InLoopThread()) return answer(*this, std::move(message));
+  loop_->Post([self = Self(), answer, message = std::move(message)]() mutable {
+    answer(*self, std::move(message));
+  });
+}
+
+void ServerStream::Consumed(size_t bytes) {
+  if (loop_->InLoopThread()) return GiveBack(bytes);
+  loop_->Post([self = Self(), bytes] { self->GiveBack(bytes); });
+}
+
+void ServerStream::DoSend(BytesList message) {
+  if (ended_ || connection_ == nullptr) {
+    queued_.fetch_sub(TotalSize(message) + 5, std::memory_order_relaxed);
+    return;
+  }
+  if (TotalSize(message) > UINT32_MAX) {
+    return DoFinish(Status(Code::kInternal, "message is longer than gRPC can say (4 GiB)"), {});
+  }
+  Queue(std::move(message), /*framed=*/true, /*counted=*/true);
+  if (!headers_sent_) SubmitHeaders();
+  Resume();
+}
+
+void ServerStream::SubmitHeaders() {
+  headers_sent_ = true;
+  static const nghttp2_nv kHeaders[] = {StaticHeader(":status", "200"),
+                                        StaticHeader("content-type", "application/grpc")};
+  nghttp2_data_provider provider = connection_->Provider(*this);
+  nghttp2_submit_response(connection_->session(), id(), kHeaders, std::size(kHeaders), &provider);
+}
+
+void ServerStream::DoFinish(Status status, Metadata trailers) {
+  if (ended_ || connection_ == nullptr) return;
+  status_ = std::move(status);
+  trailers_ = std::move(trailers);
+  End(status_.code());
+  if (!headers_sent_) {
+    SubmitTrailersOnly();
+  } else {
+    QueueEnd();
+  }
+  Resume();
+}
+
+void ServerStream::End(Code code) {
+  ended_ = true;
+  deadline_.Cancel();
+  if (method_ != nullptr) method_->ended[static_cast<size_t>(code)]->Add();
+}
+
+void ServerStream::Abort(Status status) {
+  if (ended_ || connection_ == nullptr) return;
+  auto self = Self();
+  cancelled_.store(true, std::memory_order_relaxed);
+  if (handler_) handler_->OnCancel();
+  if (ended_ || connection_ == nullptr) return;  // the handler finished it in its own words
+  if (DropQueue()) {
+    DoFinish(std::move(status), {});
+  } else {
+    // A message was cut: no trailers can follow it.
+    End(status.code());
+    Reset(NGHTTP2_CANCEL);
+  }
+}
+
+void ServerStream::AppendStatus(std::vector<nghttp2_nv>& headers,
+                                std::vector<std::string>& storage) const {
+  static constexpr std::string_view kCodes[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                                "9", "10", "11", "12", "13", "14", "15", "16"};
+  storage.reserve(2 + trailers_.size());
+  headers.push_back(StaticHeader("grpc-status", kCodes[static_cast<size_t>(status_.code())]));
+  if (!status_.message().empty()) {
+    storage.push_back(
+        PercentEncode(std::string_view(status_.message()).substr(0, kMessageBytesMax)));
+    headers.push_back(CopiedHeader("grpc-message", storage.back()));
+  }
+  if (!status_.details().empty() && status_.details().size() <= kDetailsBytesMax) {
+    storage.push_back(Base64Encode(status_.details()));
+    headers.push_back(CopiedHeader("grpc-status-details-bin", storage.back()));
+  }
+  AppendMetadata(trailers_, headers, storage);
+}
+
+void ServerStream::SubmitTrailersOnly() {
+  headers_sent_ = true;
+  std::vector<nghttp2_nv> headers = {StaticHeader(":status", "200"),
+                                     StaticHeader("content-type", "application/grpc")};
+  std::vector<std::string> storage;
+  if (status_.code() == Code::kUnimplemented) {
+    headers.push_back(StaticHeader("grpc-accept-encoding", "identity,gzip"));
+  }
+  AppendStatus(headers, storage);
+  nghttp2_submit_response(connection_->session(), id(), headers.data(), headers.size(), nullptr);
+}
+
+bool ServerStream::SubmitTrailers() {
+  if (status_.ok() && trailers_.empty()) {
+    static const nghttp2_nv kOk[] = {StaticHeader("grpc-status", "0")};
+    nghttp2_submit_trailer(connection_->session(), id(), kOk, 1);
+    return true;
+  }
+  std::vector<nghttp2_nv> headers;
+  std::vector<std::string> storage;
+  AppendStatus(headers, storage);
+  nghttp2_submit_trailer(connection_->session(), id(), headers.data(), headers.size());
+  return true;
+}
+
+void ServerStream::OnData(std::string_view chunk) {
+  auto self = Self();  // a handler may drop the last other reference
+  while (!chunk.empty() && !ended_) {
+    Bytes message;
+    Result<bool> complete = Take(chunk, message);
+    if (!complete) {
+      Abort(std::move(complete).error());
+    } else if (*complete) {
+      if (handler_) handler_->OnMessage(std::move(message));
+      Delivered();
+    }
+  }
+  if (ended_) ConsumeAll();  // what comes after the end is nobody's
+}
+
+void ServerStream::OnRemoteEnd() {
+  remote_ended_ = true;
+  if (ended_) return;
+  auto self = Self();
+  if (!at_message_boundary()) {
+    return Abort(Status(Code::kInternal, "the request ended inside a message"));
+  }
+  if (handler_) handler_->OnHalfClose();
+}
+
+void ServerStream::OnWritable() {
+  if (handler_ && !ended_) handler_->OnWritable();
+}
+
+void ServerStream::OnClosed(uint32_t, const Status*) {
+  auto self = Self();
+  auto handler = std::move(handler_);
+  if (!ended_) {
+    cancelled_.store(true, std::memory_order_relaxed);
+    End(Code::kCancelled);
+    if (handler) handler->OnCancel();
+  }
+}
+
+HttpStream::HttpStream(std::shared_ptr<Loop> loop, const ServerContext& context,
+                       HttpRequest request)
+    : loop_(std::move(loop)), context_(context), request_(std::move(request)) {}
+
+void HttpStream::OnData(std::string_view chunk) {
+  Consume(chunk.size());
+  if (responded_) return;
+  if (request_.body.size() + chunk.size() > context_.options.http_body_bytes_max) {
+    request_.body = {};
+    return Respond({.status = 413});
+  }
+  request_.body.append(chunk);
+}
+
+void HttpStream::OnRemoteEnd() {
+  remote_ended_ = true;
+  if (responded_) return;
+  if (!context_.http) return Respond({.status = 404});
+  auto self = std::static_pointer_cast<HttpStream>(shared_from_this());
+  context_.http(std::move(request_), [self](HttpResponse response) {
+    if (self->loop_->InLoopThread()) return self->Respond(std::move(response));
+    self->loop_->Post(
+        [self, response = std::move(response)]() mutable { self->Respond(std::move(response)); });
+  });
+}
+
+void HttpStream::Respond(HttpResponse response) {
+  if (responded_ || connection_ == nullptr) return;
+  responded_ = true;
+  std::string status = std::to_string(response.status);
+  std::string length = std::to_string(TotalSize(response.body));
+  std::vector<nghttp2_nv> headers = {CopiedHeader(":status", status)};
+  bool has_length = false;
+  for (const auto& [name, value] : response.headers) {
+    headers.push_back(CopiedHeader(name, value));
+    has_length = has_length || name == "content-length";
+  }
+  if (!has_length && response.status != 204 && response.status != 304) {
+    headers.push_back(CopiedHeader("content-length", length));
+  }
+  bool head = request_.method == "HEAD";
+  if (!head) Queue(std::move(response.body), /*framed=*/false);
+  QueueEnd();
+  nghttp2_data_provider provider = connection_->Provider(*this);
+  nghttp2_submit_response(connection_->session(), id(), headers.data(), headers.size(),
+                          pending_bytes() > 0 ? &provider : nullptr);
+  Resume();
+}
+
+}  // namespace lre::rpc

@@ -195,6 +195,8 @@ std::vector<const StorePath*> CcClosure(const Manifest& manifest) {
     named.insert(named.end(), list->begin(), list->end());
   }
   for (const StorePath& path : manifest.paths) {
+    // The shell stands among the tools too, but no compiler runs it.
+    if (path.role == "base") continue;
     if (std::ranges::any_of(named,
                             [&](const std::string& n) { return StartsWithPath(n, path.path); })) {
       needed.insert(path.path);
@@ -228,7 +230,7 @@ std::map<std::string, std::string> BazelToolPaths(const GenerateInput& input) {
   for (const auto& [bazel, ours] : kTools) {
     auto found = input.cc.tools.find(std::string(ours));
     paths[std::string(bazel)] =
-        found != input.cc.tools.end() ? found->second : input.base + "/bin/false";
+        found != input.cc.tools.end() ? found->second : input.base + "/usr/bin/false";
   }
   return paths;
 }

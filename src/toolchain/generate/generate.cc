@@ -100,15 +100,16 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest) {
                  manifest.name);
   }
   TRY_ASSIGN(std::string cpu, CpuOf(manifest));
-  auto shell = manifest.env.find("SHELL");
+  // The probe names the shell's launcher, which puts the userland first in PATH.
+  auto shell = cc.tools.find("bash");
   return GenerateInput{
       .manifest = manifest,
       .cc = cc,
       .digest = ManifestDigest(manifest),
       .cpu = std::move(cpu),
       .base = base->path,
-      .shell = shell != manifest.env.end() ? shell->second : base->path + "/bin/bash",
-      .path = base->path + "/bin:/bin:/usr/bin",
+      .shell = shell != cc.tools.end() ? shell->second : base->path + "/usr/bin/bash",
+      .path = base->path + "/usr/bin:/bin:/usr/bin",
   };
 }
 

@@ -44,11 +44,9 @@ Manifest SmallManifest() {
   cc.target = "x86_64-linux-gnu";
   cc.libc = "glibc_2.36";
   cc.sysroot = sysroot;
-  cc.tools = {{"gcc", gcc + "/usr/bin/gcc-12"},
-              {"g++", gcc + "/usr/bin/g++-12"},
-              {"ar", binutils + "/usr/bin/ar"},
-              {"ld", binutils + "/usr/bin/ld.bfd"},
-              {"strip", binutils + "/usr/bin/strip"}};
+  cc.tools = {{"gcc", gcc + "/usr/bin/gcc-12"}, {"g++", gcc + "/usr/bin/g++-12"},
+              {"ar", binutils + "/usr/bin/ar"}, {"ld", binutils + "/usr/bin/ld.bfd"},
+              {"bash", base + "/usr/bin/bash"}, {"strip", binutils + "/usr/bin/strip"}};
   cc.builtin_includes = {gcc + "/usr/lib/gcc/x86_64-linux-gnu/12/include",
                          sysroot + "/usr/include"};
   cc.compile_flags = {"-fdiagnostics-color=never"};
@@ -161,12 +159,12 @@ TEST(GenerateTest, PutsNoStorePathWhereItWouldRekeyEveryAction) {
               Not(HasSubstr("/lre/store")));
 }
 
-TEST(GenerateTest, TakesTheShellThatTheManifestNames) {
+TEST(GenerateTest, TakesTheShellThatTheProbeFound) {
   Manifest manifest = SmallManifest();
-  manifest.env["SHELL"] = Hash('5') + "-base/bin/launcher";
+  manifest.cc->tools["bash"] = Hash('5') + "-base/usr/bin/launcher";
 
   EXPECT_THAT(GenerateMap(manifest)["lre.bazelrc"],
-              HasSubstr("--shell_executable=" + Hash('5') + "-base/bin/launcher\n"));
+              HasSubstr("--shell_executable=" + Hash('5') + "-base/usr/bin/launcher\n"));
 }
 
 TEST(GenerateTest, SaysWhatTheManifestLacks) {

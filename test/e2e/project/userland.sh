@@ -1,0 +1,10 @@
+#!/bin/bash
+# The userland that tests find: the same programs on every machine, from the store.
+set -eu
+grep -q '^5 words$' "$1"
+for program in sed awk grep tar find sort; do
+  case $(command -v "$program") in
+    /lre/store/*) ;;
+    *) echo "$program is $(command -v "$program"), not of the store" >&2; exit 1 ;;
+  esac
+done

@@ -18,6 +18,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -67,6 +68,13 @@ class BlobStore {
   // A writer for a blob of this digest, which need not be absent (writing it again renews the
   // lease).
   virtual Result<std::unique_ptr<BlobWriter>> Write(const BlobKey& key) = 0;
+
+  // Whole blobs, one answer each in the same order, as Read and Put have them; for callers with
+  // many small ones. The default asks one after another; a remote store sends batches.
+  virtual std::vector<Result<BytesList>> ReadMany(Partition partition,
+                                                  std::span<const Digest> digests);
+  virtual std::vector<Status> PutMany(Partition partition,
+                                      std::span<const std::pair<Digest, Bytes>> blobs);
 
   virtual std::optional<Result<std::vector<uint32_t>>> TryFindMissing(Partition,
                                                                       std::span<const Digest>) {

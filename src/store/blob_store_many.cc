@@ -1,0 +1,23 @@
+// What ReadMany and PutMany do in stores that have nothing better: one blob after another.
+#include "store/blob_store.h"
+
+namespace lre::store {
+
+std::vector<Result<BytesList>> BlobStore::ReadMany(Partition partition,
+                                                   std::span<const Digest> digests) {
+  std::vector<Result<BytesList>> answers;
+  answers.reserve(digests.size());
+  for (const Digest& digest : digests) answers.push_back(Read({digest, partition}, {}));
+  return answers;
+}
+
+std::vector<Status> BlobStore::PutMany(Partition partition,
+                                       std::span<const std::pair<Digest, Bytes>> blobs) {
+  std::vector<Status> answers;
+  answers.reserve(blobs.size());
+  for (const auto& [digest, bytes] : blobs)
+    answers.push_back(Put(*this, {digest, partition}, bytes));
+  return answers;
+}
+
+}  // namespace lre::store

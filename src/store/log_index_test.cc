@@ -1,0 +1,132 @@
+#include "store/log_index.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/random.h"
+#include "store/crc32c.h"
+
+namespace lre::store {
+namespace {
+
+TEST(Crc32c, AgreesWithTheVectorsOfRfc3720) {
+  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8A9136AAu);
+  EXPECT_EQ(Crc32c(std::string(32, '\xff')), 0x62A8AB43u);
+  EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);
+}
+
+TEST(Crc32c, PiecesGiveTheChecksumOfTheWhole) {
+  std::string text = Random(1).NextBytes(70'000);
+  for (size_t cut : {0, 1, 7, 4079, 4080, 4081, 65536, 70'000}) {
+    std::string_view view(text);
+    EXPECT_EQ(Crc32c(view.substr(cut), Crc32c(view.substr(0, cut))), Crc32c(text)) << cut;
+  }
+}
+
+TEST(LogIndex, BehavesLikeAMapUnderRandomOperations) {
+  uint64_t seed = 4;
+  Random random(seed);
+  LogIndex index;
+  std::map<LogKey, LogEntry> model;
+  for (int i = 0; i < 200'000; ++i) {
+    // Few shards and few keys, so that clusters, removals and replacements happen.
+    LogKey key{random.Below(3) << 54 | random.Below(4000) << 36, random.Below(2) + 1};
+    auto it = model.find(key);
+    if (random.OneIn(3)) {
+      uint64_t location = random.OneIn(4) || it == model.end() ? 1 : it->second.location;
+      bool expected = it != model.end() && it->second.location == location;
+      ASSERT_EQ(index.Erase(key, location), expected) << "seed " << seed << " step " << i;
+      if (expected) model.erase(it);
+    } else {
+      LogEntry entry = LogEntry::Make(key, static_cast<uint32_t>(i), 16, random.Below(1000));
+      ASSERT_EQ(index.Put(entry).has_value(), it != model.end()) << "seed " << seed;
+      model[key] = entry;
+    }
+    LogKey other{random.Below(3) << 54 | random.Below(4000) << 36, random.Below(2) + 1};
+    auto found = index.Find(other);
+    auto expected = model.find(other);
+    ASSERT_EQ(found.has_value(), expected != model.end()) << "seed " << seed << " step " << i;
+    if (found) {
+      ASSERT_EQ(found->location, expected->second.location);
+    }
+  }
+  EXPECT_EQ(index.size(), model.size());
+  std::vector<LogEntry> entries;
+  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) index.Copy(shard, &entries);
+  ASSERT_EQ(entries.size(), model.size());
+  auto it = model.begin();
+  for (const LogEntry& entry : entries) EXPECT_EQ(entry.key, (it++)->first);
+}
+
+TEST(LogIndex, AnEntryKeepsItsFields) {
+  LogEntry entry =
+      LogEntry::Make({1, 2}, LogEntry::kSegmentMax, (1ull << 40) - 16, LogEntry::kSizeMax);
+  entry.set_minute(0xFFFFFF);
+
+  EXPECT_EQ(entry.segment(), LogEntry::kSegmentMax);
+  EXPECT_EQ(entry.offset(), (1ull << 40) - 16);
+  EXPECT_EQ(entry.size(), LogEntry::kSizeMax);
+  EXPECT_EQ(entry.minute(), 0xFFFFFFu);
+  EXPECT_FALSE(entry.verified());
+  entry.set_verified();
+  entry.set_minute(5);
+  EXPECT_TRUE(entry.verified());
+  EXPECT_EQ(entry.minute(), 5u);
+  EXPECT_EQ(entry.size(), LogEntry::kSizeMax);
+}
+
+TEST(LogIndex, WhatWasCopiedFillsAnotherAndVisitErases) {
+  Random random(3);
+  LogIndex index, other;
+  for (int i = 0; i < 50'000; ++i)
+    index.Put(LogEntry::Make({random.Next(), random.Next()}, static_cast<uint32_t>(i), 0, 1));
+  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
+    std::vector<LogEntry> entries;
+    index.Copy(shard, &entries);
+    other.Fill(shard, entries);
+    for (const LogEntry& entry : entries) EXPECT_TRUE(other.Find(entry.key));
+  }
+  EXPECT_EQ(other.size(), 50'000u);
+
+  for (size_t shard = 0; shard < LogIndex::kShards; ++shard)
+    other.Visit(shard, [](const LogEntry& entry) { return entry.segment() % 2 == 0; });
+
+  EXPECT_EQ(other.size(), 25'000u);
+  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
+    std::vector<LogEntry> entries;
+    other.Copy(shard, &entries);
+    for (const LogEntry& entry : entries) ASSERT_TRUE(other.Find(entry.key));
+  }
+}
+
+TEST(LogIndex, NeedsAtMost48BytesForEachOfManyEntries) {
+  Random random(5);
+  LogIndex index;
+  for (int i = 0; i < 300'000; ++i) {
+    index.Put(LogEntry::Make({random.Next(), random.Next()}, 1, 0, 1));
+    if (i > 200'000 && i % 10'000 == 0) {
+      EXPECT_LE(index.memory_bytes(), index.size() * 52) << i;
+    }
+  }
+}
+
+TEST(LogKey, DependsOnEverythingItNames) {
+  LogSecret secret{{1, 2}}, other{{1, 3}};
+  Digest digest = ComputeDigest(DigestFunction::kSha256, "x");
+  Digest larger = digest;
+  larger.size_bytes = 2;
+  Digest blake = digest;
+  blake.function = DigestFunction::kBlake3;
+  LogKey key = KeyOfBlob(secret, digest, 0);
+
+  EXPECT_EQ(KeyOfBlob(secret, digest, 0), key);
+  EXPECT_NE(KeyOfBlob(other, digest, 0), key);
+  EXPECT_NE(KeyOfBlob(secret, larger, 0), key);
+  EXPECT_NE(KeyOfBlob(secret, blake, 0), key);
+  EXPECT_NE(KeyOfBlob(secret, digest, 1), key);
+  EXPECT_NE(KeyOfValue(secret, "a"), KeyOfValue(secret, std::string_view("a\0", 2)));
+}
+
+}  // namespace
+}  // namespace lre::store

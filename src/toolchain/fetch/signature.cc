@@ -30,7 +30,8 @@ Signatures ReadStatusLines(std::string_view text) {
     const std::string& keyword = words[1];
     if (keyword == "NEWSIG") good = false;
     if (keyword == "GOODSIG") good = true;
-    if (keyword == "BADSIG") ++signatures.bad;
+    // ERROR: not a message, or more than one; then only the first text is there.
+    if (keyword == "BADSIG" || keyword == "ERROR") ++signatures.bad;
     if (keyword == "PLAINTEXT") ++signatures.texts;
     if (keyword == "NO_PUBKEY" && words.size() > 2) signatures.unknown_key = words[2];
     if (keyword == "VALIDSIG" && good && words.size() > 9 && IsStrongHash(words[9])) {
@@ -62,7 +63,7 @@ Result<std::string> VerifyWithGpgv(std::string_view message, const std::string& 
   }
   // The exit code is not enough: it also tells of a second signature by a key that we do not have.
   const Signatures signatures = ReadStatusLines(run->output);
-  if (signatures.bad > 0) return Error(Code::kPermissionDenied, "bad signature");
+  if (signatures.bad > 0) return Error(Code::kPermissionDenied, "bad signature or not one message");
   if (signatures.good == 0) {
     return Error(Code::kPermissionDenied, "no signature by a key in {}{}", keyring,
                  signatures.unknown_key.empty()

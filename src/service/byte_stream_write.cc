@@ -244,9 +244,10 @@ void WriteStream::HalfClose() {
 
 void WriteStream::Fail(Status status) {
   const bool was_ended = std::exchange(ended_, true);
-  if (!running_ && upload_) {
+  if (upload_) {
+    // Out of the table at once: a step that still runs keeps the upload, and nobody else finds it.
     uploads_->Close(name_, upload_);
-    upload_.reset();
+    if (!running_) upload_.reset();
   }
   if (!was_ended) call_->Finish(std::move(status));
 }

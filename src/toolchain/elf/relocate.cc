@@ -23,7 +23,10 @@
 // and relocates the table in place; when it stays, the new segment is read-only.
 //
 // Where the new segment lies. In memory: at the next page after everything else. In the file: for a
-// library at the next offset, as any distance between address and offset will do. For a program the
+// library at the next page too. Any other offset would do for the segment, but glibc takes as the
+// program headers' place in memory the first mapping whose whole pages hold e_phoff. Closer, that
+// is the end of the data segment, where .bss is zeroed: the library loads, and no exception that
+// passes through it is ever caught. For a program the
 // distance must be that of its first segment. Linux before 5.18 tells the loader where the program
 // headers are (AT_PHDR) as first address + e_phoff without looking where that offset is really
 // mapped. So the file has a hole as long as the program's .bss, sparse on disk and bounded.
@@ -120,7 +123,7 @@ class Relocator {
     }
     if (first == nullptr) return ErrorStatus(Code::kInvalidArgument, "ELF: nothing is loaded");
     uint64_t address = AlignUp(memory_end, page);
-    uint64_t offset = AlignUp(bytes_.size(), 16);
+    uint64_t offset = AlignUp(bytes_.size(), page);
     if (program) {
       if (first->p_vaddr < first->p_offset)
         return ErrorStatus(Code::kInvalidArgument,
@@ -129,8 +132,6 @@ class Relocator {
       // The file may be longer than the memory image: debug sections are not loaded.
       address = std::max(address, AlignUp(offset + distance, page));
       offset = address - distance;
-    } else {
-      address += offset % page;
     }
     if (address > kElfAddressMax)
       return ErrorStatus(Code::kInvalidArgument, "ELF: no address is left behind the last segment");

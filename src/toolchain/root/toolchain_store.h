@@ -95,6 +95,8 @@ class ToolchainStore {
   // Holds the exclusive lock of one store path name while it is being made, so that two processes
   // do not do the same work twice. Released when the descriptor goes.
   Result<UniqueFd> LockName(std::string_view name);
+  // While held, CollectGarbage refuses: for whoever makes or stages paths that no root names yet.
+  Result<UniqueFd> HoldOffGarbageCollection();
 
  private:
   explicit ToolchainStore(std::string prefix) : prefix_(std::move(prefix)) {}

@@ -1,0 +1,238 @@
+#include "toolchain/root/probe.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/file.h"
+#include "base/subprocess.h"
+
+namespace lre::toolchain {
+namespace {
+
+std::string Trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+struct Answer {
+  std::string output, error_output;
+};
+
+Result<Answer> Ask(const std::string& program, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), program);
+  TRY_ASSIGN(SubprocessResult result, RunSubprocess({.arguments = arguments,
+                                                     .environment = std::vector<std::string>{},
+                                                     .directory = "/"}));
+  if (result.exit_code != 0) {
+    std::string command;
+    for (const std::string& argument : arguments)
+      command += (command.empty() ? "" : " ") + argument;
+    return Error(Code::kFailedPrecondition, "{} ended with {}: {}", command, result.exit_code,
+                 Trimmed(result.error_output.substr(0, 2000)));
+  }
+  return Answer{Trimmed(std::move(result.output)), std::move(result.error_output)};
+}
+
+const StorePath* FindRole(const std::vector<StorePath>& paths, std::string_view role) {
+  for (const StorePath& path : paths)
+    if (path.role == role) return &path;
+  return nullptr;
+}
+
+// "glibc_2.36" from the headers that programs are compiled against.
+Result<std::string> LibcVersion(const std::string& compiler) {
+  TRY_ASSIGN(SubprocessResult result,
+             RunSubprocess({.arguments = {compiler, "-E", "-P", "-x", "c", "-"},
+                            .environment = std::vector<std::string>{},
+                            .directory = "/",
+                            .input = "#include <features.h>\n__GLIBC__ __GLIBC_MINOR__\n"}));
+  std::string text = Trimmed(std::move(result.output));
+  std::string last = text.substr(text.rfind('\n') + 1);
+  size_t space = last.find(' ');
+  if (result.exit_code != 0 || space == last.npos)
+    return Error(Code::kFailedPrecondition, "{} says no version of libc: {}", compiler,
+                 Trimmed(result.error_output));
+  return "glibc_" + last.substr(0, space) + "." + last.substr(space + 1);
+}
+
+class GccProbe {
+ public:
+  GccProbe(const ProbeInput& input, const std::string& prefix, const StorePath& gcc)
+      : input_(input), prefix_(prefix), gcc_(gcc) {}
+
+  Result<std::optional<CcFacts>> Run() {
+    TRY_ASSIGN(std::string driver, Driver("gcc"));
+    if (driver.empty()) return std::optional<CcFacts>();
+    facts_.compiler = "gcc";
+    TRY_ASSIGN(Answer version, Ask(driver, {"-dumpfullversion"}));
+    TRY_ASSIGN(Answer target, Ask(driver, {"-dumpmachine"}));
+    facts_.version = version.output;
+    facts_.target = target.output;
+    if (const StorePath* sysroot = FindRole(input_.paths, "sysroot"))
+      facts_.sysroot = sysroot->path;
+    TRY_ASSIGN(facts_.libc, LibcVersion(driver));
+    TRY(FindTools(driver));
+    TRY(FindIncludes());
+    TRY(FindRuntime());
+    facts_.link_libs = {"-lstdc++", "-lm"};
+    return std::optional(std::move(facts_));
+  }
+
+ private:
+  // The real file, not one of the links to it: with -no-canonical-prefixes GCC finds nothing from a
+  // link.
+  Result<std::string> Driver(const std::string& name) const {
+    TRY_ASSIGN(std::vector<std::string> files, SystemFiles().List(gcc_.path + "/usr/bin"));
+    std::string start = input_.system.triplet + "-" + name + "-";
+    for (const std::string& file : files) {
+      bool version = file.starts_with(start) && file.size() > start.size() &&
+                     std::all_of(file.begin() + static_cast<ptrdiff_t>(start.size()), file.end(),
+                                 [](char c) { return c >= '0' && c <= '9'; });
+      if (version) return gcc_.path + "/usr/bin/" + file;
+    }
+    return std::string();
+  }
+
+  Status FindTools(const std::string& driver) {
+    facts_.tools["gcc"] = driver;
+    for (const char* name : {"g++", "cpp", "gcov", "gcov-tool", "gcc-ar", "gcc-nm", "gcc-ranlib"}) {
+      TRY_ASSIGN(std::string path, Driver(name));
+      if (!path.empty()) facts_.tools[name] = path;
+    }
+    const StorePath* binutils = FindRole(input_.paths, "binutils");
+    for (const char* name : {"ar", "as", "c++filt", "dwp", "ld", "ld.bfd", "ld.gold", "nm",
+                             "objcopy", "objdump", "ranlib", "readelf", "strip"}) {
+      std::string path = fmt::format("{}/usr/bin/{}-{}", binutils ? binutils->path : gcc_.path,
+                                     input_.system.triplet, name);
+      if (FileExists(path)) facts_.tools[name] = path;
+    }
+    // What the compiler itself would run must be ours too.
+    for (const char* name : {"as", "ld", "cc1", "collect2"}) {
+      TRY_ASSIGN(Answer answer, Ask(driver, {fmt::format("-print-prog-name={}", name)}));
+      if (!answer.output.starts_with(prefix_ + "/"))
+        return ErrorStatus(Code::kFailedPrecondition,
+                           "{} would run '{}' as {}, which is not in the store", driver,
+                           answer.output, name);
+    }
+    if (const StorePath* base = FindRole(input_.paths, "base"))
+      for (const char* name : {"bash", "false"})
+        if (FileExists(base->path + "/usr/bin/" + name))
+          facts_.tools[name] = base->path + "/usr/bin/" + name;
+    return {};
+  }
+
+  Status FindIncludes() {
+    auto add = [&](const std::vector<std::string>& directories) -> Status {
+      for (const std::string& directory : directories) {
+        if (!directory.starts_with(prefix_ + "/"))
+          return ErrorStatus(Code::kFailedPrecondition,
+                             "{} searches {} for headers, which is not in the store",
+                             facts_.tools["gcc"], directory);
+        if (std::find(facts_.builtin_includes.begin(), facts_.builtin_includes.end(), directory) ==
+            facts_.builtin_includes.end())
+          facts_.builtin_includes.push_back(directory);
+      }
+      return {};
+    };
+    for (const char* tool : {"g++", "gcc"}) {
+      if (!facts_.tools.contains(tool)) continue;
+      // The first says nothing here, the second changes how directories are spelled.
+      for (const char* option : {"-pipe", "-no-canonical-prefixes"}) {
+        TRY_ASSIGN(Answer answer,
+                   Ask(facts_.tools[tool], {option, "-E", "-x", tool[1] == '+' ? "c++" : "c", "-v",
+                                            "/dev/null", "-o", "/dev/null"}));
+        TRY_ASSIGN(std::vector<std::string> directories, ParseIncludeSearch(answer.error_output));
+        TRY(add(directories));
+        // Dependency files name a header by its real path when that is shorter: links lead
+        // elsewhere.
+        for (std::string& directory : directories)
+          if (char* real = realpath(directory.c_str(), nullptr)) {
+            directory = real;
+            free(real);
+          }
+        TRY(add(directories));
+      }
+    }
+    return {};
+  }
+
+  Status FindRuntime() {
+    const StorePath* libc = FindRole(input_.paths, "libc");
+    if (libc == nullptr)
+      return ErrorStatus(Code::kFailedPrecondition,
+                         "a toolchain with a compiler has no path for libc");
+    for (std::string_view directory :
+         {"usr/lib/" + input_.system.triplet, std::string("usr/lib")}) {
+      std::string path = fmt::format("{}/{}/{}", libc->path, directory, input_.system.loader);
+      if (facts_.loader.empty() && FileExists(path)) facts_.loader = path;
+    }
+    if (facts_.loader.empty())
+      return ErrorStatus(Code::kFailedPrecondition, "{} has no {}", libc->path,
+                         input_.system.loader);
+    facts_.library_paths = {libc->path + "/usr/lib/" + input_.system.triplet};
+    if (!facts_.sysroot.empty())
+      facts_.library_paths.push_back(facts_.sysroot + "/usr/lib/" + input_.system.triplet);
+    return {};
+  }
+
+  const ProbeInput& input_;
+  const std::string& prefix_;
+  const StorePath& gcc_;
+  CcFacts facts_;
+};
+
+}  // namespace
+
+Result<std::vector<std::string>> ParseIncludeSearch(std::string_view verbose) {
+  constexpr std::string_view kStart = "#include <...> search starts here:\n",
+                             kEnd = "End of search list.";
+  size_t start = verbose.find(kStart);
+  size_t end = start == verbose.npos ? start : verbose.find(kEnd, start);
+  if (end == verbose.npos)
+    return Error(Code::kFailedPrecondition, "the compiler prints no list of header directories");
+  std::string_view list = verbose.substr(start + kStart.size(), end - start - kStart.size());
+  std::vector<std::string> directories;
+  while (!list.empty()) {
+    size_t line_end = std::min(list.find('\n'), list.size());
+    std::string_view line = list.substr(0, line_end);
+    list.remove_prefix(std::min(line_end + 1, list.size()));
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    if (line.empty()) continue;
+    std::string directory = "/" + NormalPath(line);
+    if (std::find(directories.begin(), directories.end(), directory) == directories.end())
+      directories.push_back(directory);
+  }
+  return directories;
+}
+
+Result<std::optional<CcFacts>> ProbeGcc(const ProbeInput& input, const std::string& prefix) {
+  const StorePath* gcc = FindRole(input.paths, "gcc");
+  if (gcc == nullptr) return std::optional<CcFacts>();
+  return GccProbe(input, prefix, *gcc).Run();
+}
+
+std::map<std::string, std::string> ToolEnvironment(const Manifest& manifest) {
+  std::map<std::string, std::string> environment;
+  std::string& path = environment["PATH"];
+  for (auto it = manifest.paths.rbegin(); it != manifest.paths.rend(); ++it) {
+    if (!FileExists(it->path + "/usr/bin")) continue;
+    // The libc path has programs too (ldd, iconv ...): they come last, as it comes first in the
+    // closure.
+    path += (path.empty() ? "" : ":") + it->path + "/usr/bin";
+  }
+  if (!manifest.cc) return environment;
+  const auto& tools = manifest.cc->tools;
+  for (auto [name, tool] : {std::pair{"CC", "gcc"},
+                            {"CXX", "g++"},
+                            {"AR", "ar"},
+                            {"NM", "nm"},
+                            {"RANLIB", "ranlib"},
+                            {"STRIP", "strip"},
+                            {"OBJCOPY", "objcopy"},
+                            {"LD", "ld"},
+                            {"AS", "as"}})
+    if (auto it = tools.find(tool); it != tools.end()) environment[name] = it->second;
+  return environment;
+}
+
+}  // namespace lre::toolchain

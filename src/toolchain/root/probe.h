@@ -1,0 +1,31 @@
+// Probes a compiler that has just been made: asks it what it is, where its tools and headers are,
+// in an empty environment, so that the answers hold everywhere. Blocking, a few dozen milliseconds.
+// Thread-safe.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "toolchain/lock/manifest.h"
+#include "toolchain/root/relocate_tree.h"
+
+namespace lre::toolchain {
+
+struct ProbeInput {
+  std::vector<StorePath> paths;  // the closure, in the store
+  SystemFacts system;
+};
+// nullopt when no path of the closure has a GCC. kFailedPrecondition: it does not run or says
+// something unexpected, e.g. a header directory outside the store.
+Result<std::optional<CcFacts>> ProbeGcc(const ProbeInput& input, const std::string& prefix);
+
+// The directories in the output of `gcc -E -v`, normalised and without duplicates.
+Result<std::vector<std::string>> ParseIncludeSearch(std::string_view verbose);
+
+// What `lre env` prints: PATH over all tools, CC, CXX, AR ...
+std::map<std::string, std::string> ToolEnvironment(const Manifest& manifest);
+
+}  // namespace lre::toolchain

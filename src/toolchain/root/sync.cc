@@ -1,0 +1,297 @@
+// A store path is named after what goes into it, not after what comes out: its own name stands in
+// its bytes, so it must be known first. The name hashes the rules (kRecipeVersion), the prefix, the
+// system, the role, the packages' hashes and the names of the paths it references, which hash
+// theirs. What came out is recorded beside it as a tree digest, and every other machine checks
+// that.
+#include "toolchain/root/sync.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/file.h"
+#include "digest/digest.h"
+#include "toolchain/root/deb.h"
+#include "toolchain/root/parallel.h"
+#include "toolchain/root/probe.h"
+#include "toolchain/root/recipe.h"
+#include "toolchain/root/write_tree.h"
+
+namespace lre::toolchain {
+namespace {
+
+std::string ShortHash(std::string_view text) {
+  return ComputeDigest(DigestFunction::kSha256, text).Hex().substr(0, kStoreHashLength);
+}
+
+Status CheckRole(std::string_view role, std::string_view prefix) {
+  std::string name = std::string(kStoreHashLength, '0') + "-" + std::string(role);
+  if (!IsStoreName(name))
+    return ErrorStatus(Code::kInvalidArgument, "role '{}' cannot be part of a path's name", role);
+  // ELF files and scripts hold paths of this length many times over; scripts stop at 127 bytes.
+  if (prefix.size() + name.size() > 90)
+    return ErrorStatus(Code::kInvalidArgument, "{}/{} is too long for a store path", prefix, name);
+  return {};
+}
+
+// One line per fact: no two different inputs have the same text.
+std::string IdentityText(const Lock& lock, const LockedPath& locked, const SyncOptions& options,
+                         const std::map<std::string, std::string>& path_of_role) {
+  std::string text = fmt::format("lre store path\nrecipe {}\nprefix {}\nsystem {}\nrole {}\n",
+                                 kRecipeVersion, options.prefix, lock.system, locked.role);
+  for (const std::string& name : locked.packages) {
+    const LockedPackage& package = lock.packages.at(name);
+    text += fmt::format("package {} {} {} {}\n", package.name, package.version,
+                        package.architecture, package.sha256);
+  }
+  for (const std::string& role : locked.references)
+    text += fmt::format("reference {}\n", path_of_role.at(role));
+  return text;
+}
+
+// Makes one store path, start to end.
+class PathMaker {
+ public:
+  PathMaker(const Lock& lock, const SyncOptions& options, ToolchainStore& store, SystemFacts system)
+      : lock_(lock), options_(options), store_(store), system_(std::move(system)) {}
+
+  // A path that is there: others are made against it.
+  Status Know(const StorePath& path) {
+    if (references_.contains(path.role)) return {};
+    TRY_ASSIGN(TreeListing listing, store_.Listing(path.path));
+    references_.emplace(path.role, MakeReference(path.role, path.path, std::move(listing)));
+    return {};
+  }
+
+  // REQUIRES: everything it references is known.
+  Status Make(const StorePath& planned) {
+    TRY_ASSIGN(FileTree tree, UnpackPackages(lock_.paths.at(planned.role)));
+    TRY_ASSIGN(std::string staging, store_.NewStaging());
+    Status status = MakeIn(staging, planned, std::move(tree));
+    // Whatever went wrong, what is half made goes; a crash leaves it to the next collection.
+    if (!status.ok()) (void)RemoveTree(staging).ok();
+    return status.ok() ? status : status.WithContext(planned.path);
+  }
+
+ private:
+  Result<FileTree> UnpackPackages(const LockedPath& locked) const {
+    std::vector<FileTree> trees(locked.packages.size());
+    // Largest first, or the last thread would end alone with the compiler.
+    std::vector<size_t> order(trees.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      return lock_.packages.at(locked.packages[a]).size_bytes >
+             lock_.packages.at(locked.packages[b]).size_bytes;
+    });
+    TRY(ParallelFor(trees.size(), options_.threads, [&](size_t i) -> Status {
+      const std::string& name = locked.packages[order[i]];
+      auto file = options_.packages.find(name);
+      if (file == options_.packages.end())
+        return ErrorStatus(Code::kNotFound,
+                           "package {} is needed for role '{}' and was not fetched", name,
+                           locked.role);
+      TRY_ASSIGN(trees[order[i]], UnpackDeb(file->second, {.bytes_max = options_.tree_bytes_max}));
+      return {};
+    }));
+    FileTree merged;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < trees.size(); ++i)
+      TRY(MergeTree(merged, std::move(trees[i]), locked.packages[i]));
+    for (const auto& [path, node] : merged) bytes += node.content.size();
+    if (bytes > options_.tree_bytes_max)
+      return Error(Code::kResourceExhausted,
+                   "role '{}' unpacks to {} bytes, more than the allowed {}", locked.role, bytes,
+                   options_.tree_bytes_max);
+    return merged;
+  }
+
+  // Nearest first: what a role references itself comes before what those reference.
+  std::vector<const Reference*> TransitiveReferences(const std::string& role) const {
+    std::vector<const Reference*> found;
+    std::vector<std::string> queue = lock_.paths.at(role).references;
+    std::set<std::string> seen;
+    for (size_t i = 0; i < queue.size(); ++i) {
+      if (!seen.insert(queue[i]).second) continue;
+      found.push_back(&references_.at(queue[i]));
+      std::string name = queue[i];
+      const auto& more = lock_.paths.at(name).references;
+      queue.insert(queue.end(), more.begin(), more.end());
+    }
+    return found;
+  }
+
+  Status MakeIn(const std::string& staging, const StorePath& planned, FileTree tree) {
+    RecipeInput input{.role = planned.role,
+                      .relocation = {.store_path = planned.path,
+                                     .references = TransitiveReferences(planned.role),
+                                     .system = system_,
+                                     .threads = options_.threads},
+                      .scratch = staging};
+    TRY_ASSIGN(tree, ApplyRecipe(std::move(tree), input));
+    TRY_ASSIGN(WrittenTree written,
+               WriteTree(tree, staging, {.prefix = options_.prefix, .threads = options_.threads}));
+    StorePath path = planned;
+    TRY_ASSIGN(path.references,
+               CheckReferences(written.references, planned.path, input.relocation.references));
+    TRY_ASSIGN(CasDirectories directories, EncodeDirectories(written.listing));
+    path.tree = TreeDigestText(directories.root);
+    path.size_bytes = written.listing.TotalBytes();
+    return store_.Add(staging, path, written.listing, /*rehash=*/false);
+  }
+
+  // What the bytes name must be what was declared, or the closure that travels would lack
+  // something.
+  static Result<std::vector<std::string>> CheckReferences(
+      const std::vector<std::string>& found, const std::string& self,
+      const std::vector<const Reference*>& declared) {
+    std::vector<std::string> references;
+    for (const std::string& path : found) {
+      if (path == self) continue;
+      bool known = std::any_of(declared.begin(), declared.end(),
+                               [&](const Reference* r) { return r->path == path; });
+      if (!known)
+        return Error(Code::kFailedPrecondition, "its files name {}, which it does not reference",
+                     path);
+      references.push_back(path);
+    }
+    return references;
+  }
+
+  const Lock& lock_;
+  const SyncOptions& options_;
+  ToolchainStore& store_;
+  SystemFacts system_;
+  std::map<std::string, Reference> references_;  // by role
+};
+
+// Where the manifest of this toolchain, made from just these paths, is kept.
+std::string ManifestPath(std::string_view toolchain, const std::vector<StorePath>& planned,
+                         const SyncOptions& options) {
+  std::string text = fmt::format("{}\n{}\n", toolchain, options.lock_digest);
+  for (const StorePath& path : planned) text += path.path + "\n";
+  return fmt::format("{}/.lre/manifests/{}-{}.json", options.prefix, ShortHash(text), toolchain);
+}
+
+Result<Manifest> ReadKeptManifest(const std::string& file, const std::vector<StorePath>& planned) {
+  TRY_ASSIGN(std::string text, ReadFile(file));
+  TRY_ASSIGN(Manifest manifest, ParseManifest(text));
+  bool same =
+      std::equal(planned.begin(), planned.end(), manifest.paths.begin(), manifest.paths.end(),
+                 [](const StorePath& a, const StorePath& b) { return a.path == b.path; });
+  if (!same) return Error(Code::kDataLoss, "{} is about other paths", file);
+  return manifest;
+}
+
+bool AllPresent(const ToolchainStore& store, const std::vector<StorePath>& planned) {
+  return std::all_of(planned.begin(), planned.end(),
+                     [&](const StorePath& path) { return store.Contains(path.path); });
+}
+
+class SilentProgress final : public SyncProgress {
+ public:
+  void Step(std::string_view, std::string_view, int, int) override {}
+};
+
+Status MakeMissing(const Lock& lock, const std::vector<StorePath>& planned,
+                   const SyncOptions& options, ToolchainStore& store, SyncProgress& progress) {
+  TRY_ASSIGN(SystemFacts system, FindSystem(lock.system));
+  if (lock.system != ThisSystem())
+    return ErrorStatus(Code::kFailedPrecondition,
+                       "the lock is for {}, this machine is {}: its compilers cannot be run here",
+                       lock.system, ThisSystem());
+  PathMaker maker(lock, options, store, std::move(system));
+  int done = 0, total = static_cast<int>(planned.size());
+  for (const StorePath& path : planned) {
+    ++done;
+    if (!store.Contains(path.path)) {
+      progress.Step("making", path.path, done, total);
+      TRY_ASSIGN(UniqueFd lock_file, store.LockName(path.path.substr(options.prefix.size() + 1)));
+      // Someone else may have made it while we waited.
+      if (!store.Contains(path.path)) TRY(maker.Make(path));
+    } else {
+      progress.Step("present", path.path, done, total);
+    }
+    TRY(maker.Know(path));
+  }
+  return {};
+}
+
+}  // namespace
+
+SyncProgress& NoProgress() {
+  static SilentProgress progress;
+  return progress;
+}
+
+Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view toolchain,
+                                            const SyncOptions& options) {
+  TRY_ASSIGN(std::vector<std::string> roles, OrderedRoles(lock, toolchain));
+  std::map<std::string, std::string> path_of_role;
+  std::vector<StorePath> planned;
+  for (const std::string& role : roles) {
+    TRY(CheckRole(role, options.prefix));
+    const LockedPath& locked = lock.paths.at(role);
+    for (const std::string& name : locked.packages)
+      if (!lock.packages.contains(name))
+        return Error(Code::kInvalidArgument,
+                     "role '{}' has package {}, which the lock does not describe", role, name);
+    StorePath path{.role = role};
+    path.path = fmt::format("{}/{}-{}", options.prefix,
+                            ShortHash(IdentityText(lock, locked, options, path_of_role)), role);
+    path_of_role[role] = path.path;
+    for (const std::string& name : locked.packages)
+      path.packages.push_back(name + "=" + lock.packages.at(name).version);
+    std::sort(path.packages.begin(), path.packages.end());
+    planned.push_back(std::move(path));
+  }
+  return planned;
+}
+
+Result<std::vector<std::string>> PackagesToFetch(const Lock& lock, std::string_view toolchain,
+                                                 const SyncOptions& options) {
+  TRY_ASSIGN(std::vector<StorePath> planned, PlannedPaths(lock, toolchain, options));
+  std::set<std::string> names;
+  std::unique_ptr<ToolchainStore> store;
+  if (FileExists(options.prefix + "/.lre/records")) {
+    TRY_ASSIGN(store, ToolchainStore::Open(options.prefix));
+  }
+  for (const StorePath& path : planned) {
+    if (store != nullptr && store->Contains(path.path)) continue;
+    const auto& packages = lock.paths.at(path.role).packages;
+    names.insert(packages.begin(), packages.end());
+  }
+  return std::vector<std::string>(names.begin(), names.end());
+}
+
+Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
+                               const SyncOptions& options, SyncProgress& progress) {
+  TRY_ASSIGN(std::vector<StorePath> planned, PlannedPaths(lock, toolchain, options));
+  TRY_ASSIGN(std::unique_ptr<ToolchainStore> store, ToolchainStore::Open(options.prefix));
+  std::string kept = ManifestPath(toolchain, planned, options);
+  if (AllPresent(*store, planned)) {
+    if (auto manifest = ReadKeptManifest(kept, planned)) return manifest;
+  }
+  TRY_ASSIGN(UniqueFd no_collection, store->HoldOffGarbageCollection());
+  TRY(MakeMissing(lock, planned, options, *store, progress));
+  Manifest manifest{.name = std::string(toolchain),
+                    .system = lock.system,
+                    .prefix = options.prefix,
+                    .lock = options.lock_digest,
+                    .recipe = std::string(kRecipeVersion)};
+  for (const StorePath& path : planned) {
+    TRY_ASSIGN(StorePath made, store->Find(path.path));
+    manifest.paths.push_back(std::move(made));
+  }
+  progress.Step("probing", toolchain, static_cast<int>(planned.size()),
+                static_cast<int>(planned.size()));
+  TRY_ASSIGN(SystemFacts system, FindSystem(lock.system));
+  TRY_ASSIGN(manifest.cc,
+             ProbeGcc({.paths = manifest.paths, .system = std::move(system)}, options.prefix));
+  manifest.env = ToolEnvironment(manifest);
+  TRY(SystemFiles().MakeDirectories(std::string(ParentPath(kept))));
+  TRY(WriteFileAtomically(kept, PrintManifest(manifest)));
+  return manifest;
+}
+
+}  // namespace lre::toolchain

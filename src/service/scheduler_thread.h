@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <unordered_map>
 
 #include "base/clock.h"
@@ -84,7 +85,9 @@ class SchedulerThread {
   // thread has stopped or the mailbox is full: `look` never runs.
   [[nodiscard]] bool Query(
       std::function<void(const scheduler::Scheduler& scheduler, Instant now)> look);
-  // Waits until everything posted before has been carried out; for tests.
+  // Runs `work` on the scheduler's thread after `delay`, about; never when it has stopped by then.
+  void After(Duration delay, std::function<void()> work);
+  // Waits until everything posted before has been carried out. At once on the thread itself.
   void Flush();
 
   // Answers every client UNAVAILABLE, closes every link and ends the thread. Idempotent.
@@ -94,13 +97,16 @@ class SchedulerThread {
   struct State;
   using Work = std::function<void(State&)>;
   void Run(std::stop_token stop);
-  void Post(Work work) { mailbox_.Push(std::move(work)); }
+  void Post(Work work);
 
   const SchedulerThreadOptions options_;
   const Publisher publisher_;
   const Clock& clock_;
   std::atomic<uint64_t> next_id_{1};
-  Mailbox<Work> mailbox_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<std::thread::id> thread_{};
+  // Shared with publishers, whose answer may come after the end.
+  const std::shared_ptr<Mailbox<Work>> mailbox_;
   std::unique_ptr<State> state_;  // confined to the thread
   ThreadGroup threads_;
 };

@@ -1,0 +1,309 @@
+// One Session per link speaks the protocol; a gRPC stream and a pair of callbacks in process are
+// two ways to carry its messages.
+#include "service/worker_link.h"
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "reapi/error_details.h"
+#include "service/execution_payload.h"
+
+namespace lre::service {
+
+namespace {
+
+using scheduler::AttemptId;
+using worker::v1::FromWorker;
+using worker::v1::ToWorker;
+
+AttemptId AttemptOf(const worker::v1::Attempt& message) {
+  return {message.operation(), message.number()};
+}
+void SetAttempt(const AttemptId& attempt, worker::v1::Attempt* message) {
+  message->set_operation(attempt.operation);
+  message->set_number(attempt.number);
+}
+void SetDuration(Duration duration, google::protobuf::Duration* message) {
+  message->set_seconds(duration / std::chrono::seconds(1));
+  message->set_nanos(static_cast<int32_t>((duration % std::chrono::seconds(1)).count()));
+}
+
+// Carries messages to the worker. Thread-safe; nothing is called after Close.
+class Carrier {
+ public:
+  virtual ~Carrier() = default;
+  virtual void Send(const ToWorker& message) = 0;
+  virtual void Close(const Status& status) = 0;
+};
+
+// The protocol of one link. OnMessage may be called from one thread at a time (gRPC) or from
+// several after the hello (in process); the peer's methods come from the scheduler's thread.
+class Session : public WorkerPeer, public std::enable_shared_from_this<Session> {
+ public:
+  Session(SchedulerThread& scheduler, WorkerLinkOptions options, std::shared_ptr<Carrier> carrier)
+      : scheduler_(scheduler), options_(options), carrier_(std::move(carrier)) {}
+
+  void OnMessage(const FromWorker& message);
+  // The connection is gone, or the worker closed its side.
+  void OnLost();
+  // Ends the link for good.
+  void Refuse(const Status& status);
+
+  void OnAssign(const scheduler::Assign& assign) override;
+  void OnCancel(const scheduler::Cancel& cancel) override;
+  void OnAcknowledge(const scheduler::Acknowledge& acknowledge) override;
+  void OnClose(const Status& status) override;
+
+ private:
+  Status CheckHello(const worker::v1::Hello& hello) const;
+  void Hello(const worker::v1::Hello& hello);
+  void Report(const worker::v1::Report& report);
+
+  SchedulerThread& scheduler_;
+  const WorkerLinkOptions options_;
+  const std::shared_ptr<Carrier> carrier_;
+  std::string worker_id_;          // set by the hello, before link_
+  std::atomic<uint64_t> link_{0};  // 0: no hello yet
+  std::atomic<bool> closed_{false};
+};
+
+Status Session::CheckHello(const worker::v1::Hello& hello) const {
+  if (hello.version() != kWorkerLinkVersion) {
+    return ErrorStatus(Code::kFailedPrecondition,
+                       "worker link version {} is not spoken; this server speaks {}: use a worker "
+                       "of the same release",
+                       hello.version(), kWorkerLinkVersion);
+  }
+  if (hello.worker_id().empty() || hello.worker_id().size() > 256) {
+    return ErrorStatus(Code::kInvalidArgument, "worker_id of {} bytes: 1 to 256 are allowed",
+                       hello.worker_id().size());
+  }
+  if (static_cast<size_t>(hello.platform().properties_size()) > options_.properties_max) {
+    return ErrorStatus(Code::kInvalidArgument, "{} properties: at most {} are allowed",
+                       hello.platform().properties_size(), options_.properties_max);
+  }
+  if (static_cast<size_t>(hello.running_size()) > options_.running_max) {
+    return ErrorStatus(Code::kInvalidArgument, "{} running attempts: at most {} are allowed",
+                       hello.running_size(), options_.running_max);
+  }
+  if (hello.slots() < 1) {
+    return ErrorStatus(Code::kInvalidArgument, "{} slots: at least 1 is needed", hello.slots());
+  }
+  return Status();
+}
+
+void Session::Hello(const worker::v1::Hello& hello) {
+  if (Status status = CheckHello(hello); !status.ok()) return Refuse(status);
+  ToWorker welcome;
+  welcome.mutable_welcome()->set_version(kWorkerLinkVersion);
+  SetDuration(options_.heartbeat_interval, welcome.mutable_welcome()->mutable_heartbeat_interval());
+  SetDuration(options_.silence_max, welcome.mutable_welcome()->mutable_silence_max());
+  carrier_->Send(welcome);  // before the join, whose effects may follow at once
+
+  scheduler::WorkerJoined joined;
+  joined.worker = hello.worker_id();
+  joined.name = hello.name().empty() ? hello.worker_id() : hello.name();
+  joined.slots = hello.slots();
+  for (const auto& property : hello.platform().properties()) {
+    joined.properties.emplace_back(property.name(), property.value());
+  }
+  for (const auto& attempt : hello.running()) joined.running.push_back(AttemptOf(attempt));
+  worker_id_ = hello.worker_id();
+  link_.store(scheduler_.Join(std::move(joined), shared_from_this()));
+}
+
+void Session::OnMessage(const FromWorker& message) {
+  if (closed_.load()) return;
+  const uint64_t link = link_.load();
+  if (message.message_case() == FromWorker::kHello) {
+    if (link != 0) {
+      return Refuse(ErrorStatus(Code::kInvalidArgument, "a second hello on one link"));
+    }
+    return Hello(message.hello());
+  }
+  if (link == 0) {
+    return Refuse(
+        ErrorStatus(Code::kInvalidArgument, "the first message of a worker must be its hello"));
+  }
+  switch (message.message_case()) {
+    case FromWorker::kHeartbeat: {
+      scheduler_.FromWorker(link, scheduler::WorkerHeard{worker_id_});
+      ToWorker answer;
+      answer.mutable_heartbeat()->set_sequence(message.heartbeat().sequence());
+      carrier_->Send(answer);
+      break;
+    }
+    case FromWorker::kReport:
+      Report(message.report());
+      break;
+    case FromWorker::kProgress:
+      scheduler_.FromWorker(
+          link, scheduler::WorkerProgressed{
+                    worker_id_, AttemptOf(message.progress().attempt()),
+                    std::make_shared<pb::ExecutedActionMetadata>(message.progress().metadata())});
+      break;
+    case FromWorker::kDrain:
+      Log(kInfo, "worker_draining", {{"worker", worker_id_}, {"reason", message.drain().reason()}});
+      scheduler_.FromWorker(link, scheduler::WorkerDraining{worker_id_});
+      break;
+    default:
+      // A message of a later version: a sign of life, nothing else.
+      scheduler_.FromWorker(link, scheduler::WorkerHeard{worker_id_});
+      break;
+  }
+}
+
+void Session::Report(const worker::v1::Report& report) {
+  auto response = std::make_shared<pb::ExecuteResponse>();
+  if (report.has_result()) *response->mutable_result() = report.result();
+  *response->mutable_status() = report.status();
+  *response->mutable_server_logs() = report.server_logs();
+  response->set_message(report.message());
+  scheduler_.FromWorker(link_.load(),
+                        scheduler::WorkerReported{worker_id_, AttemptOf(report.attempt()),
+                                                  reapi::FromRpcStatus(report.status()),
+                                                  report.retryable(), std::move(response)});
+}
+
+void Session::OnLost() {
+  closed_.store(true);
+  if (const uint64_t link = link_.load(); link != 0) scheduler_.LinkLost(link);
+}
+
+void Session::Refuse(const Status& status) {
+  Log(kWarning, "worker_refused", {{"worker", worker_id_}, {"reason", status.ToString()}});
+  OnClose(status);
+  if (const uint64_t link = link_.load(); link != 0) scheduler_.LinkLost(link);
+}
+
+void Session::OnAssign(const scheduler::Assign& assign) {
+  ToWorker message;
+  auto& assignment = *message.mutable_assignment();
+  assignment = PayloadOf(assign.request->payload)->assignment;
+  SetAttempt(assign.attempt, assignment.mutable_attempt());
+  SetDuration(assign.timeout, assignment.mutable_timeout());
+  carrier_->Send(message);
+}
+
+void Session::OnCancel(const scheduler::Cancel& cancel) {
+  ToWorker message;
+  SetAttempt(cancel.attempt, message.mutable_cancel()->mutable_attempt());
+  message.mutable_cancel()->set_reason(cancel.reason);
+  carrier_->Send(message);
+}
+
+void Session::OnAcknowledge(const scheduler::Acknowledge& acknowledge) {
+  ToWorker message;
+  SetAttempt(acknowledge.attempt, message.mutable_acknowledge()->mutable_attempt());
+  carrier_->Send(message);
+}
+
+void Session::OnClose(const Status& status) {
+  if (closed_.exchange(true)) return;
+  ToWorker message;
+  reapi::ToRpcStatus(status, message.mutable_quit()->mutable_status());
+  carrier_->Send(message);
+  carrier_->Close(status);
+}
+
+// --- Over gRPC ---
+
+class RpcCarrier : public Carrier {
+ public:
+  explicit RpcCarrier(std::shared_ptr<rpc::ServerCall> call) : call_(std::move(call)) {}
+  void Send(const ToWorker& message) override { call_->Send({Bytes(message.SerializeAsString())}); }
+  void Close(const Status& status) override { call_->Finish(status); }
+
+ private:
+  const std::shared_ptr<rpc::ServerCall> call_;
+};
+
+class RpcHandler : public rpc::CallHandler {
+ public:
+  RpcHandler(SchedulerThread& scheduler, WorkerLinkOptions options,
+             std::shared_ptr<rpc::ServerCall> call)
+      : call_(std::move(call)),
+        session_(
+            std::make_shared<Session>(scheduler, options, std::make_shared<RpcCarrier>(call_))) {}
+
+  void OnMessage(Bytes bytes) override {
+    FromWorker message;
+    if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+      return session_->Refuse(ErrorStatus(Code::kInvalidArgument,
+                                          "a message of {} bytes is no FromWorker", bytes.size()));
+    }
+    session_->OnMessage(message);
+  }
+  void OnHalfClose() override {
+    session_->OnLost();
+    call_->Finish(Status());
+  }
+  void OnCancel() override { session_->OnLost(); }
+
+ private:
+  const std::shared_ptr<rpc::ServerCall> call_;
+  const std::shared_ptr<Session> session_;
+};
+
+// --- In process ---
+
+class LocalCarrier : public Carrier {
+ public:
+  explicit LocalCarrier(LocalWorkerCallbacks callbacks) : callbacks_(std::move(callbacks)) {}
+  void Send(const ToWorker& message) override {
+    if (!ended_.load()) callbacks_.receive(message);
+  }
+  void Close(const Status& status) override {
+    if (!ended_.exchange(true) && callbacks_.closed) callbacks_.closed(status);
+  }
+  void Drop() { ended_.store(true); }
+
+ private:
+  const LocalWorkerCallbacks callbacks_;
+  std::atomic<bool> ended_{false};
+};
+
+class LocalLink : public LocalWorkerLink {
+ public:
+  LocalLink(SchedulerThread& scheduler, WorkerLinkOptions options, LocalWorkerCallbacks callbacks)
+      : scheduler_(scheduler),
+        carrier_(std::make_shared<LocalCarrier>(std::move(callbacks))),
+        session_(std::make_shared<Session>(scheduler, options, carrier_)) {}
+  ~LocalLink() override {
+    carrier_->Drop();
+    session_->OnLost();
+    scheduler_.Flush();  // a callback that had begun has ended
+  }
+  void Send(const FromWorker& message) override { session_->OnMessage(message); }
+
+ private:
+  SchedulerThread& scheduler_;
+  const std::shared_ptr<LocalCarrier> carrier_;
+  const std::shared_ptr<Session> session_;
+};
+
+}  // namespace
+
+std::vector<rpc::Method> WorkerLinkMethods(SchedulerThread& scheduler, WorkerLinkOptions options) {
+  rpc::Method connect;
+  connect.path = "/lre.worker.v1.WorkerLink/Connect";
+  connect.request_bytes_max = options.message_bytes_max;
+  connect.start = [&scheduler, options](std::shared_ptr<rpc::ServerCall> call) {
+    return std::make_unique<RpcHandler>(scheduler, options, std::move(call));
+  };
+  std::vector<rpc::Method> methods;
+  methods.push_back(std::move(connect));
+  return methods;
+}
+
+std::unique_ptr<LocalWorkerLink> ConnectLocalWorker(SchedulerThread& scheduler,
+                                                    WorkerLinkOptions options,
+                                                    LocalWorkerCallbacks callbacks) {
+  return std::make_unique<LocalLink>(scheduler, options, std::move(callbacks));
+}
+
+}  // namespace lre::service

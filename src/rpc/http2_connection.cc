@@ -145,7 +145,9 @@ void Http2Connection::Start(std::string_view already_read) {
                                         static_cast<int32_t>(options_.connection_window_bytes));
   last_received_ = last_written_ = loop_.now();
   loop_.Watch(socket_->fd(), EPOLLIN, *this);
-  TickBy(loop_.now() + options_.keepalive_interval);
+  for (Duration interval : {options_.keepalive_interval, options_.stream_stall_max}) {
+    if (interval > Duration(0)) TickBy(loop_.now() + interval);
+  }
   RequestFlush();
   if (!already_read.empty()) Feed(already_read);
 }

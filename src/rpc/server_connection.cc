@@ -39,6 +39,9 @@ ServerConnection::ServerConnection(std::shared_ptr<Loop> loop, std::unique_ptr<S
       resets_(context.options.resets_burst_max, context.options.resets_per_second_max),
       settings_(context.options.settings_burst_max, context.options.settings_per_second_max) {
   TickBy(opened_ + context.options.handshake_max);
+  if (context.options.connection_age_max > Duration(0)) {
+    TickBy(opened_ + context.options.connection_age_max);
+  }
 }
 
 void ServerConnection::OnHeadersBegin(const nghttp2_frame& frame) {
@@ -206,11 +209,14 @@ void ServerConnection::Calm(const char* what) {
 }
 
 void ServerConnection::OnFrameSent(const nghttp2_frame& frame) {
-  if (frame.hd.type == NGHTTP2_DATA) {
-    sent_since_ping_ = true;
-  } else if (frame.hd.type == NGHTTP2_HEADERS) {
+  if (frame.hd.type == NGHTTP2_DATA || frame.hd.type == NGHTTP2_HEADERS) {
     sent_since_ping_ = true;
   } else {
+    if (frame.hd.type == NGHTTP2_GOAWAY && draining_ && !goaway_sent_) {
+      // Every request sent before the client knew is in front of the answer to this. Not submitted
+      // with the notice, because nghttp2 lets a PING overtake a GOAWAY.
+      nghttp2_submit_ping(session(), NGHTTP2_FLAG_NONE, kDrainPing);
+    }
     return;
   }
   if (!(frame.hd.flags & NGHTTP2_FLAG_END_STREAM)) return;
@@ -267,8 +273,6 @@ void ServerConnection::BeginDrain() {
   draining_ = true;
   drain_since_ = loop_.now();
   nghttp2_submit_shutdown_notice(session());
-  // Every request sent before the client knew is in front of the answer to this.
-  nghttp2_submit_ping(session(), NGHTTP2_FLAG_NONE, kDrainPing);
   TickBy(drain_since_ +
          std::min(context_.options.keepalive_timeout, context_.options.connection_age_grace));
   RequestFlush();

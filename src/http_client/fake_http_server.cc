@@ -3,6 +3,9 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,23 +18,63 @@
 namespace lre {
 namespace {
 
-bool SendAll(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(sent));
+// One connection, with or without TLS.
+class Connection {
+ public:
+  Connection(int fd, SSL_CTX* tls) : fd_(fd) {
+    if (tls == nullptr) return;
+    ssl_.reset(SSL_new(tls), SSL_free);
+    SSL_set_fd(ssl_.get(), fd);
+    usable_ = SSL_accept(ssl_.get()) == 1;
   }
-  return true;
+  bool usable() const { return usable_; }
+  int fd() const { return fd_; }
+
+  bool SendAll(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t sent = ssl_
+                               ? SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()))
+                               : send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return false;
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    }
+    return true;
+  }
+  bool Receive(std::string* buffer) {
+    char bytes[16384];
+    const ssize_t got =
+        ssl_ ? SSL_read(ssl_.get(), bytes, sizeof bytes) : recv(fd_, bytes, sizeof bytes, 0);
+    if (got > 0) buffer->append(bytes, static_cast<size_t>(got));
+    return got > 0;
+  }
+
+ private:
+  const int fd_;
+  std::shared_ptr<SSL> ssl_;
+  bool usable_ = true;
+};
+
+bool Answer(Connection& connection, const FakeHttpAnswer& answer, bool head) {
+  if (answer.hang) {
+    pollfd wait{.fd = connection.fd(),
+                .events = POLLIN};  // until the client or the server gives up
+    poll(&wait, 1, -1);
+    return false;
+  }
+  std::string text =
+      fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n", answer.status, answer.body.size());
+  for (const std::string& header : answer.headers) text += header + "\r\n";
+  text += "\r\n";
+  if (!head) text += answer.body.substr(0, answer.cut_after.value_or(answer.body.size()));
+  // In one piece: two would wait for each other's acknowledgement.
+  if (!connection.SendAll(text)) return false;
+  if (answer.cut_after) shutdown(connection.fd(), SHUT_RDWR);
+  return !answer.cut_after;
 }
 
 // Reads one request; `buffer` keeps what follows it. False at the end of the connection.
-bool ReadRequest(int fd, std::string* buffer, FakeHttpRequest* request) {
-  const auto more = [&] {
-    char bytes[16384];
-    const ssize_t got = recv(fd, bytes, sizeof bytes, 0);
-    if (got > 0) buffer->append(bytes, static_cast<size_t>(got));
-    return got > 0;
-  };
+bool ReadRequest(Connection& connection, std::string* buffer, FakeHttpRequest* request) {
+  const auto more = [&] { return connection.Receive(buffer); };
   size_t end;
   while ((end = buffer->find("\r\n\r\n")) == std::string::npos) {
     if (!more()) return false;
@@ -62,7 +105,8 @@ bool ReadRequest(int fd, std::string* buffer, FakeHttpRequest* request) {
 
 }  // namespace
 
-FakeHttpServer::FakeHttpServer(Handler handler) : handler_(std::move(handler)) {
+FakeHttpServer::FakeHttpServer(Handler handler, bool tls) : handler_(std::move(handler)) {
+  if (tls) MakeCertificate();
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{.sin_family = AF_INET};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -87,7 +131,35 @@ FakeHttpServer::~FakeHttpServer() {
 }
 
 std::string FakeHttpServer::Url(std::string_view path) const {
-  return fmt::format("http://127.0.0.1:{}{}", port_, path);
+  return fmt::format("{}://127.0.0.1:{}{}", tls_ ? "https" : "http", port_, path);
+}
+
+void FakeHttpServer::MakeCertificate() {
+  const std::shared_ptr<EVP_PKEY> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
+  const std::shared_ptr<X509> certificate(X509_new(), X509_free);
+  X509_set_version(certificate.get(), 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
+  X509_set_pubkey(certificate.get(), key.get());
+  X509_NAME* name = X509_get_subject_name(certificate.get());
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const uint8_t*>("test"), -1,
+                             -1, 0);
+  X509_set_issuer_name(certificate.get(), name);
+  const std::shared_ptr<X509_EXTENSION> address(
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1"),
+      X509_EXTENSION_free);
+  X509_add_ext(certificate.get(), address.get(), -1);
+  CHECK(X509_sign(certificate.get(), key.get(), EVP_sha256()) > 0);
+
+  const std::shared_ptr<BIO> memory(BIO_new(BIO_s_mem()), BIO_free);
+  PEM_write_bio_X509(memory.get(), certificate.get());
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(memory.get(), &text);
+  certificate_.assign(text, static_cast<size_t>(size));
+  tls_.reset(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  CHECK(SSL_CTX_use_certificate(tls_.get(), certificate.get()) == 1);
+  CHECK(SSL_CTX_use_PrivateKey(tls_.get(), key.get()) == 1);
 }
 
 void FakeHttpServer::Accept() {
@@ -102,33 +174,19 @@ void FakeHttpServer::Accept() {
 }
 
 void FakeHttpServer::Serve(int fd) {
-  std::string buffer;
-  FakeHttpRequest request;
-  while (!stopping_ && ReadRequest(fd, &buffer, &request)) {
-    ++requests_;
-    if (!Answer(fd, handler_(request), request.method == "HEAD")) break;
-    request = {};
+  {
+    Connection connection(fd, tls_.get());
+    std::string buffer;
+    FakeHttpRequest request;
+    while (!stopping_ && connection.usable() && ReadRequest(connection, &buffer, &request)) {
+      ++requests_;
+      if (!Answer(connection, handler_(request), request.method == "HEAD")) break;
+      request = {};
+    }
   }
   std::lock_guard lock(mutex_);
   open_.erase(fd);
   close(fd);
-}
-
-bool FakeHttpServer::Answer(int fd, const FakeHttpAnswer& answer, bool head) {
-  if (answer.hang) {
-    pollfd wait{.fd = fd, .events = POLLIN};  // until the client or the server gives up
-    poll(&wait, 1, -1);
-    return false;
-  }
-  std::string text =
-      fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n", answer.status, answer.body.size());
-  for (const std::string& header : answer.headers) text += header + "\r\n";
-  text += "\r\n";
-  if (!head) text += answer.body.substr(0, answer.cut_after.value_or(answer.body.size()));
-  // In one piece: two would wait for each other's acknowledgement.
-  if (!SendAll(fd, text)) return false;
-  if (answer.cut_after) shutdown(fd, SHUT_RDWR);
-  return !answer.cut_after;
 }
 
 FakeHttpAnswer AnswerBytes(const FakeHttpRequest& request, const std::string& bytes) {

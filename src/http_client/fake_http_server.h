@@ -6,12 +6,15 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
+
+struct ssl_ctx_st;
 
 namespace lre {
 
@@ -32,19 +35,23 @@ struct FakeHttpAnswer {
 class FakeHttpServer {
  public:
   using Handler = std::function<FakeHttpAnswer(const FakeHttpRequest&)>;
-  explicit FakeHttpServer(Handler handler);
+  // With `tls` it speaks HTTPS, with a certificate of its own for 127.0.0.1.
+  explicit FakeHttpServer(Handler handler, bool tls = false);
   ~FakeHttpServer();
 
-  std::string Url(std::string_view path) const;  // "http://127.0.0.1:<port>" + path
+  std::string Url(std::string_view path) const;  // "http[s]://127.0.0.1:<port>" + path
+  const std::string& certificate() const { return certificate_; }  // PEM
   int requests() const { return requests_; }
   int connections() const { return connections_; }
 
  private:
   void Accept();
   void Serve(int fd);
-  bool Answer(int fd, const FakeHttpAnswer& answer, bool head);
+  void MakeCertificate();
 
   const Handler handler_;
+  std::string certificate_;
+  std::shared_ptr<ssl_ctx_st> tls_;
   int listener_ = -1;
   int port_ = 0;
   std::atomic<int> requests_ = 0, connections_ = 0;

@@ -217,6 +217,41 @@ TEST(HttpClientTest, UsesTheProxyItIsGiven) {
   EXPECT_EQ(client.Get({.url = "http://archive.invalid/x"}), "via http://archive.invalid/x");
 }
 
+TEST(HttpClientTest, TrustsOnlyTheCertificatesItIsTold) {
+  FakeHttpServer server([](const FakeHttpRequest& r) { return AnswerBytes(r, "secret"); }, true);
+  TempDir dir;
+  HttpClientOptions options = Quick();
+  options.https_proxy = "DIRECT";
+  HttpClient stranger(options);
+  options.ca_file = dir / "ca.pem";
+  ASSERT_TRUE(WriteFileAtomically(options.ca_file, server.certificate()).ok());
+  HttpClient friendly(options);
+
+  const auto refused = stranger.Get({.url = server.Url("/")});
+
+  EXPECT_EQ(friendly.Get({.url = server.Url("/")}), "secret");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(server.connections(), 2) << "what cannot get better is not repeated";
+}
+
+TEST(HttpClientTest, NeverFollowsARedirectFromHttpsToHttp) {
+  FakeHttpServer plain([](const FakeHttpRequest& r) { return AnswerBytes(r, "forged"); });
+  FakeHttpServer server(
+      [&](const FakeHttpRequest&) {
+        return FakeHttpAnswer{.status = 302, .headers = {"Location: " + plain.Url("/")}};
+      },
+      true);
+  TempDir dir;
+  HttpClientOptions options = Quick();
+  options.https_proxy = "DIRECT";
+  options.ca_file = dir / "ca.pem";
+  ASSERT_TRUE(WriteFileAtomically(options.ca_file, server.certificate()).ok());
+
+  EXPECT_FALSE(HttpClient(options).Get({.url = server.Url("/")}));
+  EXPECT_EQ(plain.requests(), 0);
+}
+
 TEST(HttpClientTest, RefusesWhatIsNotAnUrlItSpeaks) {
   HttpClient client(Quick());
 

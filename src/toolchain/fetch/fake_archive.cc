@@ -78,24 +78,26 @@ std::vector<std::string> FakeArchive::TakeRequests() {
   return std::exchange(requests_, {});
 }
 
+void FakeArchive::WaitForConcurrent(int requests) {
+  std::lock_guard lock(mutex_);
+  awaited_ = requests;
+}
+
 FakeHttpAnswer FakeArchive::Answer(const FakeHttpRequest& request) {
-  const int now = ++concurrent_;
-  int seen = concurrent_max_;
-  while (now > seen && !concurrent_max_.compare_exchange_weak(seen, now)) {
-  }
+  std::unique_lock lock(mutex_);
+  concurrent_max_ = std::max<int>(concurrent_max_, ++concurrent_);
+  arrived_.notify_all();
+  arrived_.wait_for(lock, std::chrono::seconds(20), [&] { return concurrent_max_ >= awaited_; });
+  constexpr std::string_view kRoot = "/debian/";
+  const std::string path = request.path.substr(std::min(kRoot.size(), request.path.size()));
+  requests_.push_back(path);
   FakeHttpAnswer answer{.status = 404};
-  {
-    std::lock_guard lock(mutex_);
-    constexpr std::string_view kRoot = "/debian/";
-    const std::string path = request.path.substr(std::min(kRoot.size(), request.path.size()));
-    requests_.push_back(path);
-    if (const auto file = files_.find(path); file != files_.end()) {
-      answer = AnswerBytes(request, file->second);
-    }
-    if (const auto cut = cuts_.find(path); cut != cuts_.end()) {
-      answer.cut_after = cut->second;
-      cuts_.erase(cut);
-    }
+  if (const auto file = files_.find(path); file != files_.end()) {
+    answer = AnswerBytes(request, file->second);
+  }
+  if (const auto cut = cuts_.find(path); cut != cuts_.end()) {
+    answer.cut_after = cut->second;
+    cuts_.erase(cut);
   }
   --concurrent_;
   return answer;

@@ -2,6 +2,8 @@
 // "Signed" means a line that FakeVerify looks for, unless the test brings a real signature.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <string>
@@ -29,6 +31,8 @@ class FakeArchive {
   std::string Root() const { return server_.Url("/debian"); }
   // Paths asked for since the last call, in order.
   std::vector<std::string> TakeRequests();
+  // The first requests wait until so many are there at a time.
+  void WaitForConcurrent(int requests);
   int concurrent_max() const { return concurrent_max_; }
 
  private:
@@ -38,7 +42,10 @@ class FakeArchive {
   std::map<std::string, std::string> files_;  // by path below the root
   std::map<std::string, size_t> cuts_;
   std::vector<std::string> requests_;
-  std::atomic<int> concurrent_ = 0, concurrent_max_ = 0;
+  std::atomic<int> concurrent_max_ = 0;
+  int concurrent_ = 0;
+  int awaited_ = 0;
+  std::condition_variable arrived_;
   FakeHttpServer server_;  // last: its threads use the rest
 };
 

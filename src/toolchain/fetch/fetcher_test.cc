@@ -56,7 +56,15 @@ TEST_F(FetcherTest, BringsEveryPackageOfTheLock) {
     EXPECT_EQ(path, cache_ / (lock_.packages.at(name).sha256 + ".deb"));
     EXPECT_EQ(Sha256Hex(ReadFile(path).value()), lock_.packages.at(name).sha256);
   }
-  EXPECT_LE(archive_.concurrent_max(), options_.parallel_max);
+}
+
+TEST_F(FetcherTest, DownloadsAsManyAtATimeAsItsBound) {
+  options_.parallel_max = 3;
+  archive_.WaitForConcurrent(3);
+
+  ASSERT_TRUE(Fetch());
+
+  EXPECT_EQ(archive_.concurrent_max(), 3);
 }
 
 TEST_F(FetcherTest, BringsOnlyWhatIsAskedFor) {

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <random>
 
 #include "base/file.h"
+#include "base/random.h"
 
 namespace lre::toolchain {
 namespace {
@@ -270,6 +273,34 @@ TEST(LockTest, EscapesWhatTomlWouldNotTake) {
 
   ASSERT_TRUE(read) << read.error().ToString();
   EXPECT_EQ(*read, lock);
+}
+
+TEST(LockTest, SurvivesRandomDamage) {
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  Random random(seed);
+  const std::string text = PrintLock(SolveGolden().value());
+  int refused = 0;
+  for (int round = 0; round < 500; ++round) {
+    std::string damaged = text;
+    for (uint64_t i = 0; i <= random.Below(3); ++i) {
+      const size_t at = random.Below(damaged.size());
+      if (random.OneIn(2)) {
+        damaged[at] = static_cast<char>(random.Next());
+      } else {
+        damaged.erase(at, random.Below(200));
+      }
+    }
+
+    const auto lock = ParseLock(damaged);
+
+    if (lock) {
+      EXPECT_EQ(ParseLock(PrintLock(*lock)), lock);
+    } else {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 100);
 }
 
 TEST(LockTest, NamesTheNearestToolchainForAnUnknownOne) {

@@ -1,0 +1,84 @@
+// Executor: runs one assignment after another in one execution slot: stage inputs, run the command
+// in the sandbox, capture and upload outputs, make the Report. Confined to the slot's thread; the
+// caches it borrows are shared and must outlive it.
+//
+// What a Report's status says is in proto/lre/worker/v1/worker.proto. Failures of the worker itself
+// (disk, store, sandbox) are retryable and never carry a result.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "lre/worker/v1/worker.pb.h"
+#include "sandbox/sandbox.h"
+#include "store/blob_store.h"
+#include "worker/directory_cache.h"
+#include "worker/file_cache.h"
+#include "worker/lower_tree.h"
+#include "worker/outputs.h"
+#include "worker/root_mounts.h"
+
+namespace lre::worker {
+
+struct ExecutorOptions {
+  std::string directory;  // of this slot; on the file system of the file cache
+  std::string worker_name;
+  int slot = 0;
+  store::Partition partition = 0;
+  sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
+  std::string input_root = "/build";     // where the action sees it
+  uint64_t stdout_bytes_max = 64 << 20;  // of stdout and of stderr; beyond is dropped
+  uint64_t inline_bytes_max = 4096;      // stdout and stderr up to this travel in the result
+  uint64_t command_bytes_max = 8 << 20;  // of arguments and environment together
+  std::string store_prefix = "/lre/store";
+};
+
+// What the slots of a worker share.
+struct ExecutorParts {
+  store::BlobStore& cas;
+  sandbox::Launcher& launcher;
+  FileCache& files;
+  DirectoryCache& directories;
+  RootMounts& mounts;
+  const Clock& clock;
+};
+
+class Executor {
+ public:
+  using OnProgress = std::function<void(const v1::Progress&)>;
+
+  Executor(ExecutorParts parts, ExecutorOptions options);
+  ~Executor();
+
+  // A stop request ends the command and answers CANCELLED.
+  v1::Report Run(const v1::Assignment& assignment, const OnProgress& progress,
+                 std::stop_token stop);
+  // Removes what the last Run left. Not part of it, so that the report need not wait.
+  void CleanUp();
+
+ private:
+  struct Job;
+  Status RunJob(Job& job);
+  Status Parse(Job& job);
+  Status Stage(Job& job);
+  Status PrepareUpper(Job& job);
+  Status MakeOutputParents(const Job& job);
+  Status MakeDirectory(const std::string& path) const;
+  Result<sandbox::Command> MakeCommand(Job& job);
+  Status Execute(Job& job);
+  Status Collect(Job& job);
+  Status AddStream(Job& job, const std::string& path, bool is_stderr);
+  void Progress(Job& job, v1::Progress::Stage stage);
+
+  const ExecutorParts parts_;
+  const ExecutorOptions options_;
+  LowerTree lower_;
+  uint64_t runs_ = 0;
+};
+
+}  // namespace lre::worker

@@ -1,0 +1,397 @@
+#include "worker/worker.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <variant>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mailbox.h"
+#include "base/random.h"
+#include "base/thread_group.h"
+#include "reapi/error_details.h"
+#include "worker/executor.h"
+
+namespace lre::worker {
+namespace {
+
+constexpr int kProtocolVersion = 1;
+constexpr size_t kEventsMax = 100000;
+
+using AttemptKey = std::pair<std::string, int64_t>;
+AttemptKey KeyOf(const v1::Attempt& attempt) { return {attempt.operation(), attempt.number()}; }
+
+Duration FromMessage(const google::protobuf::Duration& message, Duration fallback) {
+  Duration duration = std::chrono::seconds(message.seconds()) + Duration(message.nanos());
+  return duration > Duration(0) ? duration : fallback;
+}
+
+// What the link thread is told. `link` is the number of the connection a message came from.
+struct Received {
+  uint64_t link;
+  v1::ToWorker message;
+};
+struct LinkClosed {
+  uint64_t link;
+  Status status;
+};
+struct Progressed {
+  v1::Progress progress;
+};
+struct Ended {
+  v1::Report report;
+};
+struct DrainAsked {
+  std::string reason;
+};
+using Event = std::variant<Received, LinkClosed, Progressed, Ended, DrainAsked>;
+
+struct Task {
+  v1::Assignment assignment;
+  std::stop_source stop;
+};
+
+class LinkedWorker final : public Worker {
+ public:
+  LinkedWorker(WorkerParts parts, WorkerOptions options, std::unique_ptr<FileCache> files)
+      : parts_(parts),
+        options_(std::move(options)),
+        id_(RandomUuid()),
+        files_(std::move(files)),
+        directories_(parts.cas, {.partition = options_.partition,
+                                 .size_bytes_max = options_.directory_cache_bytes_max}),
+        mounts_(parts.store_paths, options_.userland, AllMounts(options_)),
+        actions_(
+            parts.metrics.AddCounter("lre_worker_actions_total", "Actions that this worker ran")),
+        failures_(parts.metrics.AddCounter("lre_worker_failures_total",
+                                           "Actions that this worker could not run to their end")),
+        events_(kEventsMax),
+        tasks_(kEventsMax) {
+    for (int slot = 0; slot < options_.slots; ++slot)
+      threads_.Add(fmt::format("slot-{}", slot), [this, slot](std::stop_token) { RunSlot(slot); });
+    link_thread_.Add("worker-link", [this](std::stop_token stop) { RunLink(stop); });
+  }
+
+  ~LinkedWorker() override {
+    link_thread_.Stop();
+    for (auto& [key, stop] : running_) stop.request_stop();
+    tasks_.Close();
+    threads_.Stop();
+    link_.reset();
+  }
+
+  void Drain(std::string reason) override { events_.Push(DrainAsked{std::move(reason)}); }
+
+  Status WaitForEnd(std::stop_token stop) override {
+    std::unique_lock lock(end_mutex_);
+    end_changed_.wait(lock, stop, [&] { return end_.has_value(); });
+    return end_ ? *end_ : ErrorStatus(Code::kCancelled, "waiting for the worker was stopped");
+  }
+
+ private:
+  static std::vector<sandbox::Mount> AllMounts(const WorkerOptions& options) {
+    std::vector<sandbox::Mount> mounts = EtcMounts();
+    mounts.insert(mounts.end(), options.extra_mounts.begin(), options.extra_mounts.end());
+    return mounts;
+  }
+
+  // --- Slots ---
+  void RunSlot(int slot) {
+    Executor executor({parts_.cas, parts_.launcher, *files_, directories_, mounts_, parts_.clock},
+                      {.directory = fmt::format("{}/slot{}", options_.directory, slot),
+                       .worker_name = options_.name,
+                       .slot = slot,
+                       .partition = options_.partition,
+                       .isolation = options_.isolation,
+                       .stdout_bytes_max = options_.stdout_bytes_max,
+                       .store_prefix = options_.store_prefix});
+    // Not the group's stop token: Close lets each slot end after its task was cancelled.
+    while (std::optional<Task> task = tasks_.Pop(std::stop_token())) {
+      v1::Report report = executor.Run(
+          task->assignment,
+          [this](const v1::Progress& progress) { events_.Push(Progressed{progress}); },
+          task->stop.get_token());
+      events_.Push(Ended{std::move(report)});
+      executor.CleanUp();
+    }
+  }
+
+  // --- The link thread ---
+  void RunLink(std::stop_token stop) {
+    Connect();
+    while (!stop.stop_requested() && !finished_) {
+      std::optional<Event> event = events_.Pop(stop, NextDeadline());
+      if (event) std::visit([this](auto& e) { Handle(e); }, *event);
+      Tick();
+    }
+    link_.reset();
+  }
+
+  Instant NextDeadline() const {
+    if (!link_) return reconnect_at_;
+    return std::min(heartbeat_at_, silent_at_);
+  }
+
+  void Tick() {
+    if (finished_) return;
+    Instant now = parts_.clock.Now();
+    if (!link_) {
+      if (now >= reconnect_at_) Connect();
+      return;
+    }
+    if (now >= silent_at_) {
+      LoseLink(ErrorStatus(Code::kUnavailable, "the server was silent for too long"));
+    } else if (now >= heartbeat_at_) {
+      v1::FromWorker message;
+      message.mutable_heartbeat()->set_sequence(++heartbeats_);
+      Send(message);
+      heartbeat_at_ = now + heartbeat_interval_;
+    }
+  }
+
+  void Connect() {
+    uint64_t number = ++link_number_;
+    welcomed_ = false;
+    Instant now = parts_.clock.Now();
+    silent_at_ = now + options_.welcome_max;
+    heartbeat_at_ = silent_at_;
+    link_ = parts_.connector.Connect({.receive =
+                                          [this, number](const v1::ToWorker& message) {
+                                            events_.Push(Received{number, message});
+                                          },
+                                      .closed =
+                                          [this, number](Status status) {
+                                            events_.Push(LinkClosed{number, std::move(status)});
+                                          }});
+    v1::FromWorker message;
+    v1::Hello& hello = *message.mutable_hello();
+    hello.set_version(kProtocolVersion);
+    hello.set_worker_id(id_);
+    hello.set_name(options_.name);
+    hello.set_slots(options_.slots);
+    for (const auto& [name, value] : options_.properties) {
+      auto* property = hello.mutable_platform()->add_properties();
+      property->set_name(name);
+      property->set_value(value);
+    }
+    // A report that was not acknowledged is still ours: the server may have lost the first copy.
+    auto add = [&](const AttemptKey& key) {
+      v1::Attempt* attempt = hello.add_running();
+      attempt->set_operation(key.first);
+      attempt->set_number(key.second);
+    };
+    for (const auto& [key, stop] : running_) add(key);
+    for (const auto& [key, report] : reports_) add(key);
+    if (link_) link_->Send(message);
+  }
+
+  void LoseLink(const Status& status) {
+    if (!link_) return;
+    link_.reset();
+    Log(kWarning, "worker_link_lost", {{"worker", options_.name}, {"error", status.ToString()}});
+    backoff_ = std::clamp(backoff_ * 2, options_.reconnect_min, options_.reconnect_max);
+    // Spread over half the delay, so that a restarted server does not meet all workers at once.
+    reconnect_at_ = parts_.clock.Now() + backoff_ / 2 +
+                    Duration(jitter_.Below(static_cast<uint64_t>(backoff_.count() / 2) + 1));
+    welcomed_ = false;
+  }
+
+  void Send(const v1::FromWorker& message) {
+    if (link_ && welcomed_) link_->Send(message);
+  }
+
+  void Handle(Received& received) {
+    if (received.link != link_number_ || !link_) return;
+    silent_at_ = parts_.clock.Now() + silence_max_;
+    v1::ToWorker& message = received.message;
+    switch (message.message_case()) {
+      case v1::ToWorker::kWelcome:
+        return OnWelcome(message.welcome());
+      case v1::ToWorker::kAssignment:
+        return OnAssignment(*message.mutable_assignment());
+      case v1::ToWorker::kCancel:
+        return CancelAttempt(KeyOf(message.cancel().attempt()));
+      case v1::ToWorker::kAcknowledge:
+        reports_.erase(KeyOf(message.acknowledge().attempt()));
+        return FinishDrain();
+      case v1::ToWorker::kQuit: {
+        Status status = reapi::FromRpcStatus(message.quit().status());
+        if (status.ok()) status = ErrorStatus(Code::kUnavailable, "the server ended the link");
+        // A server that is going away comes back; one that does not want us will not.
+        if (status.code() == Code::kUnavailable) return LoseLink(status);
+        return Finish(status);
+      }
+      default:
+        return;  // heartbeats, and messages of later versions
+    }
+  }
+
+  void Handle(LinkClosed& closed) {
+    if (closed.link == link_number_) LoseLink(closed.status);
+  }
+
+  void Handle(Progressed& progressed) {
+    v1::FromWorker message;
+    *message.mutable_progress() = std::move(progressed.progress);
+    Send(message);
+  }
+
+  void Handle(Ended& ended) {
+    AttemptKey key = KeyOf(ended.report.attempt());
+    bool dropped = dropped_.erase(key) != 0;
+    running_.erase(key);
+    actions_.Add();
+    if (ended.report.status().code() != 0) failures_.Add();
+    if (!dropped) {
+      v1::FromWorker message;
+      *message.mutable_report() = ended.report;
+      reports_.emplace(key, std::move(ended.report));
+      Send(message);
+    }
+    FinishDrain();
+  }
+
+  void Handle(DrainAsked& drain) {
+    draining_ = std::move(drain.reason);
+    SendDrain();
+    FinishDrain();
+  }
+
+  void SendDrain() {
+    v1::FromWorker message;
+    message.mutable_drain()->set_reason(*draining_);
+    Send(message);
+  }
+
+  void OnWelcome(const v1::Welcome& welcome) {
+    if (welcome.version() != kProtocolVersion)
+      return Finish(
+          ErrorStatus(Code::kFailedPrecondition,
+                      "the server speaks version {} of the worker protocol, this worker {}",
+                      welcome.version(), kProtocolVersion));
+    welcomed_ = true;
+    backoff_ = Duration(0);
+    heartbeat_interval_ = FromMessage(welcome.heartbeat_interval(), heartbeat_interval_);
+    silence_max_ = FromMessage(welcome.silence_max(), silence_max_);
+    silent_at_ = parts_.clock.Now() + silence_max_;
+    heartbeat_at_ = parts_.clock.Now() + heartbeat_interval_;
+    Log(kInfo, "worker_joined", {{"worker", options_.name}, {"slots", options_.slots}});
+    for (const v1::Attempt& attempt : welcome.drop()) {
+      AttemptKey key = KeyOf(attempt);
+      reports_.erase(key);
+      if (running_.contains(key)) {
+        dropped_.insert(key);
+        CancelAttempt(key);
+      }
+    }
+    for (const auto& [key, report] : reports_) {
+      v1::FromWorker message;
+      *message.mutable_report() = report;
+      Send(message);
+    }
+    if (draining_) SendDrain();
+    FinishDrain();
+  }
+
+  void OnAssignment(v1::Assignment& assignment) {
+    AttemptKey key = KeyOf(assignment.attempt());
+    if (running_.contains(key) || reports_.contains(key)) return;  // told twice
+    if (running_.size() >= static_cast<size_t>(options_.slots) || draining_) {
+      v1::Report report;
+      *report.mutable_attempt() = assignment.attempt();
+      reapi::ToRpcStatus(
+          ErrorStatus(Code::kUnavailable, "worker {} has no free slot", options_.name),
+          report.mutable_status());
+      report.set_retryable(true);
+      v1::FromWorker message;
+      *message.mutable_report() = report;
+      reports_.emplace(key, std::move(report));
+      return Send(message);
+    }
+    Task task{std::move(assignment), {}};
+    running_.emplace(key, task.stop);
+    tasks_.Push(std::move(task));
+  }
+
+  void CancelAttempt(const AttemptKey& key) {
+    if (auto it = running_.find(key); it != running_.end()) it->second.request_stop();
+  }
+
+  void FinishDrain() {
+    if (draining_ && running_.empty() && reports_.empty()) Finish({});
+  }
+
+  void Finish(Status status) {
+    finished_ = true;
+    if (!status.ok())
+      Log(kError, "worker_ended", {{"worker", options_.name}, {"error", status.ToString()}});
+    for (auto& [key, stop] : running_) stop.request_stop();
+    {
+      std::lock_guard lock(end_mutex_);
+      end_ = std::move(status);
+    }
+    end_changed_.notify_all();
+  }
+
+  const WorkerParts parts_;
+  const WorkerOptions options_;
+  const std::string id_;
+  const std::unique_ptr<FileCache> files_;
+  DirectoryCache directories_;
+  RootMounts mounts_;
+  Counter& actions_;
+  Counter& failures_;
+
+  std::mutex end_mutex_;
+  std::condition_variable_any end_changed_;
+  std::optional<Status> end_;
+
+  // Of the link thread.
+  std::unique_ptr<Link> link_;
+  uint64_t link_number_ = 0;
+  bool welcomed_ = false, finished_ = false;
+  std::optional<std::string> draining_;
+  int64_t heartbeats_ = 0;
+  Duration heartbeat_interval_ = std::chrono::seconds(5), silence_max_ = std::chrono::seconds(30);
+  Duration backoff_{};
+  Instant heartbeat_at_{}, silent_at_{}, reconnect_at_{};
+  std::map<AttemptKey, std::stop_source> running_;
+  std::map<AttemptKey, v1::Report> reports_;  // sent, not acknowledged
+  std::set<AttemptKey> dropped_;              // running, and nobody waits for the report
+  Random jitter_{std::hash<std::string>()(id_)};
+
+  Mailbox<Event> events_;
+  Mailbox<Task> tasks_;
+  ThreadGroup threads_;
+  ThreadGroup link_thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::Start(WorkerParts parts, WorkerOptions options) {
+  if (options.slots < 1)
+    return Error(Code::kInvalidArgument, "a worker with {} slots", options.slots);
+  if (options.name.empty()) {
+    char name[256] = {};
+    gethostname(name, sizeof name - 1);
+    options.name = name;
+  }
+  if (options.properties.empty()) options.properties = {{"ISA", "x86-64"}, {"OSFamily", "linux"}};
+  TRY(SystemFiles().MakeDirectories(options.directory));
+  TRY_ASSIGN(auto files, FileCache::Open(parts.cas, {.directory = options.directory + "/files",
+                                                     .size_bytes_max = options.cache_bytes_max,
+                                                     .owner = parts.launcher.file_owner(),
+                                                     .partition = options.partition,
+                                                     .store_prefix = options.store_prefix}));
+  for (int slot = 0; slot < options.slots; ++slot)
+    TRY(RemoveTree(fmt::format("{}/slot{}", options.directory, slot)));
+  return std::unique_ptr<Worker>(new LinkedWorker(parts, std::move(options), std::move(files)));
+}
+
+}  // namespace lre::worker

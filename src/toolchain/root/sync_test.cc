@@ -1,0 +1,192 @@
+#include "toolchain/root/sync.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "base/thread_group.h"
+#include "toolchain/root/fake_deb.h"
+
+namespace lre::toolchain {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// A toolchain of scripts and data: two paths, three packages.
+class SyncTest : public ::testing::Test {
+ protected:
+  SyncTest() {
+    WriteFakeDeb(directory_ / "data.deb", {{.path = "./usr/share/data", .content = "data"}});
+    WriteFakeDeb(directory_ / "shell.deb",
+                 {{.path = "./bin/bash", .content = "shell", .mode = 0755}});
+    WriteFakeDeb(directory_ / "script.deb",
+                 {{.path = "./usr/bin/script", .content = "#!/bin/bash\n", .mode = 0755},
+                  {.path = "./usr/share/link", .content = "/usr/share/data", .type = 'l'}});
+    lock_.system = ThisSystemName();
+    for (const char* name : {"data", "shell", "script"}) {
+      lock_.packages[name] = {.name = name,
+                              .version = "1.0",
+                              .architecture = "all",
+                              .sha256 = std::string(64, name[1]),
+                              .size_bytes = 1};
+      options_.packages[name] = directory_ / (std::string(name) + ".deb");
+    }
+    lock_.paths["low"] = {.role = "low", .packages = {"data", "shell"}};
+    lock_.paths["high"] = {.role = "high", .packages = {"script"}, .references = {"low"}};
+    lock_.toolchains["tools"] = {"high", "low"};
+    options_.prefix = directory_ / "store";
+    options_.lock_digest = "sha256:00";
+  }
+
+  static std::string ThisSystemName();
+
+  TempDir directory_;
+  Lock lock_;
+  SyncOptions options_;
+};
+
+std::string SyncTest::ThisSystemName() {
+#ifdef __aarch64__
+  return "aarch64-linux";
+#else
+  return "x86_64-linux";
+#endif
+}
+
+TEST_F(SyncTest, MakesPathsThatReferToEachOther) {
+  Manifest manifest = SyncToolchain(lock_, "tools", options_, NoProgress()).value();
+
+  ASSERT_EQ(manifest.paths.size(), 2u);
+  const StorePath &low = manifest.paths[0], &high = manifest.paths[1];
+  EXPECT_EQ(low.role, "low");
+  EXPECT_THAT(high.references, ElementsAre(low.path));
+  EXPECT_THAT(low.references, IsEmpty());
+  EXPECT_THAT(low.packages, ElementsAre("data=1.0", "shell=1.0"));
+  EXPECT_EQ(ReadFile(high.path + "/usr/bin/script").value(), "#!" + low.path + "/usr/bin/bash\n");
+  EXPECT_EQ(ReadFile(high.path + "/usr/share/link").value(), "data");
+  EXPECT_EQ(manifest.name, "tools");
+  EXPECT_EQ(manifest.recipe, kRecipeVersion);
+  EXPECT_FALSE(manifest.cc);
+  auto store = ToolchainStore::Open(options_.prefix).value();
+  for (const StorePath& path : manifest.paths)
+    EXPECT_THAT(store->Verify(path.path).value(), IsEmpty());
+}
+
+TEST_F(SyncTest, DoesNothingTheSecondTime) {
+  EXPECT_THAT(PackagesToFetch(lock_, "tools", options_).value(),
+              ElementsAre("data", "script", "shell"));
+  Manifest first = SyncToolchain(lock_, "tools", options_, NoProgress()).value();
+  options_.packages.clear();
+
+  EXPECT_THAT(PackagesToFetch(lock_, "tools", options_).value(), IsEmpty());
+  EXPECT_EQ(SyncToolchain(lock_, "tools", options_, NoProgress()).value(), first);
+}
+
+TEST_F(SyncTest, MakesTheSameTreeWithAnyUmask) {
+  Manifest first = SyncToolchain(lock_, "tools", options_, NoProgress()).value();
+  auto store = ToolchainStore::Open(options_.prefix).value();
+  ASSERT_TRUE(store->CollectGarbage({}));
+
+  mode_t old = umask(0077);
+  Manifest second = SyncToolchain(lock_, "tools", options_, NoProgress()).value();
+  umask(old);
+
+  EXPECT_EQ(second, first);
+  struct stat info {};
+  ASSERT_EQ(stat((second.paths[0].path + "/usr/share/data").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0444u);
+}
+
+TEST_F(SyncTest, NamesPathsAfterWhatGoesIntoThem) {
+  auto names = [&] {
+    std::vector<std::string> names;
+    auto planned = PlannedPaths(lock_, "tools", options_).value();
+    for (const StorePath& path : planned) names.push_back(path.path);
+    return names;
+  };
+  std::vector<std::string> before = names();
+
+  lock_.packages["script"].sha256[0] = '0';
+  std::vector<std::string> script = names();
+  lock_.packages["data"].sha256[0] = '0';
+  std::vector<std::string> data = names();
+
+  EXPECT_EQ(script[0], before[0]);
+  EXPECT_NE(script[1], before[1]);
+  EXPECT_NE(data[0], before[0]);
+  EXPECT_NE(data[1], script[1]);
+}
+
+TEST_F(SyncTest, LeavesNothingBehindWhenAPackageIsBad) {
+  ASSERT_TRUE(WriteFileAtomically(options_.packages["script"], "damaged").ok());
+
+  Status status = SyncToolchain(lock_, "tools", options_, NoProgress()).error();
+
+  EXPECT_EQ(status.code(), Code::kDataLoss);
+  EXPECT_THAT(status.message(), HasSubstr("script.deb"));
+  auto store = ToolchainStore::Open(options_.prefix).value();
+  EXPECT_EQ(store->List()->size(), 1u);  // the path before it
+  EXPECT_THAT(SystemFiles().List(options_.prefix + "/.lre/tmp").value(), IsEmpty());
+}
+
+TEST_F(SyncTest, SaysWhatIsMissingOrCannotBe) {
+  EXPECT_THAT(SyncToolchain(lock_, "none", options_, NoProgress()).error().message(),
+              HasSubstr("none"));
+  options_.packages.erase("script");
+  EXPECT_THAT(SyncToolchain(lock_, "tools", options_, NoProgress()).error().message(),
+              HasSubstr("package script is needed"));
+  lock_.system = lock_.system == "x86_64-linux" ? "aarch64-linux" : "x86_64-linux";
+  EXPECT_EQ(SyncToolchain(lock_, "tools", options_, NoProgress()).error().code(),
+            Code::kFailedPrecondition);
+  lock_.system = "riscv64-linux";
+  EXPECT_EQ(SyncToolchain(lock_, "tools", options_, NoProgress()).error().code(),
+            Code::kUnimplemented);
+}
+
+TEST_F(SyncTest, RefusesPackagesThatDisagree) {
+  WriteFakeDeb(options_.packages["shell"], {{.path = "./usr/share/data", .content = "other"}});
+
+  Status status = SyncToolchain(lock_, "tools", options_, NoProgress()).error();
+
+  EXPECT_EQ(status.code(), Code::kAlreadyExists);
+  EXPECT_THAT(status.message(), HasSubstr("usr/share/data"));
+}
+
+TEST_F(SyncTest, RefusesFilesThatNameAnUndeclaredPath) {
+  std::string foreign = options_.prefix + "/" + std::string(kStoreHashLength, 'f') + "-foreign";
+  WriteFakeDeb(options_.packages["script"],
+               {{.path = "./usr/share/names", .content = "see " + foreign}});
+
+  Status status = SyncToolchain(lock_, "tools", options_, NoProgress()).error();
+
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr(foreign));
+}
+
+TEST_F(SyncTest, BoundsWhatAPathHoldsInMemory) {
+  options_.tree_bytes_max = 7;  // "data" and "shell" are 9 bytes together
+
+  EXPECT_EQ(SyncToolchain(lock_, "tools", options_, NoProgress()).error().code(),
+            Code::kResourceExhausted);
+}
+
+TEST_F(SyncTest, WorksFromManyThreadsAtOnce) {
+  std::vector<Result<Manifest>> results(4, std::unexpected(Status(Code::kUnknown, "not run")));
+  {
+    ThreadGroup group;
+    for (auto& result : results)
+      group.Add("sync", [&](const std::stop_token&) {
+        result = SyncToolchain(lock_, "tools", options_, NoProgress());
+      });
+  }
+
+  for (const auto& result : results) {
+    ASSERT_TRUE(result) << result.error().ToString();
+    EXPECT_EQ(*result, *results[0]);
+  }
+}
+
+}  // namespace
+}  // namespace lre::toolchain

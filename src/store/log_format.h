@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "digest/digest.h"
 #include "store/blob_store.h"
 
@@ -35,10 +36,12 @@ LogKey KeyOfValue(const LogSecret& secret, std::string_view key);
 struct LogEntry {
   static constexpr uint64_t kSizeMax = (1ull << 39) - 1;
   static constexpr uint64_t kSegmentMax = (1ull << 28) - 1;
+  // Of a touch: a tick. 24 bits of them reach from 1970 to 2097.
+  static constexpr Duration kTick = std::chrono::minutes(4);
 
   LogKey key;
   uint64_t location = 0;  // segment number: 28 bits, offset / 16: 36 bits
-  uint64_t state = 0;     // size: 39 bits, verified since start: 1 bit, touch minute: 24 bits
+  uint64_t state = 0;  // size: 39 bits, verified since start: 1 bit, touched at: 24 bits of ticks
 
   static LogEntry Make(const LogKey& key, uint32_t segment, uint64_t offset, uint64_t size) {
     return {key, static_cast<uint64_t>(segment) << 36 | offset / 16, size << 25};
@@ -48,8 +51,8 @@ struct LogEntry {
   uint64_t size() const { return state >> 25; }
   bool verified() const { return (state >> 24 & 1) != 0; }
   void set_verified() { state |= 1ull << 24; }
-  uint32_t minute() const { return static_cast<uint32_t>(state & 0xFFFFFF); }
-  void set_minute(uint32_t minute) { state = (state & ~0xFFFFFFull) | (minute & 0xFFFFFF); }
+  uint32_t tick() const { return static_cast<uint32_t>(state & 0xFFFFFF); }
+  void set_tick(uint32_t tick) { state = (state & ~0xFFFFFFull) | (tick & 0xFFFFFF); }
 };
 static_assert(sizeof(LogEntry) == 32);
 
@@ -65,7 +68,7 @@ struct RecordHeader {
   uint32_t header_crc = 0;  // of all that follows in the header
   uint64_t generation = 0;  // of the segment
   uint64_t size = 0;        // of the payload
-  uint32_t chunk_crc = 0;   // of the payload when it is one chunk, else of the checksum table
+  uint32_t chunk_crc = 0;   // of the payload when it is one chunk, else of the table
   uint32_t partition = 0;
   uint16_t key_bytes = 0;  // of the key that follows the header
   RecordKind kind = RecordKind::kBlob;
@@ -93,7 +96,7 @@ RecordHeader ValueHeader(std::string_view key, std::string_view value);
 struct JournalEntry {
   enum Type : uint32_t {
     kPut = 1,    // the key is at `location`
-    kTouch = 2,  // the key, if there, was touched at the minute in `state`
+    kTouch = 2,  // the key, if there, was touched at the tick in `state`
     kDrop = 3,   // the key is gone if it is still at `location`
     kSynced = 4  // all entries before byte `location` of this file, and their data, are on disk
   };

@@ -146,13 +146,14 @@ std::optional<LogEntry> LogIndex::Find(const LogKey& key) const {
   return *entry;
 }
 
-std::optional<LogEntry> LogIndex::Touch(const LogKey& key, uint32_t minute, uint32_t* before) {
+std::optional<LogEntry> LogIndex::Touch(const LogKey& key, uint32_t tick, uint32_t step,
+                                        bool* moved) {
   Shard& shard = shards_[ShardOf(key)];
   std::lock_guard lock(shard.lock);
   LogEntry* entry = shard.Find(key);
   if (entry == nullptr) return std::nullopt;
-  *before = entry->minute();
-  if (*before < minute) entry->set_minute(minute);
+  *moved = entry->tick() + step <= tick;
+  if (*moved) entry->set_tick(tick);
   return *entry;
 }
 

@@ -26,13 +26,13 @@ class LogIndex {
 
   void Prefetch(const LogKey& key) const;
   std::optional<LogEntry> Find(const LogKey& key) const;
-  // As Find, and sets the touch minute when that moves it forward; `*before` is what it was.
-  std::optional<LogEntry> Touch(const LogKey& key, uint32_t minute, uint32_t* before);
+  // As Find; when the touch tick is at least `step` behind, it becomes `tick` and `*moved` true.
+  std::optional<LogEntry> Touch(const LogKey& key, uint32_t tick, uint32_t step, bool* moved);
   // Inserts or replaces. Returns what was there.
   std::optional<LogEntry> Put(const LogEntry& entry);
   // Removes the entry if it is (still) at `location`.
   bool Erase(const LogKey& key, uint64_t location);
-  // Sets `location` if the entry is still at `from`; touch minute and size stay.
+  // Sets `location` if the entry is still at `from`; touch tick and size stay.
   bool Move(const LogKey& key, uint64_t from, uint64_t to);
   void SetVerified(const LogKey& key, uint64_t location);
 

@@ -1,0 +1,208 @@
+// Recycling frees whole segments. One pass over the index finds how many bytes of which age there
+// are, and from that the tick since which blobs are kept: as many of the most recently used as fit
+// three quarters of the store, and never less than the leases ask for. A second pass counts what
+// each segment would keep; those that keep least are given up. Their kept records are copied to the
+// carried head, the copies and their journal entries are put on the disk, and only then the files
+// are unlinked. Readers that hold slices of them keep the mapping.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <unordered_map>
+
+#include "base/log.h"
+#include "store/crc32c.h"
+#include "store/log_store_impl.h"
+
+namespace lre::store {
+
+struct LogStoreImpl::Kept {
+  SegmentPtr segment;
+  uint64_t bytes = 0;
+};
+
+namespace {
+
+uint64_t DiskBytes(const LogEntry& entry) {
+  return sizeof(RecordHeader) + entry.size() + 15 + entry.size() / kChunkBytes * 4;
+}
+
+}  // namespace
+
+Status LogStoreImpl::Recycle(uint64_t bytes) {
+  std::lock_guard lock(recycle_mutex_);
+  return RecycleLocked(bytes);
+}
+
+uint32_t LogStoreImpl::KeepSince() const {
+  // Ages in ticks up to a year, older ones together.
+  constexpr size_t kAges = 365 * 24 * 15;
+  std::vector<uint64_t> bytes_by_age(kAges + 1);
+  uint32_t now = NowTick();
+  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
+    const_cast<LogIndex&>(index_).Visit(shard, [&](const LogEntry& entry) {
+      uint32_t age = now - std::min(now, entry.tick());
+      bytes_by_age[std::min<size_t>(age, kAges)] += DiskBytes(entry);
+      return false;
+    });
+  }
+  // The oldest age at which everything up to it fits `bytes`.
+  auto age_that_fits = [&](uint64_t bytes) {
+    uint64_t total = 0;
+    for (uint32_t age = 0; age <= kAges; ++age) {
+      total += bytes_by_age[age];
+      if (total > bytes) return age == 0 ? 0 : age - 1;
+    }
+    return static_cast<uint32_t>(kAges);
+  };
+  // One tick for rounding and the steps by which touches are noted belong to the lease.
+  auto ticks = [&](Duration lease) {
+    return static_cast<uint32_t>(lease / LogEntry::kTick) + 1 + touch_step_;
+  };
+  uint64_t limit = SpaceLimit(kFresh);
+  uint32_t age = age_that_fits(limit / 4 * 3);
+  if (age < ticks(options_.lease)) {
+    uint32_t shrunk =
+        age_that_fits(limit / 100 * static_cast<uint64_t>(100 - options_.reserve_percent));
+    age = std::clamp(shrunk, ticks(options_.lease_min), ticks(options_.lease));
+    if (age < ticks(options_.lease)) {
+      lease_shrunk_.Add();
+      Log(kWarning, "store_lease_shrunk",
+          {{"directory", options_.directory},
+           {"lease_minutes", age * (LogEntry::kTick / std::chrono::minutes(1))}});
+    }
+  }
+  return now - std::min(now, age);
+}
+
+std::vector<LogStoreImpl::Kept> LogStoreImpl::PlanRecycling(uint32_t keep_since) const {
+  std::unordered_map<uint32_t, Kept> kept;
+  {
+    std::shared_lock lock(segments_mutex_);
+    for (const auto& [number, segment] : segments_) kept[number] = {segment, 0};
+  }
+  for (const auto& guarded : heads_)
+    guarded.With([&](const Head& head) {
+      if (head.segment != nullptr) kept.erase(head.segment->number());
+    });
+  spare_.With([&](const SegmentPtr& spare) {
+    if (spare != nullptr) kept.erase(spare->number());
+  });
+  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
+    const_cast<LogIndex&>(index_).Visit(shard, [&](const LogEntry& entry) {
+      if (entry.tick() >= keep_since) {
+        auto it = kept.find(entry.segment());
+        if (it != kept.end()) it->second.bytes += DiskBytes(entry);
+      }
+      return false;
+    });
+  }
+  std::vector<Kept> plan;
+  for (auto& [number, segment] : kept) {
+    // Less than a tenth freed is not worth copying the rest.
+    if (segment.segment->writers == 0 && segment.bytes < segment.segment->capacity() / 10 * 9)
+      plan.push_back(std::move(segment));
+  }
+  std::sort(plan.begin(), plan.end(), [](const Kept& a, const Kept& b) {
+    auto share = [](const Kept& k) {
+      return static_cast<double>(k.bytes) / static_cast<double>(k.segment->capacity() + 1);
+    };
+    // Of equals the oldest.
+    return std::pair(share(a), a.segment->number()) < std::pair(share(b), b.segment->number());
+  });
+  return plan;
+}
+
+Status LogStoreImpl::RecycleLocked(uint64_t bytes) {
+  TRY(CheckWritable());
+  uint32_t keep_since = KeepSince();
+  std::vector<Kept> plan = PlanRecycling(keep_since);
+  uint64_t freed = 0;
+  for (size_t next = 0; next < plan.size() && freed < bytes;) {
+    // As many at once as keep one segment's worth together: one sync serves them all.
+    std::vector<SegmentPtr> victims;
+    uint64_t kept = 0;
+    while (next < plan.size() && freed < bytes &&
+           (victims.empty() || kept + plan[next].bytes <= options_.segment_bytes)) {
+      kept += plan[next].bytes;
+      freed += plan[next].segment->capacity() - plan[next].bytes;
+      victims.push_back(std::move(plan[next++].segment));
+    }
+    TRY(GiveUp(victims, keep_since));
+  }
+  if (freed >= bytes) return {};
+  return ErrorStatus(Code::kResourceExhausted,
+                     "store {}: {} more bytes are wanted, but its {} bytes are full of leased "
+                     "blobs; raise its size limit or try again later",
+                     options_.directory, bytes - freed, options_.size_bytes_max);
+}
+
+Status LogStoreImpl::GiveUp(const std::vector<SegmentPtr>& victims, uint32_t keep_since) {
+  std::unordered_map<uint32_t, SegmentPtr> by_number;
+  for (const SegmentPtr& segment : victims) by_number[segment->number()] = segment;
+  // Under the shard's lock an entry is either touched in time, and then carried, or gone.
+  std::vector<LogEntry> carried;
+  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
+    index_.Visit(shard, [&](const LogEntry& entry) {
+      if (by_number.count(entry.segment()) == 0) return false;
+      if (entry.tick() < keep_since) return true;
+      carried.push_back(entry);
+      return false;
+    });
+  }
+  std::sort(carried.begin(), carried.end(),
+            [](const LogEntry& a, const LogEntry& b) { return a.location < b.location; });
+  for (const LogEntry& entry : carried) TRY(Carry(entry, *by_number[entry.segment()]));
+  TRY(Sync());
+  for (const SegmentPtr& segment : victims) {
+    TRY(files_.Remove(segment->path()));
+    recycled_segments_.Add();
+    std::unique_lock lock(segments_mutex_);
+    segments_.erase(segment->number());
+  }
+  used_gauge_.Set(static_cast<int64_t>(used_bytes_->load()));
+  return {};
+}
+
+Status LogStoreImpl::Carry(const LogEntry& entry, const Segment& from) {
+  auto header = ReadHeader(from, entry);
+  if (!header) {
+    DropDamaged(entry, header.error().message());
+    return {};
+  }
+  RecordHeader copy = *header;
+  auto extent = Reserve(copy.record_bytes(), kCarried, true);
+  if (!*extent) return std::move(*extent).error();
+  const Segment& to = *(*extent)->segment();
+  copy.generation = to.generation();
+  copy.Seal();
+  TRY(to.file().WriteAt({reinterpret_cast<const char*>(&copy), sizeof copy}, (*extent)->offset()));
+  // Checksums travel with their bytes, so damage is found by whoever reads, as before.
+  uint64_t end = copy.payload_offset() + copy.size + copy.table_bytes();
+  std::string buffer(std::min<uint64_t>(end, 1 << 20), '\0');
+  for (uint64_t at = sizeof copy; at < end; at += buffer.size()) {
+    size_t size = std::min<uint64_t>(buffer.size(), end - at);
+    TRY_ASSIGN(size_t read, from.file().ReadAt(buffer.data(), size, entry.offset() + at));
+    if (read != size) {
+      DropDamaged(entry, "cut off");
+      return {};
+    }
+    TRY(to.file().WriteAt(std::string_view(buffer.data(), size), (*extent)->offset() + at));
+  }
+  carried_bytes_.Add(copy.record_bytes());
+  return journal_.With([&](JournalState& state) -> Status {
+    // Touched, replaced or dropped meanwhile: what counts is the entry of now.
+    auto now = index_.Find(entry.key);
+    if (!now || now->location != entry.location) return {};
+    LogEntry moved = LogEntry::Make(entry.key, to.number(), (*extent)->offset(), entry.size());
+    moved.set_tick(now->tick());
+    JournalEntry put{.type = JournalEntry::kPut, .entry = moved};
+    TRY(state.journal->Append({&put, 1}));
+    journal_bytes_ += sizeof put;
+    ++state.appended;
+    if (!(*extent)->segment()->dirty.exchange(true)) state.dirty.push_back((*extent)->segment());
+    index_.Move(entry.key, entry.location, moved.location);
+    return {};
+  });
+}
+
+}  // namespace lre::store

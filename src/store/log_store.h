@@ -1,0 +1,93 @@
+// LogStore: blobs and values on disk in a log of segments, with an index in memory. A BlobStore
+// and a ValueStore over one directory, one bound and one log. Thread-safe.
+//
+// Promises. Acknowledged means that the kernel has the record and its journal entry: a process that
+// dies at any instruction loses nothing acknowledged. A power loss loses at most the last
+// `sync_interval` (nothing with Durability::kSynced) and never serves a wrong byte. What was found,
+// read or written is kept for `lease`; when leased bytes come near the bound the lease shrinks,
+// oldest first, to no less than `lease_min`; below that writes answer kResourceExhausted. Bytes
+// that were read stay valid while held and count against the bound until they are dropped.
+// Errors of the disk: writes answer them, reads go on; a blob whose bytes are damaged becomes
+// absent, is counted and logged. After fdatasync failed, writes are refused until the next start,
+// because the kernel no longer says what reached the disk.
+//
+// Formats: docs/formats/log-store.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/metrics.h"
+#include "store/blob_store.h"
+#include "store/value_store.h"
+
+namespace lre::store {
+
+// When a write is acknowledged: in the kernel, or on the disk (waits for a shared fdatasync).
+enum class Durability { kBuffered, kSynced };
+
+struct LogStoreOptions {
+  std::string directory;  // made when missing
+  // Of segments, those included that readers still hold; journals and checkpoints come on top
+  // (about 32 bytes per blob, twice). At least 1 MiB.
+  uint64_t size_bytes_max = 10ull << 30;
+  uint64_t segment_bytes = 0;  // 0: a 256th of the store, between 1 MiB and 512 MiB
+  Duration lease = std::chrono::hours(3);
+  Duration lease_min = std::chrono::minutes(15);
+  int reserve_percent = 10;  // of the bound, that leases may not fill before they shrink
+  Duration sync_interval = std::chrono::seconds(1);
+  uint64_t checkpoint_interval_bytes = 64 << 20;  // of journal
+  // Blobs up to this size are taken by TryPut, and kept in memory until their Commit.
+  uint64_t small_blob_bytes_max = 128 << 10;
+  Durability durability = Durability::kBuffered;
+  // Without it nothing is synced, checkpointed or recycled ahead of need: for tests, which call.
+  bool background = true;
+  FileSystem* files = nullptr;  // SystemFiles() when not given
+  std::string boot_id;          // the kernel's when empty
+  Metrics* metrics = nullptr;   // one of its own when not given
+};
+
+struct LogStoreStats {
+  uint64_t entries = 0;     // blobs and values
+  uint64_t used_bytes = 0;  // of segments on disk
+  uint64_t segments = 0;
+  uint64_t memory_bytes = 0;  // of the index
+  uint64_t replayed = 0;      // journal entries at open
+  uint64_t dropped = 0;       // at open: not covered by the last sync before a power loss
+  uint64_t damaged = 0;       // since open: blobs that became absent
+  uint64_t carried_bytes = 0, recycled_segments = 0;
+};
+
+// One blob or value, for `lre store list`.
+struct LogRecord {
+  bool is_value = false;
+  BlobKey blob;     // of a blob
+  std::string key;  // of a value
+  uint64_t size_bytes = 0;
+  WallTime touched;  // to the nearest 4 minutes
+};
+
+class LogStore : public BlobStore, public ValueStore {
+ public:
+  // Puts everything acknowledged so far on the disk.
+  virtual Status Sync() = 0;
+  // Writes the index so that opening replays nothing older.
+  virtual Status Checkpoint() = 0;
+  // Frees at least `bytes` by giving up blobs whose lease has ended, least recently used first;
+  // kResourceExhausted when leases forbid it.
+  virtual Status Recycle(uint64_t bytes) = 0;
+  virtual LogStoreStats Stats() const = 0;
+  // Calls `visit` for every record that is there, in no order; reads headers only.
+  virtual Status List(const std::function<void(const LogRecord&)>& visit) = 0;
+  // Reads everything and checks it; what is damaged becomes absent. Returns how many.
+  virtual Result<uint64_t> Verify() = 0;
+};
+
+// kFailedPrecondition when another process has the directory. `clock` must outlive the store.
+Result<std::unique_ptr<LogStore>> OpenLogStore(const Clock& clock, LogStoreOptions options);
+
+}  // namespace lre::store

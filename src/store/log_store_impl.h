@@ -1,0 +1,198 @@
+// The inside of LogStore, shared by the files that implement it: log_open.cc (opening and closing),
+// log_read.cc, log_write.cc, log_recycle.cc, log_sync.cc. Locks are taken in the order in which
+// they are declared; none is held while another's wait is longer than one write to the page cache,
+// except sync_mutex_ and recycle_mutex_, which only I/O threads take.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/guarded.h"
+#include "base/thread_group.h"
+#include "store/log_index.h"
+#include "store/log_journal.h"
+#include "store/log_segment.h"
+#include "store/log_store.h"
+
+namespace lre::store {
+
+using SegmentPtr = std::shared_ptr<Segment>;
+
+// A place in a segment that one writer owns until it has published or given it up.
+class Extent {
+ public:
+  Extent() = default;
+  Extent(SegmentPtr segment, uint64_t offset) : segment_(std::move(segment)), offset_(offset) {
+    ++segment_->writers;
+  }
+  Extent(Extent&& other) noexcept : segment_(std::move(other.segment_)), offset_(other.offset_) {}
+  Extent& operator=(Extent&& other) noexcept {
+    std::swap(segment_, other.segment_);
+    std::swap(offset_, other.offset_);
+    return *this;
+  }
+  ~Extent() {
+    if (segment_ != nullptr) --segment_->writers;
+  }
+  explicit operator bool() const { return segment_ != nullptr; }
+  const SegmentPtr& segment() const { return segment_; }
+  uint64_t offset() const { return offset_; }
+
+ private:
+  SegmentPtr segment_;
+  uint64_t offset_ = 0;
+};
+
+class LogStoreImpl final : public LogStore {
+ public:
+  LogStoreImpl(const Clock& clock, LogStoreOptions options);
+  ~LogStoreImpl() override;
+  Status Open();
+
+  Result<std::vector<uint32_t>> FindMissing(Partition partition,
+                                            std::span<const Digest> digests) override;
+  Result<BytesList> Read(const BlobKey& key, ByteRange range) override;
+  Result<std::unique_ptr<BlobWriter>> Write(const BlobKey& key) override;
+  std::optional<Result<std::vector<uint32_t>>> TryFindMissing(
+      Partition partition, std::span<const Digest> digests) override;
+  std::optional<Result<BytesList>> TryRead(const BlobKey& key, ByteRange range) override;
+  std::optional<Status> TryPut(const BlobKey& key, const Bytes& bytes, bool verified) override;
+
+  Result<Bytes> GetValue(std::string_view key) override;
+  Status PutValue(std::string_view key, std::string_view value) override;
+  Status RemoveValue(std::string_view key) override;
+  std::optional<Result<Bytes>> TryGetValue(std::string_view key) override;
+  std::optional<Status> TryPutValue(std::string_view key, std::string_view value) override;
+
+  Status Sync() override;
+  Status Checkpoint() override;
+  Status Recycle(uint64_t bytes) override;
+  LogStoreStats Stats() const override;
+  Status List(const std::function<void(const LogRecord&)>& visit) override;
+  Result<uint64_t> Verify() override;
+
+ private:
+  friend class LogWriter;
+  // Where small records of one kind of origin go. Carried ones are kept apart: they are older.
+  struct Head {
+    SegmentPtr segment;
+    uint64_t tail = 0;
+  };
+  enum Origin { kFresh = 0, kCarried = 1 };
+  struct JournalState {
+    std::unique_ptr<Journal> journal;
+    uint64_t number = 0;
+    uint64_t appended = 0;  // entries ever, what Durability::kSynced waits for
+    std::vector<SegmentPtr> dirty;
+  };
+  struct Kept;  // of a segment, when recycling is planned
+
+  // --- log_open.cc
+  Status LockDirectory();
+  Status LoadSecret();
+  Status LoadIndex();
+  Status OpenSegments();
+  void StartThreads();
+  std::string PathOf(std::string_view kind, uint64_t number) const;
+
+  // --- log_read.cc
+  uint32_t NowTick() const;
+  // The entry, touched; the touch is journalled when it is due.
+  std::optional<LogEntry> FindAndTouch(const LogKey& key);
+  void JournalTouches(std::vector<JournalEntry>& touches);
+  SegmentPtr SegmentOf(const LogEntry& entry) const;
+  // The header of a record, if it is sound and of its segment. Blocks.
+  Result<RecordHeader> ReadHeader(const Segment& segment, const LogEntry& entry) const;
+  // Whether the bytes of [from, to) are as they were written, whole chunks being checked. Blocks.
+  Result<bool> CheckPayload(const Segment& segment, const LogEntry& entry,
+                            const RecordHeader& header, ByteRange range) const;
+  // Makes a damaged record absent.
+  void DropDamaged(const LogEntry& entry, std::string_view what);
+  template <bool kBlocking>
+  std::optional<Result<BytesList>> ReadBlob(const BlobKey& key, ByteRange range);
+  // `key_bytes` views of header, key and payload in one buffer; nullopt: not in memory (never when
+  // blocking); an error: the disk's.
+  std::optional<Result<Bytes>> ReadRecord(const Segment& segment, const LogEntry& entry,
+                                          uint64_t key_bytes, bool blocking) const;
+  Result<BytesList> ReadLarge(const SegmentPtr& segment, const LogEntry& entry,
+                              const RecordHeader& header, ByteRange range);
+  std::optional<Result<BytesList>> TryReadLarge(const SegmentPtr& segment, const LogEntry& entry,
+                                                const BlobKey& key, ByteRange range);
+  template <bool kBlocking>
+  std::optional<Result<Bytes>> GetValueWith(std::string_view key);
+
+  // --- log_write.cc
+  Status CheckWritable() const;
+  // A place for `bytes`; nullopt: would block (never when blocking).
+  std::optional<Result<Extent>> Reserve(uint64_t bytes, Origin origin, bool blocking);
+  Result<SegmentPtr> CreateSegment(uint64_t capacity, Origin origin);
+  void Install(Origin origin, SegmentPtr segment);
+  uint64_t SpaceLimit(Origin origin) const;
+  // Journals the entry and makes it visible. `sequence` is what a sync must cover.
+  Status Publish(const Extent& extent, LogEntry entry, uint64_t* sequence);
+  std::optional<Status> PutRecord(const LogKey& log_key, RecordHeader header, std::string_view key,
+                                  std::string_view payload, bool blocking);
+  Status WaitSynced(uint64_t sequence);
+
+  // --- log_recycle.cc
+  // REQUIRES: recycle_mutex_ is held.
+  Status RecycleLocked(uint64_t bytes);
+  uint32_t KeepSince() const;
+  std::vector<Kept> PlanRecycling(uint32_t keep_since) const;
+  Status GiveUp(const std::vector<SegmentPtr>& victims, uint32_t keep_since);
+  Status Carry(const LogEntry& entry, const Segment& from);
+
+  // --- log_sync.cc
+  Status SyncLocked(uint64_t* covered);
+  Status SyncDirtySegments(const std::vector<SegmentPtr>& dirty);
+  void SyncLoop(std::stop_token stop);
+  void MaintainLoop(std::stop_token stop);
+  Status PrepareSpare();
+  // Waits up to `duration`; false when asked to stop.
+  bool Pause(std::stop_token stop, Duration duration);
+
+  const Clock& clock_;
+  LogStoreOptions options_;
+  FileSystem& files_;
+  Metrics own_metrics_;
+  Counter& damaged_;
+  Counter& carried_bytes_;
+  Counter& recycled_segments_;
+  Counter& lease_shrunk_;
+  Gauge& used_gauge_;
+  LogSecret secret_;
+  uint32_t touch_step_ = 1;  // ticks
+  std::unique_ptr<File> lock_;
+  LogStoreStats open_stats_;
+  uint64_t journal_first_ = 0;  // the oldest journal on disk; under sync_mutex_
+
+  LogIndex index_;
+  const std::shared_ptr<std::atomic<uint64_t>> used_bytes_ =
+      std::make_shared<std::atomic<uint64_t>>(0);
+  std::atomic<uint32_t> next_segment_{1};
+  std::atomic<bool> directory_dirty_{true};
+  std::atomic<uint64_t> journal_bytes_{0};  // since the last checkpoint
+  std::atomic<uint64_t> synced_sequence_{0};
+  std::atomic<bool> sync_failed_{false};
+
+  std::mutex recycle_mutex_;
+  std::mutex sync_mutex_;
+  std::mutex create_mutex_;
+  Guarded<Head> heads_[2];
+  Guarded<SegmentPtr> spare_;
+  Guarded<JournalState> journal_;
+  mutable std::shared_mutex segments_mutex_;
+  std::unordered_map<uint32_t, SegmentPtr> segments_;  // under segments_mutex_
+
+  std::mutex pause_mutex_;
+  std::condition_variable_any pause_;
+  ThreadGroup threads_;
+};
+
+}  // namespace lre::store

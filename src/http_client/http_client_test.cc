@@ -235,6 +235,25 @@ TEST(HttpClientTest, TrustsOnlyTheCertificatesItIsTold) {
   EXPECT_EQ(server.connections(), 2) << "what cannot get better is not repeated";
 }
 
+TEST(HttpClientTest, SurvivesAPeerThatClosesWhileItSends) {
+  for (const bool tls : {false, true}) {
+    FakeHttpServer server(
+        [](const FakeHttpRequest&) { return FakeHttpAnswer{.body = "x", .cut_after = 0}; }, tls);
+    TempDir dir;
+    HttpClientOptions options = Quick();
+    options.https_proxy = "DIRECT";
+    options.attempts_max = 3;
+    options.ca_file = dir / "ca.pem";
+    ASSERT_TRUE(WriteFileAtomically(options.ca_file, server.certificate() + "\n").ok());
+    HttpClient client(options);
+    HttpRequest request{.url = server.Url("/"), .method = "PUT", .body = std::string(1 << 20, 'x')};
+    // The server believes that the body ends here, answers and closes.
+    request.headers = {"Content-Length: 1"};
+
+    EXPECT_FALSE(client.Send(request));
+  }
+}
+
 TEST(HttpClientTest, NeverFollowsARedirectFromHttpsToHttp) {
   FakeHttpServer plain([](const FakeHttpRequest& r) { return AnswerBytes(r, "forged"); });
   FakeHttpServer server(

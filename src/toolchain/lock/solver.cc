@@ -367,23 +367,4 @@ Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
   return lock;
 }
 
-std::vector<LockChange> CompareLocks(const Lock& before, const Lock& after) {
-  std::vector<LockChange> changes;
-  std::set<std::string> names;
-  for (const auto& [name, package] : before.packages) names.insert(name);
-  for (const auto& [name, package] : after.packages) names.insert(name);
-  for (const std::string& name : names) {
-    LockChange change{.package = name};
-    if (const auto old = before.packages.find(name); old != before.packages.end()) {
-      change.before = old->second.version;
-    }
-    if (const auto now = after.packages.find(name); now != after.packages.end()) {
-      change.after = now->second.version;
-      change.suite = now->second.suite;
-    }
-    if (change.before != change.after) changes.push_back(std::move(change));
-  }
-  return changes;
-}
-
 }  // namespace lre::toolchain

@@ -40,6 +40,11 @@ Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
 // "amd64" of "x86_64-linux", "arm64" of "aarch64-linux"; kInvalidArgument for others.
 Result<std::string> DebianArchitecture(std::string_view system);
 
+// Where a lock is not an answer to the request: roles, references, toolchains or packages that the
+// request names and the lock does not have so, or the reverse. One line each; empty: it fits.
+// Whether the dependencies are complete only a solve tells. For `lre check` and `lre doctor`.
+std::vector<std::string> Disagreements(const Spec& spec, const Lock& lock);
+
 // What changed between two locks, in the order of names.
 struct LockChange {
   std::string package;

@@ -157,6 +157,35 @@ TEST(SolverTest, ChoosesAfreshWhatTheArchiveNoLongerHas) {
               ElementsAre(LockChange{"zlib1g", "1:0.9-1", "1:1.2.13-1", "stable"}));
 }
 
+TEST(SolverTest, TheLockOfThisRepositoryAnswersItsRequest) {
+  const std::string root = LRE_SOURCE_DIR;
+  const auto spec = ParseSpec(ReadFile(root + "/lre.toml").value());
+  const auto lock = ParseLock(ReadFile(root + "/lre.lock").value());
+
+  ASSERT_TRUE(spec && lock);
+  EXPECT_THAT(Disagreements(*spec, *lock), ElementsAre());
+}
+
+TEST(SolverTest, SaysWhereALockIsNotAnAnswerToTheRequest) {
+  const Lock lock = SolveGolden().value();
+  EXPECT_THAT(Disagreements(GoldenSpec(), lock), ElementsAre());
+  Spec spec = GoldenSpec();
+  spec.store.at("gcc").packages.push_back("libtinfo6");
+  spec.store.at("gcc").packages.push_back("libc6");  // held by a reference
+  spec.store.at("base").references = {};
+  spec.store["jdk"] = {.role = "jdk", .packages = {"openjdk"}};
+  spec.toolchains.erase("shell");
+  spec.ignore.push_back("zlib1g");
+
+  EXPECT_THAT(
+      Disagreements(spec, lock),
+      ElementsAre("toolchain shell is not in the request",
+                  "references of store path base is [] in the request and [libc] in the lock",
+                  "references of store path jdk is not in the lock",
+                  "store path gcc lacks package libtinfo6",
+                  "package zlib1g is in the lock and ignored in the request"));
+}
+
 TEST(SolverTest, ReportsAddedAndRemovedPackages) {
   const Lock before = SolveGolden().value();
   Lock after = before;

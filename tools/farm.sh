@@ -73,7 +73,7 @@ farm_build() {
 # 1 linux-sandbox". Without Bazel's internal actions and those that it did not have to look at again.
 farm_spawns() {
   sed -n 's/^INFO: [0-9]* process[es]*: \(.*\)\.$/\1/p' "$farm_log" | tail -n 1 | tr ',' '\n' | sed 's/^ *//' |
-    grep -v -e ' internal$' -e ' action cache hit$' | paste -sd, | sed 's/,/, /g'
+    sed -e '/ internal$/d' -e '/ action cache hit$/d' | paste -sd, | sed 's/,/, /g'
 }
 
 farm_clean() { farm_bazel clean >/dev/null 2>&1; }

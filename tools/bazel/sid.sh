@@ -9,7 +9,7 @@ sid_mirror() {
     awk -F'|' '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
   # Where no index was read yet, apt knows no origins: then by the archive's usual path.
   if [ -z "$mirror" ]; then
-    mirror=$(apt-get -qq --print-uris update 2>/dev/null | sed -n "s|^'\(.*/debian/*\)/dists/[^ ]*' .*|\1|p" | head -n 1)
+    mirror=$(apt-get --print-uris update 2>/dev/null | sed -n "s|^'\(.*/debian/*\)/dists/[^ ]*' .*|\1|p" | head -n 1)
   fi
   printf '%s\n' "$mirror"
 }

@@ -8,7 +8,7 @@
 
 int main() {
   std::string linked = std::to_string(__GLIBC__) + "." + std::to_string(__GLIBC_MINOR__);
-  std::printf("linked against %s, running on %s\n", linked.c_str(), gnu_get_libc_version());
-  e2e_salt = 1;
+  std::printf("linked against %s, running on %s, salt %d\n", linked.c_str(), gnu_get_libc_version(),
+              e2e_salt);
   return linked == gnu_get_libc_version() ? 0 : 1;
 }

@@ -1,4 +1,5 @@
-// Fails unless an exception thrown in another object, or shared library, is caught here by its type.
+// Fails unless an exception thrown in another object, or shared library, is caught here by its
+// type.
 #include <iostream>
 #include <stdexcept>
 
@@ -9,7 +10,7 @@ int main() {
   try {
     Throw("thrown");
   } catch (const std::runtime_error& e) {
-    std::cout << "caught: " << e.what() << "\n";
+    std::cout << "caught: " << e.what() << ", salt " << e2e_salt << "\n";
     return std::string(e.what()) == "thrown" ? 0 : 1;
   } catch (...) {
     std::cout << "caught something else\n";

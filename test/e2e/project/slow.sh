@@ -1,0 +1,3 @@
+#!/bin/sh
+cat "$1"
+sleep 1.7

@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# Sourced by the end-to-end tests: a folder of the test's own, a farm, a copy of test/e2e/project, and
+# checks of who ran what. The farm and Bazel's servers end when the test does.
+# shellcheck disable=SC2034  # set for farm.sh
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tools/farm.sh
+. "$root/tools/farm.sh"
+
+lre=${LRE_PROGRAM:?the lre program} shared=${LRE_E2E_DIR:?a folder}
+[ -e "$shared/bazel" ] && [ -e "$shared/module" ] || { echo "run test/e2e/setup.sh first" >&2; exit 1; }
+{ read -r bazel; read -r bazel_rc || true; } <"$shared/bazel"
+module=$(cat "$shared/module")
+module=${module:-$root/local-remote-execution}
+farm_dir=$shared/$(basename "$0" .sh)
+farm_rc=("$(dirname "$module")/lre.bazelrc")
+farm_overrides=("--override_module=local-remote-execution=$module")
+chmod -R u+rwX "$farm_dir" 2>/dev/null || true
+rm -rf "$farm_dir"
+mkdir -p "$farm_dir"
+trap farm_end EXIT
+
+# copy_project DIR: a fresh copy of the test project.
+copy_project() {
+  mkdir -p "$1"
+  cp -R "$root/test/e2e/project/." "$1/"
+}
+
+# new_sources DIR N: changes the bytes of every source, so that every action is new.
+new_sources() {
+  sed -i "s/E2E_SALT .*/E2E_SALT $2/" "$1/salt.h"
+  echo "three words $2" >>"$1/words.txt"
+}
+
+fail() {
+  echo "FAILED: $*" >&2
+  echo "Bazel's output: $farm_log" >&2
+  exit 1
+}
+
+# expect_spawns WHAT REGULAR_EXPRESSION: who ran the spawns of the last build, as Bazel says.
+expect_spawns() {
+  local spawns
+  spawns=$(farm_spawns)
+  echo "$1: ${spawns:-nothing}"
+  [[ "$spawns" =~ ^$2$ ]] || fail "$1: '$spawns' is not '$2'"
+}
+
+# The number of the spawns of the last build.
+count_spawns() { farm_spawns | tr ',' '\n' | awk '{ n += $1 } END { print n + 0 }'; }
+
+# One kind of sandbox or the other, as the machine allows.
+local_strategy='(linux-sandbox|processwrapper-sandbox)'

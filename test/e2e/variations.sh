@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# What must not enter a key: who calls, from where, with which environment. Built once remotely; every
+# variation then finds all of it in the cache.
+. "$(dirname "$0")/session.sh"
+farm_verb="test"
+farm_workspace=$farm_dir/project
+copy_project "$farm_workspace"
+farm_start
+farm_build remote //...
+spawns=$(count_spawns)
+expect_spawns "remote" "$spawns remote"
+farm_bazel shutdown
+
+# variation NAME: with farm_client, farm_output_root and farm_workspace as they are set.
+variation() {
+  farm_clean # where an earlier one was in the same place
+  farm_build cached //...
+  expect_spawns "$1" "$spawns remote cache hit"
+  farm_bazel shutdown
+  farm_client=(env)
+}
+
+farm_output_root=$farm_dir/elsewhere/a/b variation "another output root"
+
+farm_workspace=$farm_dir/another/place
+copy_project "$farm_workspace"
+variation "another workspace folder"
+
+farm_client=(env PATH=/opt/none:/usr/sbin:/usr/bin:/sbin:/bin LANG=de_DE.UTF-8 LC_ALL=tr_TR.UTF-8 TZ=Asia/Tokyo
+  CC=/bin/false CPATH=/nowhere TERM=dumb)
+variation "another PATH and LANG"
+
+mkdir -p "$farm_dir/home"
+farm_client=(unshare --user --map-user=12345 --map-group=12345 env USER=somebody LOGNAME=somebody "HOME=$farm_dir/home")
+farm_output_root=$farm_dir/somebody variation "another user and HOME"

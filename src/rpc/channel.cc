@@ -10,6 +10,7 @@
 #include "rpc/client.h"
 #include "rpc/client_connection.h"
 #include "rpc/connector.h"
+#include "rpc/tls.h"
 
 namespace lre::rpc {
 namespace {
@@ -19,6 +20,7 @@ constexpr Duration kBackoffMax = std::chrono::seconds(20);
 
 struct Endpoint {
   Address address;
+  std::shared_ptr<TlsContext> tls;  // null: plain
   ClientConnection::Target target;
 };
 
@@ -147,9 +149,13 @@ void Slot::Connected(Result<UniqueFd> fd) {
   auto connector = std::move(connector_);
   connector_ = nullptr;
   if (!fd) return Failed(fd.error());
+  const Endpoint& endpoint = core_.endpoint;
   auto made = std::make_shared<ClientConnection*>(nullptr);
   auto connection = std::make_shared<ClientConnection>(
-      *core_.loop, NewPlainSocket(std::move(*fd)), core_.http2,
+      *core_.loop,
+      endpoint.tls ? endpoint.tls->Wrap(std::move(*fd), endpoint.address.host)
+                   : NewPlainSocket(std::move(*fd)),
+      core_.http2,
       ClientConnection::Events{.on_draining =
                                    [this, made] {
                                      if (connection_.get() != *made) return;
@@ -251,7 +257,14 @@ Result<std::shared_ptr<Channel>> Channel::Create(const std::string& target,
   }
   TRY_ASSIGN(Address address, ParseAddress(rest));
   std::string authority = address.unix_path.empty() ? std::string(rest) : "localhost";
+  std::shared_ptr<TlsContext> context;
+  if (tls) {
+    TRY_ASSIGN(context, TlsContext::ForClient({.ca_path = options.tls_ca_path,
+                                               .certificate_path = options.tls_certificate_path,
+                                               .key_path = options.tls_key_path}));
+  }
   Endpoint endpoint{.address = std::move(address),
+                    .tls = std::move(context),
                     .target = {.scheme = tls ? "https" : "http",
                                .authority = std::move(authority),
                                .metadata = nullptr}};

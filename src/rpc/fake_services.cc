@@ -9,6 +9,16 @@
 #include "google/bytestream/bytestream.pb.h"
 #include "google/rpc/status.pb.h"
 
+#ifdef __SANITIZE_THREAD__
+// grpc++ and abseil come from Debian without instrumentation: what happens inside them looks like
+// races.
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:libgrpc\nrace:libgpr\nrace:libabsl\nrace:libupb\nrace:libaddress_sorting\n"
+         "race:^grpc::\n";
+}
+#endif
+
 namespace lre::rpc {
 namespace {
 

@@ -12,11 +12,13 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/guarded.h"
 #include "base/log.h"
 #include "base/thread_group.h"
 #include "rpc/address.h"
-#include "rpc/server_connection.h"
 #include "rpc/server_context.h"
+#include "rpc/sniffer.h"
+#include "rpc/tls.h"
 
 namespace lre::rpc {
 
@@ -70,6 +72,7 @@ class LoopThread final : public ServedSet {
       : loop(std::make_shared<Loop>(clock)), server_(server) {}
   void Adopt(UniqueFd fd);
   void Remove(Served& served) override;
+  void Replace(Served& before, std::shared_ptr<Served> now) override;
   void BeginDrain();
   void ForEach(void (Served::*act)());
 
@@ -114,7 +117,10 @@ class ServerImpl final : public Server {
   const std::vector<std::string>& addresses() const override { return addresses_; }
   void Drain(Duration patience) override;
 
+  Status ReloadCertificates() override;
+
   void Give(UniqueFd fd);
+  std::unique_ptr<Socket> NewSocket(UniqueFd fd);
   // A connection left its loop.
   void Left();
 
@@ -124,6 +130,7 @@ class ServerImpl final : public Server {
   bool WaitUntilEmpty(Duration patience);
   void PostToAll(std::function<void(LoopThread&)> work);
 
+  Guarded<std::shared_ptr<TlsContext>> tls_;
   std::vector<std::string> addresses_;
   std::vector<std::unique_ptr<LoopThread>> loops_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;  // on loops_[0]
@@ -135,11 +142,17 @@ class ServerImpl final : public Server {
 };
 
 void LoopThread::Adopt(UniqueFd fd) {
-  auto connection = std::make_shared<ServerConnection>(loop, NewPlainSocket(std::move(fd)),
-                                                       server_.context, *this);
-  served_.emplace(connection.get(), connection);
-  connection->Start();
-  if (draining_ && !connection->closed()) connection->BeginDrain();
+  auto sniffer =
+      std::make_shared<Sniffer>(loop, server_.NewSocket(std::move(fd)), server_.context, *this);
+  served_.emplace(sniffer.get(), sniffer);
+  sniffer->Start();
+}
+
+void LoopThread::Replace(Served& before, std::shared_ptr<Served> now) {
+  served_.erase(&before);
+  Served& served = *now;
+  served_.emplace(&served, std::move(now));
+  if (draining_) served.BeginDrain();
 }
 
 void LoopThread::Remove(Served& served) {
@@ -191,7 +204,21 @@ void Acceptor::AcceptAll() {
   }
 }
 
+Status ServerImpl::ReloadCertificates() {
+  const TlsOptions& files = context.options.tls;
+  if (files.certificate_path.empty()) return {};
+  TRY_ASSIGN(std::shared_ptr<TlsContext> tls, TlsContext::ForServer(files));
+  tls_.With([&](auto& current) { current = std::move(tls); });
+  return {};
+}
+
+std::unique_ptr<Socket> ServerImpl::NewSocket(UniqueFd fd) {
+  auto tls = tls_.With([](auto& current) { return current; });
+  return tls ? tls->Wrap(std::move(fd), {}) : NewPlainSocket(std::move(fd));
+}
+
 Status ServerImpl::Open() {
+  TRY(ReloadCertificates());
   int count = context.options.loops;
   if (count <= 0) count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   for (int i = 0; i < count; ++i)

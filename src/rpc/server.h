@@ -78,6 +78,8 @@ class Server {
   // until all calls have ended or `patience` is over; then UNAVAILABLE for the rest. No accepted
   // call is lost.
   virtual void Drain(Duration patience) = 0;
+  // Reads the TLS files again; new connections use them. On an error the old ones stay in use.
+  virtual Status ReloadCertificates() = 0;
 };
 
 }  // namespace lre::rpc

@@ -54,6 +54,7 @@ void ServerConnection::OnHeadersBegin(const nghttp2_frame& frame) {
   r.content_type.clear();
   r.encoding.clear();
   r.timeout.clear();
+  r.accept_encoding.clear();
   r.metadata.clear();
   r.bytes = 0;
   if (!(frame.hd.flags & NGHTTP2_FLAG_END_HEADERS)) {
@@ -82,7 +83,9 @@ void ServerConnection::OnHeaderField(const nghttp2_frame& frame, std::string_vie
     r.timeout = value;
   } else if (name == "grpc-encoding") {
     r.encoding = value;
-  } else if (name != "te" && name != "grpc-accept-encoding" && name != "accept-encoding") {
+  } else if (name == "accept-encoding") {
+    r.accept_encoding = value;
+  } else if (name != "te" && name != "grpc-accept-encoding") {
     TakeMetadata(name, value, r.metadata);
   }
 }
@@ -160,6 +163,9 @@ void ServerConnection::StartHttp() {
   request.path = r.path.substr(0, question);
   if (question != std::string::npos) request.query = r.path.substr(question + 1);
   if (!r.content_type.empty()) request.headers.emplace_back("content-type", r.content_type);
+  if (!r.accept_encoding.empty()) {
+    request.headers.emplace_back("accept-encoding", r.accept_encoding);
+  }
   if (!r.authority.empty()) request.headers.emplace_back("host", r.authority);
   auto stream = std::make_shared<HttpStream>(shared_loop_, context_, std::move(request));
   HttpStream& http = *stream;

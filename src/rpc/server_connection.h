@@ -18,13 +18,14 @@ class ServerConnection final : public Http2Connection, public Served {
   // Served
   void BeginDrain() override;
   void EndCalls() override;
+  bool closed() const override { return Http2Connection::closed(); }
   void Drop() override { Close(Status(Code::kUnavailable, "the server ended the connection")); }
 
  private:
   // The header block being received: one at a time on a connection.
   struct Request {
     int32_t stream = 0;
-    std::string method, path, authority, content_type, encoding, timeout;
+    std::string method, path, authority, content_type, encoding, timeout, accept_encoding;
     Metadata metadata;
     size_t bytes = 0;
   };

@@ -52,6 +52,7 @@ class Served {
   virtual void EndCalls() = 0;
   // Drops the connection.
   virtual void Drop() = 0;
+  virtual bool closed() const = 0;
 };
 
 // The connections of one loop. Confined to it.
@@ -59,6 +60,8 @@ class ServedSet {
  public:
   virtual ~ServedSet() = default;
   virtual void Remove(Served& served) = 0;
+  // `now` takes the place of `before`, which is gone.
+  virtual void Replace(Served& before, std::shared_ptr<Served> now) = 0;
 };
 
 // Allows `burst` events at once and `per_second` in the long run.

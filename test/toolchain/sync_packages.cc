@@ -1,6 +1,6 @@
-// sync_packages LOCK DIRECTORY PREFIX TOOLCHAIN: makes the toolchain of a lock from packages that
-// lie in DIRECTORY as <sha256>.deb, and prints its manifest. What `lre sync` does, without the
-// network.
+// sync_packages LOCK CACHE PREFIX TOOLCHAIN: makes the toolchain of a lock, fetching packages into
+// CACHE as `lre sync` does, and prints its manifest. What was made, and when, goes to standard
+// error.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "digest/digest.h"
+#include "toolchain/fetch/fetcher.h"
 #include "toolchain/root/sync.h"
 
 namespace lre::toolchain {
@@ -29,8 +30,13 @@ Result<std::string> Run(char** arguments) {
   TRY_ASSIGN(Lock lock, ParseLock(text));
   SyncOptions options{.prefix = arguments[3]};
   options.lock_digest = "sha256:" + ComputeDigest(DigestFunction::kSha256, text).Hex();
-  for (const auto& [name, package] : lock.packages)
-    options.packages[name] = fmt::format("{}/{}.deb", arguments[2], package.sha256);
+  TRY_ASSIGN(std::vector<std::string> wanted, PackagesToFetch(lock, arguments[4], options));
+  if (!wanted.empty()) {
+    AptConfiguration apt = ReadAptConfiguration();
+    HttpClient http(HttpOptionsOf(apt));
+    Fetcher fetcher(http, ChooseMirrors(lock, apt), {.cache_directory = arguments[2]});
+    TRY_ASSIGN(options.packages, fetcher.Fetch(lock, wanted));
+  }
   PrintedProgress progress;
   TRY_ASSIGN(Manifest manifest, SyncToolchain(lock, arguments[4], options, progress));
   return PrintManifest(manifest);
@@ -41,7 +47,7 @@ Result<std::string> Run(char** arguments) {
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    fmt::print(stderr, "usage: sync_packages LOCK DIRECTORY PREFIX TOOLCHAIN\n");
+    fmt::print(stderr, "usage: sync_packages LOCK CACHE PREFIX TOOLCHAIN\n");
     return 2;
   }
   auto manifest = lre::toolchain::Run(argv);

@@ -1,0 +1,143 @@
+#!/bin/bash
+# toolchain_test.sh SYNC_PACKAGES SOURCE_DIR: makes lre-cc from the repository's lock and tries it where
+# nothing else is. Each check names what would have gone wrong. Needs apt's archive (or the package
+# cache), bubblewrap, strace, elfutils, patchelf; and a writable /lre/store, which it leaves filled.
+set -euo pipefail
+sync_packages=$1 source=$2
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+store=/lre/store
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lre/packages
+mkdir -p "$cache" "$store" 2>/dev/null || { echo "SKIP: $store cannot be made"; exit 77; }
+failures=0
+check() { # name command...
+  local name=$1
+  shift
+  if "$@" >"$work/out" 2>&1; then echo "ok      $name"; else
+    echo "FAILED  $name"; sed 's/^/        /' "$work/out" | head -40; failures=$((failures + 1)); fi
+}
+
+"$sync_packages" "$source/lre.lock" "$cache" $store lre-cc >"$work/manifest.json"
+paths=$(sed -n 's/^ *"path": "\(.*\)",$/\1/p' "$work/manifest.json")
+trees=$(sed -n 's/^ *"tree": "\(.*\)"$/\1/p' "$work/manifest.json")
+tool() { sed -n "s/^ *\"$1\": \"\(.*\)\",\{0,1\}\$/\1/p" "$work/manifest.json" | head -1; }
+gxx=$(tool g++) gcc=$(tool gcc) loader=$(tool loader) bash_tool=$(tool bash) gcov=$(tool gcov)
+libraries=$(sed -n '/"library_paths"/,/]/s/^ *"\(\/.*\)",\{0,1\}$/\1/p' "$work/manifest.json" | paste -sd:)
+in_store=("-Wl,--dynamic-linker=$loader" "-Wl,-rpath,$libraries")
+
+cat >"$work/throws.cc" <<'END'
+#include <iostream>
+#include <stdexcept>
+#include <thread>
+int main() {
+  std::thread thread([] {
+    try {
+      throw std::runtime_error("caught");
+    } catch (const std::exception& e) {
+      std::cout << e.what() << std::endl;
+    }
+  });
+  thread.join();
+}
+END
+cat >"$work/hello.c" <<'END'
+#include <math.h>
+#include <stdio.h>
+int main(int argc, char** argv) { (void)argv; return printf("%.3f\n", sqrt(argc + 1.0)) != 6; }
+END
+
+# An empty root with the closure, /tmp, /proc and /dev, and no variable set.
+bare=(bwrap --unshare-all --clearenv --die-with-parent --proc /proc --dev /dev --tmpfs /tmp --bind "$work" "$work" --chdir "$work")
+for path in $paths; do bare+=(--ro-bind "$path" "$path"); done
+
+compiles_and_runs() { # options...
+  rm -f "$work/program"
+  "${bare[@]}" "$gxx" -O2 throws.cc -o program "$@" "${in_store[@]}" && [ "$("${bare[@]}" "$work/program")" = caught ]
+}
+check "C compiles and runs in an empty root" "${bare[@]}" "$bash_tool" -c "$gcc hello.c -o hello -lm ${in_store[*]} && ./hello"
+for options in "" -flto -fsanitize=address -fsanitize=undefined -fsanitize=thread --coverage -pthread -g3 -fopenmp; do
+  check "C++ with exceptions ${options:-plain}" compiles_and_runs $options
+done
+static_runs() { "${bare[@]}" "$gxx" -O2 throws.cc -o static "$@" && [ "$("${bare[@]}" "$work/static")" = caught ]; }
+check "C++ with exceptions -static" static_runs -static
+check "C++ with exceptions -static-pie" static_runs -static-pie
+has_parts() {
+  "${bare[@]}" "$gxx" throws.cc -o parts
+  readelf -lW "$work/parts" | grep GNU_EH_FRAME && readelf -nW "$work/parts" | grep "Build ID"
+}
+check "linked programs have GNU_EH_FRAME and a build ID" has_parts
+covers() {
+  rm -f "$work"/*.gcda "$work"/*.gcno
+  "${bare[@]}" "$bash_tool" -c "$gcc --coverage hello.c -o covered -lm ${in_store[*]} && ./covered && $gcov covered-hello.gcda" &&
+    grep -q 'sqrt' "$work/hello.c.gcov"
+}
+check "gcov reads what --coverage writes" covers
+userland() { # tar, make and system(3) want /bin/sh, which a worker's root has as a link into base
+  "${bare[@]}" --symlink "$(dirname "$bash_tool")/sh" /bin/sh "$bash_tool" -ec '
+    echo b a c | tr " " "\n" | sort | sed s/a/x/ | awk "{n++} END {exit n != 3}"
+    echo hello >f; for z in gzip xz bzip2 zstd; do rm -rf d; mkdir d; tar cf t.$z --use-compress-program=$z f; tar xf t.$z -C d --use-compress-program=$z; cmp f d/f; done
+    perl -MPOSIX -e "exit(floor(1.5) != 1)"; find . -name f | grep -q f; diff f f; printf "all:\n\t@echo made\n" >Makefile; make | grep -q made
+    file t.gzip | grep -q gzip; expr 1 + 1; env true; seq 3 | xargs echo; date -u; which gawk | grep -q ^/lre/store'
+}
+check "the userland works in an empty root without PATH" userland
+
+# What the traced compiler opens or looks for.
+traced() {
+  cd "$work"
+  env -i /usr/bin/strace -f -qq -e trace=file -o "$work/trace" "$gxx" -O2 -flto throws.cc -o traced "${in_store[@]}"
+  # The first string of each call, when it is an absolute path.
+  sed -n 's/^[0-9]* *[a-z0-9_]*([^"]*"\(\/[^"]*\)".*/\1/p' "$work/trace" | sort -u |
+    grep -vE "^($store(/|\$)|$work/|/tmp/|/tmp\$|/proc/|/dev/|/lre(/lib/gcc/.*)?\$|$work\$)" >"$work/outside" || true
+  cat "$work/outside"
+  [ ! -s "$work/outside" ]
+}
+check "the compiler opens and probes nothing outside the store" traced
+
+# A hostile environment changes no byte.
+poisoned() {
+  mkdir -p "$work/evil"
+  echo '#error evil header' >"$work/evil/stdio.h"; cp "$work/evil/stdio.h" "$work/evil/iostream"
+  echo garbage >"$work/evil/libstdc++.so"; echo garbage >"$work/evil/libz.so.1"; echo garbage >"$work/evil/libc.so.6"
+  printf '#!/bin/sh\nexit 1\n' >"$work/evil/as"; cp "$work/evil/as" "$work/evil/ld"; chmod +x "$work"/evil/[al][sd]
+  cd "$work"
+  env -i "$gxx" -O2 -g throws.cc -o clean
+  env CPATH="$work/evil" C_INCLUDE_PATH="$work/evil" CPLUS_INCLUDE_PATH="$work/evil" LIBRARY_PATH="$work/evil" COMPILER_PATH="$work/evil" \
+    GCC_EXEC_PREFIX="$work/evil/" LD_LIBRARY_PATH="$work/evil" PATH="$work/evil:$PATH" LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 \
+    "$gxx" -O2 -g throws.cc -o dirty
+  cmp clean dirty
+}
+check "a hostile environment changes no byte" poisoned
+
+# Every ELF file: readelf and eu-elflint accept it, the store's own loader finds all libraries in the store.
+judged() {
+  local bad=0 file
+  while read -r file; do
+    if readelf -lW "$file" 2>/dev/null | grep -q 'INTERP\|DYNAMIC'; then
+      if readelf -WldSn "$file" 2>&1 >/dev/null | grep .; then echo "readelf: $file"; bad=1; fi
+      readelf -dW "$file" | grep -q NEEDED || continue
+      if env -i "$loader" --list "$file" 2>&1 | grep -v "=> $store/\|linux-vdso\|^[[:space:]]*$store/"; then echo "loader: $file"; bad=1; fi
+    fi
+  done < <(for path in $paths; do find "$path" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c4 "$1" | grep -q ELF && echo "$1"' _ {} \;; done)
+  return $bad
+}
+check "every program and library resolves inside the store" judged
+
+# The same trees elsewhere: another user id, umask, time zone, folder and number of processors.
+again() {
+  mkdir -p "$work/other"
+  cd /
+  (umask 077; TZ=Asia/Tokyo unshare -Urm sh -c "mount --bind '$work/other' $store && exec taskset -c 0 '$sync_packages' '$source/lre.lock' '$cache' $store lre-cc" >"$work/again.json")
+  diff <(echo "$trees") <(sed -n 's/^ *"tree": "\(.*\)"$/\1/p' "$work/again.json") && cmp "$work/manifest.json" "$work/again.json"
+}
+check "the same trees and manifest in another namespace, umask and time zone" again
+nobody() {
+  mkdir -p "$work/nobody" && chown nobody "$work" "$work/nobody" && chmod 755 "$work"
+  cp "$sync_packages" "$work/sync" && cp "$source/lre.lock" "$work/lre.lock" && cp -r "$cache" "$work/cache" && chown -R nobody "$work/cache"
+  unshare -m sh -c "mount --bind '$work/nobody' $store && exec setpriv --reuid nobody --clear-groups env -i '$work/sync' '$work/lre.lock' '$work/cache' $store lre-cc" >"$work/nobody.json"
+  cmp "$work/manifest.json" "$work/nobody.json"
+}
+if [ "$(id -u)" = 0 ]; then check "the same manifest as another user" nobody; fi
+
+seconds() { local start=$EPOCHREALTIME; "$@" >/dev/null 2>&1; awk "BEGIN {print $EPOCHREALTIME - $start}"; }
+echo "second sync: $(seconds "$sync_packages" "$source/lre.lock" "$cache" $store lre-cc) s"
+[ $failures = 0 ]

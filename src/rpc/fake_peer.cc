@@ -164,6 +164,23 @@ bool FakePeer::Closed() {
   return ended_;
 }
 
+std::string FakePeer::ReadAll() {
+  std::string all;
+  char byte;
+  while (ReadExactly(&byte, 1)) all.push_back(byte);
+  return all;
+}
+
+bool FakePeer::ReadUntil(std::string_view text) {
+  std::string seen;
+  char byte;
+  while (!seen.ends_with(text)) {
+    if (!ReadExactly(&byte, 1)) return false;
+    seen.push_back(byte);
+  }
+  return true;
+}
+
 void FakePeer::StopWriting() { shutdown(fd_.get(), SHUT_WR); }
 
 }  // namespace lre::rpc

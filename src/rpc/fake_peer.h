@@ -51,6 +51,10 @@ class FakePeer {
   std::optional<FakeFrame> NextOf(uint8_t type);
   // True when the server has closed the connection (after whatever it still sent).
   bool Closed();
+  // Everything until the server closes the connection.
+  std::string ReadAll();
+  // Reads until this text has come; false when the connection ended before.
+  bool ReadUntil(std::string_view text);
   void StopWriting();
   int fd() const { return fd_.get(); }
 

@@ -219,6 +219,8 @@ std::vector<Method> FakeServices::Methods() {
                      },
                      .request_bytes_max = 64 << 20,
                      .manual_flow = true});
+  methods.push_back(UnaryMethod("/test/Identity",
+                                [](auto call, Bytes) { call->Respond(call->info().identity); }));
   methods.push_back(UnaryMethod(
       "/test/Unary", [](auto call, Bytes bytes) { call->Respond(BytesList{std::move(bytes)}); }));
   return methods;

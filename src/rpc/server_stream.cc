@@ -202,7 +202,10 @@ void ServerStream::OnClosed(uint32_t, const Status*) {
 
 HttpStream::HttpStream(std::shared_ptr<Loop> loop, const ServerContext& context,
                        HttpRequest request)
-    : loop_(std::move(loop)), context_(context), request_(std::move(request)) {}
+    : loop_(std::move(loop)),
+      context_(context),
+      request_(std::move(request)),
+      head_(request_.method == "HEAD") {}
 
 void HttpStream::OnData(std::string_view chunk) {
   Consume(chunk.size());
@@ -240,8 +243,7 @@ void HttpStream::Respond(HttpResponse response) {
   if (!has_length && response.status != 204 && response.status != 304) {
     headers.push_back(CopiedHeader("content-length", length));
   }
-  bool head = request_.method == "HEAD";
-  if (!head) Queue(std::move(response.body), /*framed=*/false);
+  if (!head_) Queue(std::move(response.body), /*framed=*/false);
   QueueEnd();
   nghttp2_data_provider provider = connection_->Provider(*this);
   nghttp2_submit_response(connection_->session(), id(), headers.data(), headers.size(),

@@ -78,7 +78,8 @@ class HttpStream final : public Stream {
  private:
   const std::shared_ptr<Loop> loop_;
   const ServerContext& context_;
-  HttpRequest request_;
+  HttpRequest request_;  // moved to the handler when complete
+  const bool head_;
   bool responded_ = false, remote_ended_ = false;
 };
 

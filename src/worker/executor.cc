@@ -105,6 +105,7 @@ v1::Report Executor::Run(const v1::Assignment& assignment, const OnProgress& pro
 }
 
 Status Executor::RunJob(Job& job) {
+  if (job.stop.stop_requested()) return ErrorStatus(Code::kCancelled, "the action was cancelled");
   TRY(Parse(job));
   Progress(job, v1::Progress::FETCHING_INPUTS);
   TRY(Stage(job));

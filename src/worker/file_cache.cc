@@ -83,9 +83,8 @@ struct FileCache::Fetch {
 Result<std::unique_ptr<FileCache>> FileCache::Open(store::BlobStore& cas,
                                                    FileCacheOptions options) {
   TRY(RemoveTree(options.directory));
-  TRY(SystemFiles().MakeDirectories(options.directory + "/new"));
-  for (int i = 0; i < 256; ++i)
-    TRY(SystemFiles().MakeDirectories(fmt::format("{}/{:02x}", options.directory, i)));
+  // One folder: ext4 and xfs hash large ones, and a fan-out of folders takes time to make.
+  TRY(SystemFiles().MakeDirectories(options.directory));
   return std::unique_ptr<FileCache>(new FileCache(cas, std::move(options)));
 }
 
@@ -106,10 +105,8 @@ uint64_t FileCache::fetched_blobs() const {
 }
 
 std::string FileCache::PathOf(const FileKey& key) const {
-  std::string hex = key.digest.Hex();
-  return fmt::format("{}/{}/{}-{}-{}{}", options_.directory, std::string_view(hex).substr(0, 2),
-                     hex, key.digest.size_bytes, static_cast<int>(key.digest.function),
-                     key.executable ? "-x" : "");
+  return fmt::format("{}/{}-{}-{}{}", options_.directory, key.digest.Hex(), key.digest.size_bytes,
+                     static_cast<int>(key.digest.function), key.executable ? "-x" : "");
 }
 
 Result<std::vector<std::shared_ptr<const CachedFile>>> FileCache::Get(
@@ -211,7 +208,7 @@ Result<std::vector<std::string>> FileCache::WriteFile(const FileKey& key, const 
     std::lock_guard lock(mutex_);
     name = names_++;
   }
-  NewFile file(fmt::format("{}/new/{}", options_.directory, name), key.digest.function,
+  NewFile file(fmt::format("{}/new-{}", options_.directory, name), key.digest.function,
                options_.store_prefix);
   for (const Bytes& piece : pieces) TRY(file.Append(piece.view()));
   return file.Commit(key, PathOf(key), options_.owner);
@@ -223,7 +220,7 @@ Result<std::vector<std::string>> FileCache::StreamFile(const FileKey& key) {
     std::lock_guard lock(mutex_);
     name = names_++;
   }
-  NewFile file(fmt::format("{}/new/{}", options_.directory, name), key.digest.function,
+  NewFile file(fmt::format("{}/new-{}", options_.directory, name), key.digest.function,
                options_.store_prefix);
   auto size = static_cast<uint64_t>(key.digest.size_bytes);
   for (uint64_t offset = 0; offset < size; offset += kStreamPieceBytes) {

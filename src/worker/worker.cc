@@ -302,7 +302,11 @@ class LinkedWorker final : public Worker {
   void OnAssignment(v1::Assignment& assignment) {
     AttemptKey key = KeyOf(assignment.attempt());
     if (running_.contains(key) || reports_.contains(key)) return;  // told twice
-    if (running_.size() >= static_cast<size_t>(options_.slots) || draining_) {
+    // What was told to stop does not count: the server has given its slot away already.
+    auto active = std::count_if(running_.begin(), running_.end(), [](const auto& running) {
+      return !running.second.stop_requested();
+    });
+    if (active >= options_.slots || draining_) {
       v1::Report report;
       *report.mutable_attempt() = assignment.attempt();
       reapi::ToRpcStatus(

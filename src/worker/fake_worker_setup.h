@@ -1,0 +1,71 @@
+// WorkerSetup: everything a test of a worker needs around it: a store in memory, a launcher, a fake
+// server, and helpers that make actions. Confined to the test's thread.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/metrics.h"
+#include "sandbox/sandbox.h"
+#include "store/fake_blob_store.h"
+#include "worker/fake_link.h"
+#include "worker/worker.h"
+
+namespace lre::worker {
+
+// Knows no store path, or those it was given.
+class FakeStorePaths : public StorePathSource {
+ public:
+  Result<std::vector<std::string>> Closure(const std::vector<std::string>& paths) override;
+  std::map<std::string, std::vector<std::string>> closures;
+};
+
+// Whether the kernel lets us; tests that need it say SKIPPED otherwise.
+bool MachineHasUserNamespaces();
+// The host's /usr as userland.
+std::vector<sandbox::Mount> HostUserland();
+
+struct TestAction {
+  std::string script;
+  std::map<std::string, std::string> files;  // path -> content; a name ending in .sh is executable
+  std::map<std::string, std::string> symlinks;
+  std::vector<std::string> output_paths, output_files, output_directories;
+  std::string working_directory;
+  std::vector<std::string> arguments;  // instead of the script
+  std::vector<std::pair<std::string, std::string>> environment = {{"PATH", "/usr/bin:/bin"}};
+  Duration timeout{};
+};
+
+class WorkerSetup {
+ public:
+  explicit WorkerSetup(int slots = 2);
+  void Start(WorkerOptions options = {});
+  // Uploads the action's blobs and makes the assignment.
+  v1::Assignment Assign(const TestAction& action);
+  // Assigns, waits for the report and acknowledges it.
+  v1::Report Run(const TestAction& action);
+  v1::Report WaitForReport();
+  void Welcome();
+  void Acknowledge(const v1::Attempt& attempt);
+  void Cancel(const v1::Attempt& attempt);
+  // Content of a blob.
+  std::string Blob(const build::bazel::remote::execution::v2::Digest& digest);
+  // Content of an output file of a result; "(absent)" when it is not there.
+  std::string Output(const v1::Report& report, const std::string& path);
+
+  store::FakeBlobStore cas;
+  TempDir directory;
+  std::unique_ptr<sandbox::Launcher> launcher;
+  FakeServer server;
+  FakeStorePaths store_paths;
+  Metrics metrics;
+  std::unique_ptr<Worker> worker;
+  int attempts = 0;
+};
+
+}  // namespace lre::worker

@@ -181,7 +181,56 @@ class GccProbe {
   CcFacts facts_;
 };
 
+// Exceptions need the start files, libgcc_s, the unwinder's tables and the loader to fit together;
+// a broken specs file or rpath passes "hello, world" and fails here.
+constexpr std::string_view kThrowingProgram =
+    "#include <cstdio>\n#include <stdexcept>\n"
+    "int main(int count, char**) {\n"
+    "  try {\n    if (count > 0) throw std::runtime_error(\"caught\");\n"
+    "  } catch (const std::exception& e) {\n    std::puts(e.what());\n  }\n}\n";
+
+// `--trace` prints each file the link editor takes, members of archives as "archive(member)" or
+// "(archive)member".
+Status CheckLinkTrace(std::string_view trace, const std::string& prefix,
+                      const std::string& scratch) {
+  while (!trace.empty()) {
+    size_t end = std::min(trace.find('\n'), trace.size());
+    std::string_view line = trace.substr(0, end);
+    trace.remove_prefix(std::min(end + 1, trace.size()));
+    if (line.starts_with('(')) line.remove_prefix(1);
+    bool ours = line.starts_with(prefix + "/") || line.starts_with(scratch + "/") ||
+                line.starts_with("/tmp/");
+    if (line.starts_with('/') && !ours)
+      return ErrorStatus(Code::kFailedPrecondition, "a link took {}, which is not in the store",
+                         line);
+  }
+  return {};
+}
+
 }  // namespace
+
+Status SelfTestGcc(const CcFacts& facts, const std::string& prefix, const std::string& scratch) {
+  auto compiler = facts.tools.find("g++");
+  if (compiler == facts.tools.end()) return {};
+  std::string source = scratch + "/self-test.cc", program = scratch + "/self-test", rpath;
+  TRY(WriteFileAtomically(source, kThrowingProgram));
+  for (const std::string& directory : facts.library_paths)
+    rpath += (rpath.empty() ? "" : ":") + directory;
+  const std::vector<std::string> modes[] = {
+      {"-Wl,--dynamic-linker=" + facts.loader, "-Wl,-rpath," + rpath}, {"-static"}};
+  for (const std::vector<std::string>& mode : modes) {
+    std::vector<std::string> arguments = {"-O1", source, "-o", program, "-Wl,--trace"};
+    arguments.insert(arguments.end(), mode.begin(), mode.end());
+    TRY_ASSIGN(Answer link, Ask(compiler->second, arguments));
+    TRY(CheckLinkTrace(link.output, prefix, scratch));
+    TRY_ASSIGN(Answer run, Ask(program, {}));
+    if (run.output != "caught")
+      return ErrorStatus(Code::kFailedPrecondition,
+                         "a program made by {} with {} did not catch its exception",
+                         compiler->second, mode[0]);
+  }
+  return {};
+}
 
 Result<std::vector<std::string>> ParseIncludeSearch(std::string_view verbose) {
   constexpr std::string_view kStart = "#include <...> search starts here:\n",

@@ -1,5 +1,5 @@
 // Probes a compiler that has just been made: asks it what it is, where its tools and headers are,
-// in an empty environment, so that the answers hold everywhere. Blocking, a few dozen milliseconds.
+// in an empty environment, so that the answers hold everywhere; and tries it. Blocking.
 // Thread-safe.
 #pragma once
 
@@ -21,6 +21,12 @@ struct ProbeInput {
 // nullopt when no path of the closure has a GCC. kFailedPrecondition: it does not run or says
 // something unexpected, e.g. a header directory outside the store.
 Result<std::optional<CcFacts>> ProbeGcc(const ProbeInput& input, const std::string& prefix);
+
+// Compiles, links and runs programs that throw and catch, dynamically (with the store's loader) and
+// statically, in an empty environment; looks at what the link editor took. A second or two.
+// kFailedPrecondition says which program did not do what, or which file came from outside the
+// store. `scratch` is an existing folder; what is put there stays.
+Status SelfTestGcc(const CcFacts& facts, const std::string& prefix, const std::string& scratch);
 
 // The directories in the output of `gcc -E -v`, normalised and without duplicates.
 Result<std::vector<std::string>> ParseIncludeSearch(std::string_view verbose);

@@ -288,6 +288,12 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
   TRY_ASSIGN(SystemFacts system, FindSystem(lock.system));
   TRY_ASSIGN(manifest.cc,
              ProbeGcc({.paths = manifest.paths, .system = std::move(system)}, options.prefix));
+  if (manifest.cc) {
+    TRY_ASSIGN(std::string scratch, store->NewStaging());
+    Status status = SelfTestGcc(*manifest.cc, options.prefix, scratch);
+    (void)RemoveTree(scratch).ok();
+    TRY(status);
+  }
   manifest.env = ToolEnvironment(manifest);
   TRY(SystemFiles().MakeDirectories(std::string(ParentPath(kept))));
   TRY(WriteFileAtomically(kept, PrintManifest(manifest)));

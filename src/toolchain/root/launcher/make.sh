@@ -8,7 +8,7 @@ trap 'rm -rf "$out"' EXIT
 flags="-Os -std=c17 -ffreestanding -fpie -fno-builtin -fno-stack-protector -fcf-protection=none
  -fno-asynchronous-unwind-tables -fno-ident -fno-tree-loop-distribute-patterns -nostdlib -static -Wall -Wextra"
 emit() { # triple array extra-flags
-  # shellcheck disable=SC2086
+  # shellcheck disable=SC2046,SC2086
   "$1-gcc-12" $(echo $flags | sed "s/-fcf-protection=none/$3/") -Wl,-T,launcher.ld -Wl,--build-id=none -o "$out/elf" launcher.c
   "$1-objcopy" -O binary -j .text "$out/elf" "$out/bin"
   [ $(($(wc -c <"$out/bin") % 16)) = 0 ]

@@ -57,11 +57,21 @@ void HealthState::SetServing(bool serving) {
   state_.With([&](State& state) {
     if (state.serving == serving) return;
     state.serving = serving;
-    for (const auto& watcher : state.watchers) {
-      if (auto call = watcher.lock()) told.push_back(std::move(call));
+    for (const auto& watch : state.watchers) {
+      if (!watch.known) continue;
+      if (auto call = watch.call.lock()) told.push_back(std::move(call));
     }
   });
   for (const auto& call : told) call->Send({Bytes(ServingAnswer(serving))});
+}
+
+void HealthState::Shutdown() {
+  SetServing(false);
+  std::vector<State::Watch> watchers;
+  state_.With([&](State& state) { watchers.swap(state.watchers); });
+  for (const auto& watch : watchers) {
+    if (auto call = watch.call.lock()) call->Finish(Status(Code::kUnavailable, "the server ends"));
+  }
 }
 
 std::vector<rpc::Method> HealthMethods(HealthState& health) {
@@ -85,16 +95,13 @@ std::vector<rpc::Method> HealthMethods(HealthState& health) {
           call->Finish(service.error());
           return nullptr;
         }
-        if (!health.Knows(*service)) {
-          call->Send({Bytes(Answer(HealthCheckResponse::SERVICE_UNKNOWN))});
-          return std::make_unique<Watcher>(std::move(call));
-        }
+        const bool known = health.Knows(*service);
         bool serving = false;
         const bool added = health.state_.With([&](HealthState::State& state) {
-          std::erase_if(state.watchers, [](const auto& watcher) { return watcher.expired(); });
+          std::erase_if(state.watchers, [](const auto& watch) { return watch.call.expired(); });
           if (state.watchers.size() >= kWatchersMax) return false;
           serving = state.serving;
-          state.watchers.push_back(call);
+          state.watchers.push_back({call, known});
           return true;
         });
         if (!added) {
@@ -102,7 +109,8 @@ std::vector<rpc::Method> HealthMethods(HealthState& health) {
               ErrorStatus(Code::kResourceExhausted, "{} calls watch already", kWatchersMax));
           return nullptr;
         }
-        call->Send({Bytes(ServingAnswer(serving))});
+        call->Send(
+            {Bytes(known ? ServingAnswer(serving) : Answer(HealthCheckResponse::SERVICE_UNKNOWN))});
         return std::make_unique<Watcher>(std::move(call));
       }));
   return methods;

@@ -23,12 +23,18 @@ class HealthState {
   bool serving() const;
   // Tells every watcher.
   void SetServing(bool serving);
+  // NOT_SERVING for good: watchers are told, and their calls end.
+  void Shutdown();
 
  private:
   friend std::vector<rpc::Method> HealthMethods(HealthState& state);
   struct State {
     bool serving = true;
-    std::vector<std::weak_ptr<rpc::ServerCall>> watchers;
+    struct Watch {
+      std::weak_ptr<rpc::ServerCall> call;
+      bool known = false;  // of a service that is served: hears of changes
+    };
+    std::vector<Watch> watchers;
   };
   bool Knows(std::string_view service) const;
 

@@ -1,0 +1,35 @@
+// The subcommands of `lre`, one file each. Every Add* declares its command, with help and examples,
+// and what runs when it was given. Commands run on the main thread before any other exists, and
+// return the exit code: 0 done, 1 it could not be done (said on standard error), 2 wrong usage.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "base/status.h"
+
+namespace lre::cli {
+
+inline constexpr std::string_view kVersion = "0.1.0";
+
+// What main runs once the command line is parsed; set by the command that was given.
+using Action = std::function<Status()>;
+struct App {
+  CLI::App& cli;
+  Action action;
+  int exit_code = 1;  // when the action fails
+};
+
+void AddUpCommand(App& app);
+void AddServeCommand(App& app);
+void AddWorkerCommand(App& app);
+void AddLockCommand(App& app);
+void AddSyncCommand(App& app);
+void AddStoreCommand(App& app);
+void AddGenerateCommand(App& app);
+void AddEnvCommand(App& app);
+void AddDoctorCommand(App& app);
+void AddHelpCommand(App& app);
+void AddVersionCommand(App& app);
+
+}  // namespace lre::cli

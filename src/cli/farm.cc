@@ -1,0 +1,187 @@
+#include "cli/farm.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/quantity.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "service/worker_link.h"
+#include "toolchain/lock/manifest.h"
+#include "toolchain/root/toolchain_store.h"
+
+namespace lre::cli {
+namespace {
+
+std::string BazelTarget(const server::Config& config, const std::string& address) {
+  if (address.starts_with("unix:")) return address;
+  return (config.tls_certificate.empty() ? "grpc://" : "grpcs://") + address;
+}
+
+// The manifest that `lre sync` kept last; empty when there is none.
+std::string NewestManifest() {
+  std::error_code error;
+  std::string newest;
+  std::filesystem::file_time_type newest_time;
+  const std::string folder = std::string(toolchain::kStorePrefix) + "/.lre/manifests";
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.path().extension() != ".json") continue;
+    const auto time = entry.last_write_time(error);
+    if (error || (!newest.empty() && time <= newest_time)) continue;
+    newest = entry.path().string();
+    newest_time = time;
+  }
+  return newest;
+}
+
+struct FoundUserland {
+  worker::Userland userland;
+  std::string description;
+};
+Result<FoundUserland> FindUserland(const server::Config& config) {
+  const std::string path =
+      config.worker_manifest.empty() ? NewestManifest() : config.worker_manifest;
+  if (path.empty()) {
+    return FoundUserland{{}, "none: run `lre sync`; until then actions have no /bin and no libc"};
+  }
+  TRY_ASSIGN(std::string text, ReadFile(path));
+  TRY_ASSIGN(toolchain::Manifest manifest, toolchain::ParseManifest(text));
+  Result<worker::Userland> userland = worker::UserlandOf(manifest);
+  // Only what the operator named must be there.
+  if (!userland && config.worker_manifest.empty()) {
+    return FoundUserland{{}, "none: " + userland.error().message()};
+  }
+  if (!userland) return std::unexpected(userland.error().WithContext(path));
+  return FoundUserland{std::move(*userland), fmt::format("{} ({})", manifest.name, path)};
+}
+
+// Turns the server's link into the worker's.
+class LocalConnector final : public worker::LinkConnector {
+ public:
+  explicit LocalConnector(server::Server& server) : server_(server) {}
+
+  std::unique_ptr<worker::Link> Connect(worker::LinkCallbacks callbacks) override {
+    class LocalLink final : public worker::Link {
+     public:
+      explicit LocalLink(std::unique_ptr<service::LocalWorkerLink> link) : link_(std::move(link)) {}
+      void Send(const worker::v1::FromWorker& message) override { link_->Send(message); }
+
+     private:
+      std::unique_ptr<service::LocalWorkerLink> link_;
+    };
+    return std::make_unique<LocalLink>(service::ConnectLocalWorker(
+        *server_.scheduler(), server_.worker_link_options(),
+        {.receive = std::move(callbacks.receive), .closed = std::move(callbacks.closed)}));
+  }
+
+ private:
+  server::Server& server_;
+};
+
+std::string WorkerDirectory(const server::Config& config) {
+  if (!config.worker_directory.empty()) return config.worker_directory;
+  return config.data_dir + "/worker";
+}
+
+}  // namespace
+
+std::string BazelFlags(const server::Config& config, const std::vector<std::string>& addresses) {
+  std::string flags = "--remote_cache=" + BazelTarget(config, addresses.front());
+  if (config.execution) flags += " --remote_executor=" + BazelTarget(config, addresses.back());
+  if (!config.instance_name.empty()) flags += " --remote_instance_name=" + config.instance_name;
+  return flags;
+}
+
+void PrintServing(const server::Config& config, const std::vector<std::string>& addresses) {
+  const bool local = std::all_of(addresses.begin(), addresses.end(), server::IsLocalAddress);
+  std::string who = "this machine only";
+  if (!local) {
+    who =
+        config.tls_client_ca.empty()
+            ? Coloured("anyone who reaches it can run programs here (--insecure)", Colour::kYellow)
+            : std::string("clients with a certificate");
+  }
+  Print(fmt::format("lre {} serves on {} ({})\n", kVersion, fmt::join(addresses, ", "), who));
+  Print(fmt::format(
+      "  data      {}\n",
+      config.data_dir.empty()
+          ? fmt::format("in memory, at most {}", FormatSize(config.memory_size_bytes_max))
+          : fmt::format("{}, at most {}", config.data_dir,
+                        FormatSize(config.store_size_bytes_max))));
+  if (const std::string& first = addresses.front(); !first.starts_with("unix:")) {
+    Print(fmt::format("  status    {}://{}/\n", config.tls_certificate.empty() ? "http" : "https",
+                      first));
+  }
+  Print(fmt::format("  Bazel     {}\n", BazelFlags(config, addresses)));
+}
+
+Status WriteReadyFile(const std::string& path, const server::Config& config,
+                      const std::vector<std::string>& addresses) {
+  if (path.empty()) return Status();
+  nlohmann::json ready = {
+      {"pid", getpid()}, {"addresses", addresses}, {"bazel_flags", BazelFlags(config, addresses)}};
+  return WriteFileAtomically(path, ready.dump(2) + "\n");
+}
+
+int WorkerSlots(const server::Config& config) {
+  if (config.worker_slots > 0) return config.worker_slots;
+  return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+Result<std::unique_ptr<sandbox::Launcher>> StartLauncher(const server::Config& config) {
+  if (config.data_dir.empty() && config.worker_directory.empty()) {
+    return Error(Code::kInvalidArgument,
+                 "a worker needs a folder: say --data-dir or --worker-directory");
+  }
+  const bool isolated = config.worker_sandbox != "none";
+  if (isolated) {
+    Status support = sandbox::CheckSandboxSupport();
+    if (!support.ok()) {
+      return std::unexpected(Status(
+          support.code(),
+          support.message() + "; or say --sandbox=none: actions then run without isolation"));
+    }
+  }
+  const std::string scratch = WorkerDirectory(config) + "/scratch";
+  TRY(SystemFiles().MakeDirectories(scratch));
+  return sandbox::Launcher::Start({.slots = WorkerSlots(config), .scratch_directory = scratch});
+}
+
+std::unique_ptr<worker::LinkConnector> NewLocalLinkConnector(server::Server& server) {
+  return std::make_unique<LocalConnector>(server);
+}
+
+std::string DescribeUserland(const server::Config& config) {
+  Result<FoundUserland> found = FindUserland(config);
+  return found ? found->description : "none: " + found.error().message();
+}
+
+Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup,
+                                 std::unique_ptr<worker::LinkConnector> connector) {
+  TRY_ASSIGN(FoundUserland found, FindUserland(config));
+  WorkerHandle handle;
+  handle.connector = std::move(connector);
+  handle.store_paths = worker::LocalStorePaths();
+  worker::WorkerOptions options;
+  options.directory = WorkerDirectory(config);
+  options.name = config.worker_name;
+  options.properties = config.worker_properties;
+  options.slots = WorkerSlots(config);
+  options.cache_bytes_max = config.worker_cache_bytes_max;
+  options.isolation =
+      config.worker_sandbox == "none" ? sandbox::Isolation::kNone : sandbox::Isolation::kNamespaces;
+  options.userland = std::move(found.userland);
+  TRY_ASSIGN(handle.worker,
+             worker::Worker::Start({setup.cas, setup.launcher, *handle.connector,
+                                    *handle.store_paths, SystemClock(), setup.metrics},
+                                   std::move(options)));
+  return handle;
+}
+
+}  // namespace lre::cli

@@ -1,0 +1,77 @@
+#include "cli/toolchain_files.h"
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "digest/digest.h"
+#include "toolchain/spec/spec.h"
+
+namespace lre::cli {
+namespace {
+
+constexpr uint64_t kFileBytesMax = 64 << 20;
+
+Result<std::string> ReadProjectFile(const std::string& path, std::string_view how) {
+  Result<std::string> text = ReadFile(path, kFileBytesMax);
+  if (!text && text.error().code() == Code::kNotFound) {
+    return Error(Code::kNotFound, "{} is not here; {}", path, how);
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<toolchain::Lock> ReadLock(const std::string& path, std::string* digest) {
+  TRY_ASSIGN(std::string text, ReadProjectFile(path, "`lre lock` makes it from lre.toml"));
+  if (digest) *digest = "sha256:" + ComputeDigest(DigestFunction::kSha256, text).Hex();
+  Result<toolchain::Lock> lock = toolchain::ParseLock(text);
+  if (!lock) return std::unexpected(lock.error().WithContext(path));
+  return lock;
+}
+
+Result<toolchain::Manifest> ReadManifest(const std::string& path) {
+  TRY_ASSIGN(std::string text, ReadProjectFile(path, "`lre sync` makes it from lre.lock"));
+  Result<toolchain::Manifest> manifest = toolchain::ParseManifest(text);
+  if (!manifest) return std::unexpected(manifest.error().WithContext(path));
+  return manifest;
+}
+
+Result<toolchain::Mirrors> MirrorsFor(const toolchain::Lock& lock, const std::string& spec_path,
+                                      const toolchain::AptConfiguration& apt) {
+  if (!FileExists(spec_path)) return toolchain::ChooseMirrors(lock, apt);
+  TRY_ASSIGN(std::string text, ReadFile(spec_path, kFileBytesMax));
+  TRY_ASSIGN(toolchain::Spec spec, toolchain::ParseSpec(text, spec_path));
+  Result<toolchain::Mirrors> mirrors = toolchain::ChooseMirrors(spec, apt);
+  // Everything may be in the cache: what cannot be reached matters only when it is needed.
+  if (!mirrors) return toolchain::ChooseMirrors(lock, apt);
+  return mirrors;
+}
+
+std::string ManifestFileFor(const toolchain::Lock& lock, const std::string& toolchain) {
+  if (!lock.toolchains.empty() && lock.toolchains.begin()->first == toolchain) {
+    return kManifestFile;
+  }
+  return toolchain + ".json";
+}
+
+Result<bool> WriteIfChanged(const std::string& path, std::string_view text) {
+  if (Result<std::string> old = ReadFile(path, kFileBytesMax); old && *old == text) return false;
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  if (!parent.empty()) TRY(SystemFiles().MakeDirectories(parent));
+  TRY(WriteFileAtomically(path, text));
+  return true;
+}
+
+std::string ShellQuote(std::string_view text) {
+  std::string quoted = "'";
+  for (char c : text) {
+    if (c == '\'') {
+      quoted += "'\\''";
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "'";
+}
+
+}  // namespace lre::cli

@@ -1,0 +1,101 @@
+// lre up: the whole farm in this process.
+#include <filesystem>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/config_flags.h"
+#include "cli/farm.h"
+#include "cli/signals.h"
+#include "cli/terminal.h"
+
+namespace lre::cli {
+namespace {
+
+LogLevel LevelOf(const std::string& name) {
+  if (name == "debug") return kDebug;
+  if (name == "warning") return kWarning;
+  return name == "error" ? kError : kInfo;
+}
+
+Status Run(server::Config config, const std::string& ready_file, bool with_worker) {
+  SetLogLevel(LevelOf(config.log_level));
+  if (!config.data_dir.empty()) {
+    config.data_dir = std::filesystem::absolute(config.data_dir).lexically_normal().string();
+  }
+  with_worker = with_worker && config.execution;
+
+  // The process that spawns actions, forked while this one has no threads.
+  std::unique_ptr<sandbox::Launcher> launcher;
+  if (with_worker) {
+    TRY_ASSIGN(launcher, StartLauncher(config));
+  }
+  BlockEndSignals();
+
+  // Stores, scheduler and services; from here on clients are answered.
+  TRY_ASSIGN(auto server, server::Server::Start(config, SystemClock()));
+
+  // The worker, linked in process.
+  WorkerHandle worker;
+  if (with_worker) {
+    TRY_ASSIGN(worker, StartWorker(config, {server->cas(), *launcher, server->metrics()},
+                                   NewLocalLinkConnector(*server)));
+  }
+  PrintServing(config, server->addresses());
+  if (with_worker) {
+    PrintLine(fmt::format("  worker    {} slots, {}; userland: {}", WorkerSlots(config),
+                          config.worker_sandbox == "none"
+                              ? Coloured("no sandbox: actions see this machine", Colour::kYellow)
+                              : std::string("sandboxed"),
+                          DescribeUserland(config)));
+  }
+  TRY(WriteReadyFile(ready_file, config, server->addresses()));
+
+  WaitForEndSignal();
+  PrintLine("ending: open calls may finish; once more ends at once");
+  server->Drain();
+  worker.worker.reset();
+  return Status();
+}
+
+}  // namespace
+
+void AddUpCommand(App& app) {
+  CLI::App* command = app.cli.add_subcommand("up", "Run a whole build farm in this process");
+  command->footer(
+      "Examples:\n"
+      "  lre up --data-dir ~/.lre\n"
+      "  lre up --data-dir /tmp/farm --listen 127.0.0.1:0 --ready-file /tmp/farm/ready.json\n"
+      "It prints the flags that make Bazel use it. Ctrl-C ends it.");
+  auto flags = std::make_shared<ConfigFlags>(*command, std::vector<std::string>{"worker.server"});
+  auto ready_file = std::make_shared<std::string>();
+  command->add_option("--ready-file", *ready_file, "Write a JSON file here once it serves")
+      ->type_name("FILE");
+  command->callback([&app, flags, ready_file] {
+    app.action = [flags, ready_file]() -> Status {
+      TRY_ASSIGN(server::Config config, flags->Read());
+      return Run(std::move(config), *ready_file, true);
+    };
+  });
+}
+
+void AddServeCommand(App& app) {
+  CLI::App* command =
+      app.cli.add_subcommand("serve", "Run cache and scheduler; workers connect from elsewhere");
+  command->footer(
+      "Examples:\n"
+      "  lre serve --data-dir /var/lib/lre\n"
+      "  lre serve --data-dir /var/lib/lre --execution-enabled=false     (a cache only)\n"
+      "  lre serve --config /etc/lre.toml --listen unix:/run/lre.sock");
+  auto flags = std::make_shared<ConfigFlags>(*command, std::vector<std::string>{"worker."});
+  auto ready_file = std::make_shared<std::string>();
+  command->add_option("--ready-file", *ready_file, "Write a JSON file here once it serves")
+      ->type_name("FILE");
+  command->callback([&app, flags, ready_file] {
+    app.action = [flags, ready_file]() -> Status {
+      TRY_ASSIGN(server::Config config, flags->Read());
+      return Run(std::move(config), *ready_file, false);
+    };
+  });
+}
+
+}  // namespace lre::cli

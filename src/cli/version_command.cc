@@ -1,0 +1,54 @@
+// lre version, lre help.
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "server/config.h"
+#include "service/worker_link.h"
+#include "toolchain/lock/lock.h"
+#include "toolchain/lock/manifest.h"
+
+namespace lre::cli {
+
+void AddVersionCommand(App& app) {
+  CLI::App* command = app.cli.add_subcommand("version", "Print the versions of what it speaks");
+  command->callback([&app] {
+    app.action = [] {
+      PrintLine(fmt::format("lre {}", kVersion));
+      PrintLine(fmt::format("REAPI 2.0 to 2.3, worker link {}, lock {}, manifest {}",
+                            service::kWorkerLinkVersion, toolchain::Lock::kSchema,
+                            toolchain::Manifest::kSchema));
+      return Status();
+    };
+  });
+}
+
+void AddHelpCommand(App& app) {
+  CLI::App* command = app.cli.add_subcommand("help", "Explain a command, or the configuration");
+  auto topic = std::make_shared<std::string>();
+  command->add_option("TOPIC", *topic, "A command, or \"config\"");
+  command->footer("Examples:\n  lre help up\n  lre help config");
+  command->callback([&app, topic] {
+    app.action = [&app, topic]() -> Status {
+      if (*topic == "config") {
+        Print(
+            "Keys of the configuration file (TOML) with their defaults, and the flags of the same "
+            "meaning:\n" +
+            server::DescribeConfig());
+        return Status();
+      }
+      if (topic->empty()) {
+        Print(app.cli.help());
+        return Status();
+      }
+      for (const CLI::App* sub : app.cli.get_subcommands(nullptr)) {
+        if (sub->get_name() != *topic) continue;
+        Print(sub->help());
+        return Status();
+      }
+      app.exit_code = 2;
+      return ErrorStatus(Code::kInvalidArgument, "no command \"{}\"; `lre help` lists them",
+                         *topic);
+    };
+  });
+}
+
+}  // namespace lre::cli

@@ -1,0 +1,204 @@
+// From a Config to a running server, layer by layer; each part owns only what is its own, and goes
+// before what it borrows.
+#include "server/server.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <atomic>
+
+#include "action_cache/stored_action_cache.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/quantity.h"
+#include "base/thread_pool.h"
+#include "rpc/server.h"
+#include "server/web_page.h"
+#include "service/action_cache_service.h"
+#include "service/byte_stream_service.h"
+#include "service/capabilities_service.h"
+#include "service/cas_service.h"
+#include "service/execution_service.h"
+#include "service/health_service.h"
+#include "service/operations_service.h"
+#include "store/log_store.h"
+#include "store/memory_store.h"
+#include "store/value_store.h"
+
+namespace lre::server {
+namespace {
+
+// Keeps a second server out of the data directory.
+Result<UniqueFd> LockDataDirectory(const std::string& directory) {
+  const std::string path = directory + "/lock";
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!fd) return ErrnoError(errno, "open " + path);
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return Error(Code::kFailedPrecondition,
+                 "data directory {} is in use by another server; end that one or choose another "
+                 "--data-dir",
+                 directory);
+  }
+  return fd;
+}
+
+// Where blobs and action results live.
+struct Storage {
+  UniqueFd lock;
+  std::unique_ptr<store::LogStore> log;  // with a data directory: both of the below
+  std::unique_ptr<store::BlobStore> memory_blobs;
+  std::unique_ptr<store::ValueStore> memory_values;
+  std::unique_ptr<action_cache::ActionCache> action_cache;
+
+  store::BlobStore& blobs() { return log ? *log : *memory_blobs; }
+};
+
+Result<Storage> OpenStorage(const Config& config, const Clock& clock, Metrics& metrics) {
+  Storage storage;
+  if (config.data_dir.empty()) {
+    storage.memory_blobs =
+        store::NewMemoryStore(clock, {.size_bytes_max = config.memory_size_bytes_max});
+    storage.memory_values = store::NewMemoryValueStore();
+    storage.action_cache =
+        action_cache::NewStoredActionCache(*storage.memory_values, *storage.memory_blobs);
+    return storage;
+  }
+  TRY(SystemFiles().MakeDirectories(config.data_dir));
+  TRY_ASSIGN(storage.lock, LockDataDirectory(config.data_dir));
+  store::LogStoreOptions options{
+      .directory = config.data_dir + "/store",
+      .size_bytes_max = config.store_size_bytes_max,
+      .lease = config.store_lease,
+      .lease_min = std::min<Duration>(config.store_lease, std::chrono::minutes(15)),
+      .durability = config.store_synced ? store::Durability::kSynced : store::Durability::kBuffered,
+      .metrics = &metrics};
+  TRY_ASSIGN(storage.log, store::OpenLogStore(clock, options));
+  storage.action_cache = action_cache::NewStoredActionCache(*storage.log, *storage.log);
+  return storage;
+}
+
+service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config) {
+  service::SchedulerThreadOptions options;
+  options.scheduler.client_grace = config.client_grace;
+  options.scheduler.worker_grace = config.worker_grace;
+  options.scheduler.operation_retention = config.operation_retention;
+  options.scheduler.timeout_default = config.timeout_default;
+  options.scheduler.timeout_max = config.timeout_max;
+  return options;
+}
+
+class RunningServer final : public Server {
+ public:
+  RunningServer(const Config& config, const Clock& clock) : config_(config), clock_(clock) {}
+
+  ~RunningServer() override {
+    if (scheduler_) scheduler_->Stop();
+    rpc_.reset();
+    io_.Stop();
+  }
+
+  Status Open() {
+    TRY_ASSIGN(storage_, OpenStorage(config_, clock_, metrics_));
+    if (config_.execution) {
+      scheduler_ = std::make_unique<service::SchedulerThread>(
+          SchedulerOptionsOf(config_), service::NewResultPublisher(*storage_.action_cache, io_),
+          clock_, metrics_);
+    }
+    std::vector<rpc::Method> methods = Methods();
+    health_ = std::make_unique<service::HealthState>(service::ServicesOf(methods));
+    for (auto& method : service::HealthMethods(*health_)) methods.push_back(std::move(method));
+    rpc::ServerOptions options;
+    options.listen = config_.listen;
+    options.loops = config_.loops;
+    options.tls = {.certificate_path = config_.tls_certificate,
+                   .key_path = config_.tls_key,
+                   .client_ca_path = config_.tls_client_ca};
+    TRY_ASSIGN(rpc_,
+               rpc::Server::Start(std::move(options), std::move(methods),
+                                  NewWebPage({metrics_, *health_, [this] { return Facts(); }}),
+                                  metrics_, clock_));
+    return Status();
+  }
+
+  const std::vector<std::string>& addresses() const override { return rpc_->addresses(); }
+  store::BlobStore& cas() override { return storage_.blobs(); }
+  service::SchedulerThread* scheduler() override { return scheduler_.get(); }
+  const service::WorkerLinkOptions& worker_link_options() const override { return link_options_; }
+  Metrics& metrics() override { return metrics_; }
+
+  void Drain() override {
+    // Streams that never end by themselves go first: watchers hear it, clients that wait for an
+    // action get UNAVAILABLE (and ask again later), workers are told to come back.
+    health_->Shutdown();
+    if (scheduler_) scheduler_->Stop();
+    rpc_->Drain(config_.drain_max);
+    if (storage_.log) {
+      if (Status status = storage_.log->Sync(); !status.ok()) {
+        Log(kError, "store_sync", {{"error", status.ToString()}});
+      }
+    }
+  }
+
+ private:
+  std::vector<rpc::Method> Methods();
+  std::vector<std::pair<std::string, std::string>> Facts();
+
+  const Config config_;
+  const Clock& clock_;
+  const Instant started_ = clock_.Now();
+  const service::WorkerLinkOptions link_options_;
+  Metrics metrics_;
+  Storage storage_;
+  ThreadPool io_{{.name = "io", .threads = config_.io_threads}};
+  std::unique_ptr<service::SchedulerThread> scheduler_;
+  std::unique_ptr<service::HealthState> health_;
+  std::unique_ptr<rpc::Server> rpc_;
+  std::atomic<bool> ready_{false};
+};
+
+std::vector<rpc::Method> RunningServer::Methods() {
+  std::vector<rpc::Method> methods;
+  auto add = [&](std::vector<rpc::Method> more) {
+    for (auto& method : more) methods.push_back(std::move(method));
+  };
+  store::BlobStore& blobs = storage_.blobs();
+  add(service::CapabilitiesMethods({.exec_enabled = config_.execution,
+                                    .action_cache_update_enabled = config_.action_cache_updates}));
+  add(service::CasMethods({blobs, io_}));
+  add(service::ByteStreamMethods({blobs, io_, clock_}));
+  add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_},
+                                  {.update_enabled = config_.action_cache_updates}));
+  if (scheduler_) {
+    add(service::ExecutionMethods({blobs, *storage_.action_cache, *scheduler_, io_, clock_}));
+    add(service::OperationsMethods(*scheduler_));
+    add(service::WorkerLinkMethods(*scheduler_, link_options_));
+  }
+  return methods;
+}
+
+std::vector<std::pair<std::string, std::string>> RunningServer::Facts() {
+  std::vector<std::pair<std::string, std::string>> facts;
+  // A first request may come before Start has returned.
+  if (ready_) facts.emplace_back("Addresses", fmt::format("{}", fmt::join(addresses(), ", ")));
+  facts.emplace_back("Running for", FormatDuration(clock_.Now() - started_));
+  facts.emplace_back("Data directory",
+                     config_.data_dir.empty() ? "none: in memory" : config_.data_dir);
+  if (storage_.log) {
+    const store::LogStoreStats stats = storage_.log->Stats();
+    facts.emplace_back("Blobs and results", std::to_string(stats.entries));
+    facts.emplace_back("Bytes on disk", fmt::format("{} of {}", FormatSize(stats.used_bytes),
+                                                    FormatSize(config_.store_size_bytes_max)));
+  }
+  facts.emplace_back("Execution", config_.execution ? "on" : "off");
+  return facts;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::Start(const Config& config, const Clock& clock) {
+  auto server = std::make_unique<RunningServer>(config, clock);
+  TRY(server->Open());
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace lre::server

@@ -195,10 +195,11 @@ Status LogStoreImpl::OpenSegments() {
       segments_[static_cast<uint32_t>(*number)] = *segment;
       continue;
     }
-    // A segment whose header never reached the disk holds nothing that was promised; others, too
-    // many open files for one, must not look empty.
+    // A segment whose header never reached the disk holds nothing that was promised. Other errors,
+    // too many open files for one, must not look like that.
     if (segment.error().code() != Code::kDataLoss) return segment.error();
     Log(kWarning, "store_segment_damaged", {{"error", segment.error().message()}});
+    TRY(files_.Remove(PathOf("segments", *number)));
   }
   std::unordered_map<uint32_t, uint64_t> tails;
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {

@@ -78,15 +78,15 @@ std::vector<LogStoreImpl::Kept> LogStoreImpl::PlanRecycling(uint32_t keep_since)
   std::unordered_map<uint32_t, Kept> kept;
   {
     std::shared_lock lock(segments_mutex_);
-    for (const auto& [number, segment] : segments_) kept[number] = {segment, 0};
+    // Those with writers are left out now, not only below: a fresh segment has one until it is a
+    // head, and what is a head now is one below or has been sealed, and takes no new writers.
+    for (const auto& [number, segment] : segments_)
+      if (segment->writers == 0) kept[number] = {segment, 0};
   }
   for (const auto& guarded : heads_)
     guarded.With([&](const Head& head) {
       if (head.segment != nullptr) kept.erase(head.segment->number());
     });
-  spare_.With([&](const SegmentPtr& spare) {
-    if (spare != nullptr) kept.erase(spare->number());
-  });
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
     const_cast<LogIndex&>(index_).Visit(shard, [&](const LogEntry& entry) {
       if (entry.tick() >= keep_since) {

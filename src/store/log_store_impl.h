@@ -131,6 +131,7 @@ class LogStoreImpl final : public LogStore {
   Status CheckWritable() const;
   // A place for `bytes`; nullopt: would block (never when blocking).
   std::optional<Result<Extent>> Reserve(uint64_t bytes, Origin origin, bool blocking);
+  // With one writer counted, which keeps recycling away until the caller takes it back.
   Result<SegmentPtr> CreateSegment(uint64_t capacity, Origin origin);
   void Install(Origin origin, SegmentPtr segment);
   uint64_t SpaceLimit(Origin origin) const;
@@ -185,7 +186,7 @@ class LogStoreImpl final : public LogStore {
   std::mutex sync_mutex_;
   std::mutex create_mutex_;
   Guarded<Head> heads_[2];
-  Guarded<SegmentPtr> spare_;
+  Guarded<SegmentPtr> spare_;  // still with the writer that CreateSegment counts
   Guarded<JournalState> journal_;
   mutable std::shared_mutex segments_mutex_;
   std::unordered_map<uint32_t, SegmentPtr> segments_;  // under segments_mutex_

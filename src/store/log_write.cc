@@ -41,6 +41,7 @@ Result<SegmentPtr> LogStoreImpl::CreateSegment(uint64_t capacity, Origin origin)
                                                         .used_bytes = used_bytes_},
                                                        capacity));
         directory_dirty_ = true;
+        ++segment->writers;  // held for the caller, before recycling can see it
         std::unique_lock segments_lock(segments_mutex_);
         segments_[number] = segment;
         used_gauge_.Set(static_cast<int64_t>(used_bytes_->load()));
@@ -57,14 +58,16 @@ Result<SegmentPtr> LogStoreImpl::CreateSegment(uint64_t capacity, Origin origin)
                options_.directory, options_.size_bytes_max);
 }
 
-// Makes `segment` the one that records of this origin are appended to.
+// Makes `segment` the one that records of this origin are appended to, and lets go of it: from now
+// on recycling spares it because it is a head.
 void LogStoreImpl::Install(Origin origin, SegmentPtr segment) {
   SegmentPtr old;
   uint64_t old_tail = 0;
   heads_[origin].With([&](Head& head) {
-    old = std::exchange(head.segment, std::move(segment));
+    old = std::exchange(head.segment, segment);
     old_tail = std::exchange(head.tail, Segment::kHeaderBytes);
   });
+  --segment->writers;
   // What is not given back now is when the segment is recycled.
   if (old != nullptr) (void)old->Seal(old_tail).ok();
 }
@@ -74,7 +77,9 @@ std::optional<Result<Extent>> LogStoreImpl::Reserve(uint64_t bytes, Origin origi
   if (bytes > options_.segment_bytes / 4) {
     if (!blocking) return std::nullopt;
     TRY_ASSIGN(SegmentPtr own, CreateSegment(Segment::kHeaderBytes + bytes, origin));
-    return Extent(std::move(own), Segment::kHeaderBytes);
+    Extent extent(own, Segment::kHeaderBytes);
+    --own->writers;
+    return extent;
   }
   for (;;) {
     Extent extent;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kReplayBytesMax = 256 << 10;
 constexpr int kRetriesMax = 3;
+constexpr size_t kHeaderBytesMax = 64 << 10;
 
 Status StatusOfReset(uint32_t error) {
   Code code = Code::kInternal;
@@ -113,6 +114,12 @@ void ClientStream::End(Status status, Metadata trailers) {
 
 void ClientStream::OnHeader(std::string_view name, std::string_view value) {
   if (ended_) return;
+  header_bytes_ += name.size() + value.size() + 32;
+  if (header_bytes_ > kHeaderBytesMax) {
+    Reset(NGHTTP2_CANCEL);
+    return End(ErrorStatus(Code::kResourceExhausted,
+                                "the answer's headers are larger than {} bytes", kHeaderBytesMax));
+  }
   if (name == ":status") {
     http_status_ = 0;
     std::from_chars(value.data(), value.data() + value.size(), http_status_);

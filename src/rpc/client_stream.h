@@ -74,6 +74,7 @@ class ClientStream final : public GrpcStream, public ClientCall {
   bool replayable_ = true;
   int retries_ = 0;
   // The response.
+  size_t header_bytes_ = 0;
   int http_status_ = 0;
   std::string content_type_, encoding_, message_;
   std::optional<Code> code_;

@@ -19,11 +19,14 @@ Result<bool> GrpcStream::Take(std::string_view& chunk, Bytes& message) {
   TRY_ASSIGN(bool complete, reader_.Next(chunk, taken));
   assembling_ += before - chunk.size();
   if (!complete) {
-    if (reader_.pending_length() > receive_.stream_window_bytes / 2) {
-      Consume(std::exchange(assembling_, 0));
+    if (reader_.pending_length() > receive_.stream_window_bytes / 2 &&
+        !ConsumeEarly(std::exchange(assembling_, 0))) {
+      return Error(Code::kResourceExhausted,
+                   "this connection has too many bytes of incomplete messages; send fewer at once");
     }
     return false;
   }
+  ReleaseEarly();
   size_t keep = 0;
   if (receive_.manual_flow && !taken.compressed) keep = std::min(assembling_, taken.wire_bytes);
   held_ += keep;

@@ -307,6 +307,7 @@ void Http2Connection::Forget(Stream& stream) {
     nghttp2_session_consume_connection(session_, std::exchange(stream.unconsumed_, 0));
     RequestFlush();
   }
+  early_bytes_ -= std::exchange(stream.early_, 0);
   (stream.previous_ != nullptr ? stream.previous_->next_ : streams_) = stream.next_;
   if (stream.next_ != nullptr) stream.next_->previous_ = stream.previous_;
   stream.previous_ = stream.next_ = nullptr;

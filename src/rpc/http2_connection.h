@@ -59,6 +59,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // left.
   bool DropQueue();
   void Consume(size_t bytes);
+  // Gives back window for bytes that stay in memory, because what they belong to is not complete. False
+  // when the connection holds too many of those. They count until Release or the end of the stream.
+  [[nodiscard]] bool ConsumeEarly(size_t bytes);
+  void ReleaseEarly();
   void Resume();
   void Reset(uint32_t error);
   size_t pending_bytes() const { return pending_; }
@@ -85,6 +89,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   size_t pending_ = 0;     // bytes in pieces_
   size_t packed_ = 0;      // of those, promised to a DATA frame
   size_t unconsumed_ = 0;  // received and not given back
+  size_t early_ = 0;       // given back, but still held
   Instant progress_{};     // when bytes last moved, or began to wait
   bool end_ = false, deferred_ = false, above_ = false;
   std::shared_ptr<Stream> self_;  // held by the connection
@@ -98,6 +103,7 @@ struct Http2Options {
   uint32_t connection_window_bytes = 64 << 20;
   uint32_t frame_bytes_max = 256 << 10;  // the largest DATA frame we accept and send
   size_t header_bytes_max = 32 << 10;
+  size_t assembling_bytes_max = 256 << 20;
   Duration keepalive_interval = std::chrono::minutes(5);
   Duration keepalive_timeout = std::chrono::seconds(20);
   Duration stream_stall_max = std::chrono::minutes(5);
@@ -187,6 +193,7 @@ class Http2Connection : public Loop::Source,
   std::vector<std::shared_ptr<Stream>> writable_;
   Stream* streams_ = nullptr;
   size_t open_streams_ = 0;
+  size_t early_bytes_ = 0;  // of all streams
   State state_ = State::kOpen;
   bool closed_ = false, watching_output_ = false, more_ = false, flush_requested_ = false;
   Status failure_;

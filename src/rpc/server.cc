@@ -30,6 +30,7 @@ ServerContext::ServerContext(ServerOptions options_in, std::vector<Method> metho
             .stream_window_bytes = options.stream_window_bytes,
             .connection_window_bytes = options.connection_window_bytes,
             .header_bytes_max = options.header_bytes_max,
+            .assembling_bytes_max = options.assembling_bytes_max,
             .keepalive_interval = options.keepalive_interval,
             .keepalive_timeout = options.keepalive_timeout,
             .stream_stall_max = options.stream_stall_max},

@@ -208,8 +208,12 @@ HttpStream::HttpStream(std::shared_ptr<Loop> loop, const ServerContext& context,
       head_(request_.method == "HEAD") {}
 
 void HttpStream::OnData(std::string_view chunk) {
-  Consume(chunk.size());
-  if (responded_) return;
+  if (responded_) return Consume(chunk.size());
+  if (!ConsumeEarly(chunk.size())) {
+    request_.body = {};
+    ReleaseEarly();
+    return Respond({.status = 503});
+  }
   if (request_.body.size() + chunk.size() > context_.options.http_body_bytes_max) {
     request_.body = {};
     return Respond({.status = 413});

@@ -63,6 +63,18 @@ void Stream::Consume(size_t bytes) {
   connection_->RequestFlush();
 }
 
+bool Stream::ConsumeEarly(size_t bytes) {
+  if (connection_ == nullptr) return false;
+  early_ += bytes;
+  connection_->early_bytes_ += bytes;
+  Consume(bytes);
+  return connection_->early_bytes_ <= connection_->options_.assembling_bytes_max;
+}
+
+void Stream::ReleaseEarly() {
+  if (connection_ != nullptr) connection_->early_bytes_ -= std::exchange(early_, 0);
+}
+
 ssize_t Stream::Pack(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
                      nghttp2_data_source* source, void*) {
   Stream& stream = *static_cast<Stream*>(source->ptr);

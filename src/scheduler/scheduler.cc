@@ -86,6 +86,9 @@ SchedulerStats Scheduler::Stats(Instant now) const {
   stats.stale_reports = state.stale_reports;
   stats.attempts_lost = state.attempts_lost;
   stats.merged = state.merged;
+  stats.operations = state.operations.all().size();
+  stats.timers = state.timers.size();
+  stats.accounts = state.accounts.size();
   for (const PropertyQueue* queue : state.matching.active()) {
     stats.queues.push_back({PrintProperties(queue->properties), queue->arrivals.size(),
                             now - queue->arrivals.front()->wait_start});

@@ -236,6 +236,7 @@ struct SchedulerStats {
   uint64_t stale_reports = 0;  // of attempts other than the one assigned
   uint64_t attempts_lost = 0;
   uint64_t merged = 0;
+  size_t operations = 0, timers = 0, accounts = 0;  // what is kept in memory
   struct Queue {
     std::string properties;  // "OSFamily=linux;Pool=large"
     size_t queued = 0;

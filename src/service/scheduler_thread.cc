@@ -276,9 +276,8 @@ void SchedulerThread::DeleteOperation(OperationName name) {
   Post([event = scheduler::OperationDeleted{std::move(name)}](State& state) { state.Step(event); });
 }
 
-SchedulerThread::LinkId SchedulerThread::Join(scheduler::WorkerJoined joined,
-                                              std::shared_ptr<WorkerPeer> peer) {
-  const LinkId link = next_id_++;
+void SchedulerThread::Join(LinkId link, scheduler::WorkerJoined joined,
+                           std::shared_ptr<WorkerPeer> peer) {
   Post([link, event = std::move(joined), peer = std::move(peer)](State& state) mutable {
     std::shared_ptr<WorkerPeer> replaced;
     if (auto old = state.current.find(event.worker); old != state.current.end()) {
@@ -294,7 +293,6 @@ SchedulerThread::LinkId SchedulerThread::Join(scheduler::WorkerJoined joined,
         {{"worker", event.worker}, {"name", event.name}, {"slots", event.slots}});
     state.Step(event);
   });
-  return link;
 }
 
 void SchedulerThread::FromWorker(LinkId link, scheduler::Event event) {

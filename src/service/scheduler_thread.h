@@ -72,7 +72,10 @@ class SchedulerThread {
 
   // Workers. A join replaces an older link of the same worker id, whose later events are dropped.
   using LinkId = uint64_t;
-  LinkId Join(scheduler::WorkerJoined joined, std::shared_ptr<WorkerPeer> peer);
+  // `link` is one that NewLink gave and that nobody else uses: the peer may be called before Join
+  // returns, so it must know its link before.
+  LinkId NewLink() { return next_id_++; }
+  void Join(LinkId link, scheduler::WorkerJoined joined, std::shared_ptr<WorkerPeer> peer);
   // `event` is one of the worker events; its worker must be that of the link.
   void FromWorker(LinkId link, scheduler::Event event);
   // The link broke. No call to its peer follows once this has been carried out.

@@ -113,7 +113,10 @@ void Session::Hello(const worker::v1::Hello& hello) {
   }
   for (const auto& attempt : hello.running()) joined.running.push_back(AttemptOf(attempt));
   worker_id_ = hello.worker_id();
-  link_.store(scheduler_.Join(std::move(joined), shared_from_this()));
+  // Before the join: an assignment, and in process the worker's answer to it, may come at once.
+  const SchedulerThread::LinkId link = scheduler_.NewLink();
+  link_.store(link);
+  scheduler_.Join(link, std::move(joined), shared_from_this());
 }
 
 void Session::OnMessage(const FromWorker& message) {

@@ -1,0 +1,125 @@
+// For tests: execution, operations and worker link over a FakeBlobStore, served on a loopback port
+// of the kernel's choice, with a grpc++ channel to it as the independent client.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "action_cache/stored_action_cache.h"
+#include "base/metrics.h"
+#include "base/thread_pool.h"
+#include "build/bazel/remote/execution/v2/remote_execution.grpc.pb.h"
+#include "google/longrunning/operations.grpc.pb.h"
+#include "lre/worker/v1/worker.grpc.pb.h"
+#include "reapi/digest_proto.h"
+#include "rpc/server.h"
+#include "service/execution_service.h"
+#include "service/fake_worker.h"
+#include "service/operations_service.h"
+#include "service/service_fixture.h"
+#include "service/worker_link.h"
+#include "store/fake_blob_store.h"
+
+namespace lre::service {
+
+class ExecutionServer {
+ public:
+  explicit ExecutionServer(scheduler::SchedulerOptions options = {})
+      : action_cache(action_cache::NewMemoryActionCache(store)),
+        scheduler({.scheduler = std::move(options)}, NewResultPublisher(*action_cache, io),
+                  SystemClock(), metrics) {
+    std::vector<rpc::Method> methods;
+    auto add = [&](std::vector<rpc::Method> more) {
+      for (auto& method : more) methods.push_back(std::move(method));
+    };
+    add(ExecutionMethods({store, *action_cache, scheduler, io, SystemClock()}));
+    add(OperationsMethods(scheduler));
+    add(WorkerLinkMethods(scheduler, {}));
+    auto started = rpc::Server::Start({.listen = {"127.0.0.1:0"}, .loops = 1}, std::move(methods),
+                                      nullptr, metrics, SystemClock());
+    EXPECT_TRUE(started) << ToStatus(started).ToString();
+    server = std::move(*started);
+    channel = grpc::CreateChannel(server->addresses()[0], grpc::InsecureChannelCredentials());
+    execution = pb::Execution::NewStub(channel);
+    operations = google::longrunning::Operations::NewStub(channel);
+  }
+
+  // Uploads an action that runs `arguments`; its digest.
+  pb::Digest AddAction(const std::vector<std::string>& arguments, bool do_not_cache = false,
+                       const std::vector<std::pair<std::string, std::string>>& platform = {}) {
+    pb::Command command;
+    for (const std::string& argument : arguments) command.add_arguments(argument);
+    pb::Action action;
+    *action.mutable_command_digest() = Add(command.SerializeAsString());
+    *action.mutable_input_root_digest() = Add(pb::Directory().SerializeAsString());
+    action.set_do_not_cache(do_not_cache);
+    for (const auto& [name, value] : platform) {
+      auto* property = action.mutable_platform()->add_properties();
+      property->set_name(name);
+      property->set_value(value);
+    }
+    return Add(action.SerializeAsString());
+  }
+  pb::Digest Add(const std::string& bytes) { return reapi::ToProto(store.Add(bytes)); }
+
+  Metrics metrics;
+  store::FakeBlobStore store;
+  std::unique_ptr<action_cache::ActionCache> action_cache;
+  ThreadPool io{{.threads = 2}};
+  SchedulerThread scheduler;
+  std::unique_ptr<rpc::Server> server;
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<pb::Execution::Stub> execution;
+  std::unique_ptr<google::longrunning::Operations::Stub> operations;
+};
+
+// One stream of Execute or WaitExecution.
+class ExecuteCall {
+ public:
+  ExecuteCall(ExecutionServer& server, const pb::Digest& action, bool skip_cache_lookup = false) {
+    pb::ExecuteRequest request;
+    *request.mutable_action_digest() = action;
+    request.set_instance_name("main");
+    request.set_skip_cache_lookup(skip_cache_lookup);
+    request.set_inline_stdout(true);
+    reader_ = server.execution->Execute(&context, request);
+  }
+  ExecuteCall(ExecutionServer& server, const std::string& name) {
+    pb::WaitExecutionRequest request;
+    request.set_name(name);
+    reader_ = server.execution->WaitExecution(&context, request);
+  }
+
+  // False at the end of the stream.
+  bool Read() {
+    if (!reader_->Read(&operation)) return false;
+    operation.metadata().UnpackTo(&metadata);
+    return true;
+  }
+  // Reads to the end; the status of the call. May be asked for again.
+  grpc::Status Finish() {
+    if (status_) return *status_;
+    while (Read()) {
+    }
+    operation.response().UnpackTo(&response);
+    status_ = reader_->Finish();
+    return *status_;
+  }
+
+  Context context;
+  google::longrunning::Operation operation;
+  pb::ExecuteOperationMetadata metadata;
+  pb::ExecuteResponse response;
+
+ private:
+  std::unique_ptr<grpc::ClientReader<google::longrunning::Operation>> reader_;
+  std::optional<grpc::Status> status_;
+};
+
+}  // namespace lre::service

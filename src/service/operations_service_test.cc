@@ -1,0 +1,131 @@
+#include <gmock/gmock.h>
+
+#include "service/execution_fixture.h"
+
+namespace lre::service {
+namespace {
+
+namespace longrunning = google::longrunning;
+
+// A server with one queued operation.
+struct OperationsServiceTest : testing::Test {
+  OperationsServiceTest() : call(server, server.AddAction({"true"})) {
+    EXPECT_TRUE(call.Read());
+    name = call.operation.name();
+  }
+  ~OperationsServiceTest() override {
+    call.context.TryCancel();
+    call.Finish();
+  }
+  grpc::Status Get(longrunning::Operation* operation) {
+    longrunning::GetOperationRequest request;
+    request.set_name(name);
+    Context context;
+    return server.operations->GetOperation(&context, request, operation);
+  }
+
+  ExecutionServer server;
+  ExecuteCall call;
+  std::string name;
+};
+
+TEST_F(OperationsServiceTest, GetsAnOperationByName) {
+  longrunning::Operation operation;
+
+  ASSERT_TRUE(Get(&operation).ok());
+
+  EXPECT_EQ(operation.name(), name);
+  EXPECT_FALSE(operation.done());
+  name = "operations/none";
+  EXPECT_EQ(Get(&operation).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(OperationsServiceTest, ListsOperationsByStageInPages) {
+  ExecuteCall second(server, server.AddAction({"two"}));
+  ASSERT_TRUE(second.Read());
+  longrunning::ListOperationsRequest request;
+  request.set_page_size(1);
+  longrunning::ListOperationsResponse page;
+  {
+    Context context;
+    ASSERT_TRUE(server.operations->ListOperations(&context, request, &page).ok());
+  }
+  ASSERT_EQ(page.operations_size(), 1);
+  const std::string first_name = page.operations(0).name();
+  request.set_page_token(page.next_page_token());
+  {
+    Context context;
+    ASSERT_TRUE(server.operations->ListOperations(&context, request, &page).ok());
+  }
+  ASSERT_EQ(page.operations_size(), 1);
+  EXPECT_LT(first_name, page.operations(0).name());
+
+  longrunning::ListOperationsRequest completed;
+  completed.set_filter("stage=completed");
+  {
+    Context context;
+    ASSERT_TRUE(server.operations->ListOperations(&context, completed, &page).ok());
+  }
+  EXPECT_EQ(page.operations_size(), 0);
+  completed.set_filter("colour=blue");
+  Context context;
+  EXPECT_EQ(server.operations->ListOperations(&context, completed, &page).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  second.context.TryCancel();
+  second.Finish();
+}
+
+TEST_F(OperationsServiceTest, CancelsAnOperationAndTellsItsClient) {
+  longrunning::CancelOperationRequest request;
+  request.set_name(name);
+  google::protobuf::Empty empty;
+  {
+    Context context;
+    ASSERT_TRUE(server.operations->CancelOperation(&context, request, &empty).ok());
+  }
+
+  EXPECT_TRUE(call.Finish().ok());
+  EXPECT_EQ(call.response.status().code(), static_cast<int>(Code::kCancelled));
+  request.set_name("operations/none");
+  Context context;
+  EXPECT_EQ(server.operations->CancelOperation(&context, request, &empty).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(OperationsServiceTest, DeletesAFinishedOperation) {
+  FakeWorker worker(server.scheduler, {.answer = [](const auto& a) { return ReportOf(a); }});
+  EXPECT_TRUE(call.Finish().ok());
+  longrunning::Operation operation;
+  ASSERT_TRUE(Get(&operation).ok());
+  EXPECT_TRUE(operation.done());
+
+  longrunning::DeleteOperationRequest request;
+  request.set_name(name);
+  google::protobuf::Empty empty;
+  Context context;
+  ASSERT_TRUE(server.operations->DeleteOperation(&context, request, &empty).ok());
+
+  EXPECT_EQ(Get(&operation).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(OperationsServiceTest, WaitsForTheEndOrUntilTheTimeIsUp) {
+  longrunning::WaitOperationRequest request;
+  request.set_name(name);
+  request.mutable_timeout()->set_nanos(1000);
+  longrunning::Operation operation;
+  {
+    Context context;
+    ASSERT_TRUE(server.operations->WaitOperation(&context, request, &operation).ok());
+  }
+  EXPECT_FALSE(operation.done());
+
+  FakeWorker worker(server.scheduler, {.answer = [](const auto& a) { return ReportOf(a); }});
+  request.clear_timeout();
+  Context context;
+  ASSERT_TRUE(server.operations->WaitOperation(&context, request, &operation).ok());
+
+  EXPECT_TRUE(operation.done());
+}
+
+}  // namespace
+}  // namespace lre::service

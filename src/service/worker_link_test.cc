@@ -1,0 +1,229 @@
+// The worker link over gRPC and in process, and the golden messages of each version.
+#include "service/worker_link.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "service/execution_fixture.h"
+
+namespace lre::service {
+namespace {
+
+using testing::HasSubstr;
+using worker::v1::FromWorker;
+using worker::v1::ToWorker;
+
+// A worker on the other end of a gRPC stream.
+struct RpcWorker {
+  explicit RpcWorker(ExecutionServer& server)
+      : stub(worker::v1::WorkerLink::NewStub(server.channel)), stream(stub->Connect(&context)) {}
+  void Hello(int version = kWorkerLinkVersion) {
+    FromWorker hello;
+    hello.mutable_hello()->set_version(version);
+    hello.mutable_hello()->set_worker_id("remote");
+    hello.mutable_hello()->set_slots(1);
+    stream->Write(hello);
+  }
+  ToWorker Read() {
+    ToWorker message;
+    EXPECT_TRUE(stream->Read(&message));
+    return message;
+  }
+  grpc::Status End() {
+    stream->WritesDone();
+    ToWorker message;
+    while (stream->Read(&message)) {
+    }
+    return stream->Finish();
+  }
+
+  Context context;
+  std::unique_ptr<worker::v1::WorkerLink::Stub> stub;
+  std::unique_ptr<grpc::ClientReaderWriter<FromWorker, ToWorker>> stream;
+};
+
+TEST(WorkerLink, RunsAnActionOverGrpc) {
+  ExecutionServer server;
+  RpcWorker worker(server);
+  worker.Hello();
+  const ToWorker welcome = worker.Read();
+  ASSERT_TRUE(welcome.has_welcome());
+  EXPECT_EQ(welcome.welcome().version(), 1);
+  EXPECT_EQ(welcome.welcome().silence_max().seconds(), 30);
+
+  ExecuteCall call(server, server.AddAction({"true"}));
+  const ToWorker assignment = worker.Read();
+  ASSERT_TRUE(assignment.has_assignment());
+  FromWorker report;
+  *report.mutable_report() = ReportOf(assignment.assignment());
+  worker.stream->Write(report);
+
+  EXPECT_TRUE(worker.Read().has_acknowledge());
+  EXPECT_TRUE(call.Finish().ok());
+  EXPECT_TRUE(worker.End().ok());
+}
+
+TEST(WorkerLink, AnswersHeartbeats) {
+  ExecutionServer server;
+  RpcWorker worker(server);
+  worker.Hello();
+  worker.Read();
+  FromWorker heartbeat;
+  heartbeat.mutable_heartbeat()->set_sequence(7);
+
+  worker.stream->Write(heartbeat);
+
+  EXPECT_EQ(worker.Read().heartbeat().sequence(), 7);
+  worker.End();
+}
+
+TEST(WorkerLink, EndsTheLinkOfAnotherVersionAndSaysWhy) {
+  ExecutionServer server;
+  RpcWorker worker(server);
+
+  worker.Hello(99);
+
+  const ToWorker quit = worker.Read();
+  ASSERT_TRUE(quit.has_quit());
+  EXPECT_THAT(quit.quit().status().message(), HasSubstr("version 99"));
+  EXPECT_EQ(worker.End().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST(WorkerLink, EndsALinkThatDoesNotBeginWithAHello) {
+  ExecutionServer server;
+  RpcWorker worker(server);
+  FromWorker heartbeat;
+  heartbeat.mutable_heartbeat();
+
+  worker.stream->Write(heartbeat);
+
+  EXPECT_TRUE(worker.Read().has_quit());
+  EXPECT_EQ(worker.End().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST(WorkerLink, GivesTheWorkOfABrokenLinkToAnotherWorker) {
+  ExecutionServer server({.reconnect_grace = Duration(0)});
+  ExecuteCall call(server, server.AddAction({"true"}));
+  {
+    FakeWorker first(server.scheduler, {.id = "first"});
+    EXPECT_EQ(first.NextAssignment().attempt().number(), 1);
+  }
+
+  FakeWorker second(server.scheduler, {.id = "second"});
+  const auto assignment = second.NextAssignment();
+  EXPECT_EQ(assignment.attempt().number(), 2);
+  second.SendReport(ReportOf(assignment));
+
+  EXPECT_TRUE(call.Finish().ok());
+  EXPECT_EQ(call.response.status().code(), 0);
+}
+
+TEST(WorkerLink, AdoptsWhatAReturningWorkerStillRuns) {
+  ExecutionServer server;
+  ExecuteCall call(server, server.AddAction({"true"}));
+  worker::v1::Assignment assignment;
+  {
+    FakeWorker worker(server.scheduler);
+    assignment = worker.NextAssignment();
+  }
+
+  FakeWorker again(server.scheduler, {.running = {{assignment.attempt().operation(), 1}}});
+  again.SendReport(ReportOf(assignment));
+
+  EXPECT_TRUE(call.Finish().ok());
+  EXPECT_EQ(call.response.status().code(), 0);
+  EXPECT_TRUE(again.Next().has_acknowledge());
+}
+
+TEST(WorkerLink, StopsAnAttemptThatNobodyKnows) {
+  ExecutionServer server;
+
+  FakeWorker worker(server.scheduler, {.running = {{"operations/old", 4}}});
+
+  EXPECT_EQ(worker.NextCancel().attempt().operation(), "operations/old");
+}
+
+TEST(WorkerLink, LetsANewerLinkOfTheSameWorkerReplaceTheOlder) {
+  ExecutionServer server;
+  FakeWorker old(server.scheduler);
+  FakeWorker fresh(server.scheduler);
+
+  EXPECT_TRUE(old.Next().has_quit());
+  ExecuteCall call(server, server.AddAction({"true"}));
+  fresh.SendReport(ReportOf(fresh.NextAssignment()));
+
+  EXPECT_TRUE(call.Finish().ok());
+}
+
+TEST(WorkerLink, TellsTheClientHowFarTheWorkerIs) {
+  ExecutionServer server;
+  FakeWorker worker(server.scheduler);
+  ExecuteCall call(server, server.AddAction({"true"}));
+  const auto assignment = worker.NextAssignment();
+  FromWorker progress;
+  *progress.mutable_progress()->mutable_attempt() = assignment.attempt();
+  progress.mutable_progress()->mutable_metadata()->set_worker("told by worker");
+  progress.mutable_progress()->mutable_metadata()->mutable_worker_start_timestamp()->set_seconds(9);
+
+  worker.Send(progress);
+  while (call.metadata.partial_execution_metadata().worker_start_timestamp().seconds() != 9) {
+    ASSERT_TRUE(call.Read());
+  }
+
+  EXPECT_EQ(call.metadata.partial_execution_metadata().worker(), "told by worker");
+  worker.SendReport(ReportOf(assignment));
+  EXPECT_TRUE(call.Finish().ok());
+}
+
+// The messages of version 1 as they were first sent, in the encoding of the wire; each must be read
+// as the text beside it says. LRE_GOLDEN_WRITE=1 writes new ones; changing old ones breaks workers.
+class GoldenMessages : public testing::TestWithParam<std::string> {};
+
+std::string ReadFile(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_TRUE(file) << path;
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+template <typename Message>
+void CheckGolden(const std::filesystem::path& text_path) {
+  Message expected;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(ReadFile(text_path), &expected));
+  std::filesystem::path bytes_path = text_path;
+  bytes_path.replace_extension(".bin");
+  if (std::getenv("LRE_GOLDEN_WRITE") != nullptr && !std::filesystem::exists(bytes_path)) {
+    std::ofstream(bytes_path, std::ios::binary) << reapi::SerializeDeterministically(expected);
+  }
+  Message read;
+  ASSERT_TRUE(read.ParseFromString(ReadFile(bytes_path)));
+  EXPECT_EQ(read.DebugString(), expected.DebugString());
+}
+
+TEST_P(GoldenMessages, StayReadable) {
+  const std::filesystem::path path = std::filesystem::path(LRE_SOURCE_DIR) /
+                                     "test/golden/worker_link/v1" / (GetParam() + ".textproto");
+  if (GetParam().starts_with("from_worker")) {
+    CheckGolden<FromWorker>(path);
+  } else {
+    CheckGolden<ToWorker>(path);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(V1, GoldenMessages,
+                         testing::Values("from_worker_hello", "from_worker_heartbeat",
+                                         "from_worker_report", "from_worker_progress",
+                                         "from_worker_drain", "to_worker_welcome",
+                                         "to_worker_heartbeat", "to_worker_assignment",
+                                         "to_worker_cancel", "to_worker_acknowledge",
+                                         "to_worker_quit"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace lre::service

@@ -159,7 +159,9 @@ class Relocator {
   }
 
   Result<std::string> Emit() {
-    std::string out(bytes_);
+    std::string out;
+    out.reserve(segment_.p_offset + segment_.p_filesz);  // or resize copies it all again
+    out = bytes_;
     out.resize(segment_.p_offset + segment_.p_filesz, '\0');
     auto place = [&](uint64_t at, std::string_view part) {
       std::memcpy(out.data() + segment_.p_offset + at, part.data(), part.size());

@@ -193,17 +193,20 @@ constexpr std::string_view kThrowingProgram =
 // "(archive)member".
 Status CheckLinkTrace(std::string_view trace, const std::string& prefix,
                       const std::string& scratch) {
+  bool any = false;
   while (!trace.empty()) {
     size_t end = std::min(trace.find('\n'), trace.size());
     std::string_view line = trace.substr(0, end);
     trace.remove_prefix(std::min(end + 1, trace.size()));
     if (line.starts_with('(')) line.remove_prefix(1);
+    any = any || line.starts_with(prefix + "/");
     bool ours = line.starts_with(prefix + "/") || line.starts_with(scratch + "/") ||
                 line.starts_with("/tmp/");
     if (line.starts_with('/') && !ours)
       return ErrorStatus(Code::kFailedPrecondition, "a link took {}, which is not in the store",
                          line);
   }
+  if (!any) return ErrorStatus(Code::kFailedPrecondition, "a link took nothing from the store");
   return {};
 }
 

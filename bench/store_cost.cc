@@ -134,6 +134,18 @@ void Operations(LogStore& store, uint64_t blobs) {
       }
     });
   }
+  std::vector<std::vector<std::pair<Digest, Bytes>>> batches(300);
+  for (uint64_t i = 0; i < 30'000; ++i) {
+    std::string text = Blob(i + 2'000'000'000, 1000);
+    Digest digest = ComputeDigest(DigestFunction::kSha256, text);
+    batches[i / 100].emplace_back(digest, Bytes(std::move(text)));
+  }
+  Measure("TryPutMany of 100 x 1000 B, hashing included, per blob", 30'000, [&] {
+    for (const auto& batch : batches) {
+      auto answers = store.TryPutMany(0, batch, false);
+      for (const Status& status : answers ? *answers : store.PutMany(0, batch)) Must(status);
+    }
+  });
   std::string large(64 << 20, 'x');
   BlobKey key{ComputeDigest(DigestFunction::kSha256, large), 0};
   Measure("Write of 64 MiB in 64 KiB pieces, hashed inline, per MiB", 64, [&] {

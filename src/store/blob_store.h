@@ -87,6 +87,10 @@ class BlobStore {
   virtual std::optional<Status> TryPut(const BlobKey&, const Bytes& /*bytes*/, bool /*verified*/) {
     return std::nullopt;
   }
+  // As PutMany; the default tries one after another. After nullopt some may have been stored;
+  // storing them again is harmless.
+  virtual std::optional<std::vector<Status>> TryPutMany(
+      Partition partition, std::span<const std::pair<Digest, Bytes>> blobs, bool verified);
 };
 
 // Whole blobs, for callers that need all the bytes at once. `size_bytes_max` bounds memory:

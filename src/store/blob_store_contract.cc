@@ -19,7 +19,6 @@ BlobKey KeyOf(std::string_view text, Partition partition = 0,
 Status PutText(BlobStore& store, std::string_view text, Partition partition = 0) {
   return Put(store, KeyOf(text, partition), Bytes(std::string(text)));
 }
-Code CodeOf(const Status& status) { return status.code(); }
 template <typename T>
 Code CodeOf(const Result<T>& result) {
   return ToStatus(result).code();
@@ -228,6 +227,38 @@ TEST_P(BlobStoreContract, TryMethodsThatAnswerAgreeWithTheBlockingOnes) {
   EXPECT_EQ(read ? Flatten(read->value()) : text.substr(10, 10), text.substr(10, 10));
   EXPECT_EQ(absent ? CodeOf(*absent) : Code::kNotFound, Code::kNotFound);
   EXPECT_EQ(ReadAll(store_, KeyOf(text)), text);
+}
+
+TEST_P(BlobStoreContract, ManyBlobsAreStoredAtOnceEachWithItsOwnAnswer) {
+  std::vector<std::pair<Digest, Bytes>> blobs;
+  for (size_t i = 0; i < 300; ++i) {
+    std::string text = Random(i).NextBytes(i * i % 90'000);
+    blobs.emplace_back(KeyOf(text).digest, Bytes(i % 50 == 7 ? "other bytes" : text));
+  }
+  auto check = [&](const std::vector<Status>& answers) {
+    ASSERT_EQ(answers.size(), blobs.size());
+    for (size_t i = 0; i < blobs.size(); ++i) {
+      const auto& [digest, bytes] = blobs[i];
+      EXPECT_EQ(answers[i].code(), i % 50 == 7 ? Code::kInvalidArgument : Code::kOk) << i;
+      EXPECT_EQ(CodeOf(store_.Read({digest, 0}, {})), i % 50 == 7 ? Code::kNotFound : Code::kOk);
+      if (i % 50 != 7) {
+        EXPECT_EQ(ReadAll(store_, {digest, 0}), bytes.view());
+      }
+    }
+  };
+
+  // Neither, either or both ways may come first.
+  auto tried = store_.TryPutMany(0, std::span(blobs).first(100), false);
+  check(store_.PutMany(0, blobs));
+
+  if (tried) {
+    EXPECT_EQ(tried->size(), 100u);
+  }
+  auto read = store_.ReadMany(0, {{blobs[1].first, blobs[7].first, blobs[2].first}});
+  ASSERT_EQ(read.size(), 3u);
+  EXPECT_EQ(Flatten(*read[0]), blobs[1].second.view());
+  EXPECT_EQ(CodeOf(read[1]), Code::kNotFound);
+  EXPECT_EQ(Flatten(*read[2]), blobs[2].second.view());
 }
 
 TEST_P(BlobStoreContract, ManyThreadsReadAndWriteAtOnce) {

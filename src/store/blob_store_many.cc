@@ -1,4 +1,5 @@
-// What ReadMany and PutMany do in stores that have nothing better: one blob after another.
+// What ReadMany, PutMany and TryPutMany do in stores that have nothing better: one blob after
+// another.
 #include "store/blob_store.h"
 
 namespace lre::store {
@@ -17,6 +18,18 @@ std::vector<Status> BlobStore::PutMany(Partition partition,
   answers.reserve(blobs.size());
   for (const auto& [digest, bytes] : blobs)
     answers.push_back(Put(*this, {digest, partition}, bytes));
+  return answers;
+}
+
+std::optional<std::vector<Status>> BlobStore::TryPutMany(
+    Partition partition, std::span<const std::pair<Digest, Bytes>> blobs, bool verified) {
+  std::vector<Status> answers;
+  answers.reserve(blobs.size());
+  for (const auto& [digest, bytes] : blobs) {
+    auto answer = TryPut({digest, partition}, bytes, verified);
+    if (!answer) return std::nullopt;
+    answers.push_back(*std::move(answer));
+  }
   return answers;
 }
 

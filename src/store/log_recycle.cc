@@ -64,12 +64,17 @@ uint32_t LogStoreImpl::KeepSince() const {
     uint32_t shrunk =
         age_that_fits(limit / 100 * static_cast<uint64_t>(100 - options_.reserve_percent));
     age = std::clamp(shrunk, ticks(options_.lease_min), ticks(options_.lease));
-    if (age < ticks(options_.lease)) {
-      lease_shrunk_.Add();
+    bool is_short = age < ticks(options_.lease);
+    if (is_short) lease_shrunk_.Add();
+    // One warning each time it begins.
+    if (is_short && !lease_is_short_.exchange(true)) {
       Log(kWarning, "store_lease_shrunk",
           {{"directory", options_.directory},
            {"lease_minutes", age * (LogEntry::kTick / std::chrono::minutes(1))}});
     }
+    if (!is_short) lease_is_short_ = false;
+  } else {
+    lease_is_short_ = false;
   }
   return now - std::min(now, age);
 }

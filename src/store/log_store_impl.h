@@ -1,7 +1,7 @@
 // The inside of LogStore, shared by the files that implement it: log_open.cc (opening and closing),
-// log_read.cc, log_write.cc, log_recycle.cc, log_sync.cc. Locks are taken in the order in which
-// they are declared; none is held while another's wait is longer than one write to the page cache,
-// except sync_mutex_ and recycle_mutex_, which only I/O threads take.
+// log_read.cc, log_write.cc, log_batch.cc, log_recycle.cc, log_sync.cc. Locks are taken in the
+// order in which they are declared; none is held while another's wait is longer than one write to
+// the page cache, except sync_mutex_ and recycle_mutex_, which only I/O threads take.
 #pragma once
 
 #include <atomic>
@@ -64,6 +64,12 @@ class LogStoreImpl final : public LogStore {
   std::optional<Result<BytesList>> TryRead(const BlobKey& key, ByteRange range) override;
   std::optional<Status> TryPut(const BlobKey& key, const Bytes& bytes, bool verified) override;
 
+  std::vector<Status> PutMany(Partition partition,
+                              std::span<const std::pair<Digest, Bytes>> blobs) override;
+  std::optional<std::vector<Status>> TryPutMany(Partition partition,
+                                                std::span<const std::pair<Digest, Bytes>> blobs,
+                                                bool verified) override;
+
   Result<Bytes> GetValue(std::string_view key) override;
   Status PutValue(std::string_view key, std::string_view value) override;
   Status RemoveValue(std::string_view key) override;
@@ -91,6 +97,7 @@ class LogStoreImpl final : public LogStore {
     uint64_t appended = 0;  // entries ever, what Durability::kSynced waits for
     std::vector<SegmentPtr> dirty;
   };
+  struct BatchRecord;
   struct Kept;  // of a segment, when recycling is planned
 
   // --- log_open.cc
@@ -141,6 +148,13 @@ class LogStoreImpl final : public LogStore {
                                   std::string_view payload, bool blocking);
   Status WaitSynced(uint64_t sequence);
 
+  // --- log_batch.cc
+  bool PutRecords(std::vector<BatchRecord>& records, bool blocking, std::vector<Status>& answers);
+  template <bool kBlocking>
+  std::optional<std::vector<Status>> PutBatch(Partition partition,
+                                              std::span<const std::pair<Digest, Bytes>> blobs,
+                                              bool verified);
+
   // --- log_recycle.cc
   // REQUIRES: recycle_mutex_ is held.
   Status RecycleLocked(uint64_t bytes);
@@ -181,6 +195,7 @@ class LogStoreImpl final : public LogStore {
   std::atomic<uint64_t> journal_bytes_{0};  // since the last checkpoint
   std::atomic<uint64_t> synced_sequence_{0};
   std::atomic<bool> sync_failed_{false};
+  mutable std::atomic<bool> lease_is_short_{false};
 
   std::mutex recycle_mutex_;
   std::mutex sync_mutex_;

@@ -118,7 +118,7 @@ void ClientStream::OnHeader(std::string_view name, std::string_view value) {
   if (header_bytes_ > kHeaderBytesMax) {
     Reset(NGHTTP2_CANCEL);
     return End(ErrorStatus(Code::kResourceExhausted,
-                                "the answer's headers are larger than {} bytes", kHeaderBytesMax));
+                           "the answer's headers are larger than {} bytes", kHeaderBytesMax));
   }
   if (name == ":status") {
     http_status_ = 0;

@@ -1,5 +1,6 @@
 #include "rpc/fake_peer.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -29,6 +30,14 @@ void PutLength(std::string& out, size_t size) {
   out.push_back(static_cast<char>(size));
 }
 
+void SetPatience(int fd) {
+  timeval patience{.tv_sec = 10, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
 }  // namespace
 
 uint32_t FakeFrame::error() const {
@@ -44,11 +53,29 @@ FakePeer::FakePeer(const std::string& address) {
   SocketAddress& target = found->front();
   fd_ = UniqueFd(socket(target.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   CHECK(connect(fd_.get(), reinterpret_cast<sockaddr*>(&target.storage), target.size) == 0);
-  timeval patience{.tv_sec = 10, .tv_usec = 0};
-  setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  int one = 1;
-  setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  SetPatience(fd_.get());
+}
+
+FakePeer::FakePeer(UniqueFd accepted) : fd_(std::move(accepted)) { SetPatience(fd_.get()); }
+
+void FakePeer::Greet() {
+  char preface[24];
+  CHECK(ReadExactly(preface, sizeof preface));
+  SendFrame(kFrameSettings, 0, 0, {});
+}
+
+FakeListener::FakeListener() {
+  auto fd = Listen("127.0.0.1:0", address_);
+  CHECK(fd.has_value());
+  fd_ = std::move(*fd);
+  // Listen makes it non-blocking for loops.
+  CHECK(fcntl(fd_.get(), F_SETFL, 0) == 0);
+}
+
+FakePeer FakeListener::Accept() {
+  UniqueFd fd(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  CHECK(bool(fd));
+  return FakePeer(std::move(fd));
 }
 
 void FakePeer::Hello(const std::vector<std::pair<uint16_t, uint32_t>>& settings) {

@@ -1,6 +1,6 @@
-// FakePeer: a client that speaks raw HTTP/2 frames over a blocking socket, so that tests can
-// misbehave. Header blocks are written without HPACK's table or Huffman, by hand. Confined to one
-// thread.
+// FakePeer: a client (or, accepted by FakeListener, a server) that speaks raw HTTP/2 frames over a
+// blocking socket, so that tests can misbehave. Header blocks are written without HPACK's table or
+// Huffman, by hand. Confined to one thread.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,10 @@ class FakePeer {
   using Fields = std::vector<std::pair<std::string, std::string>>;
 
   explicit FakePeer(const std::string& address);
+  // The server's end of an accepted connection, see FakeListener.
+  explicit FakePeer(UniqueFd accepted);
+  // As a server: takes the client's preface and sends an empty SETTINGS.
+  void Greet();
   // Sends the preface and an empty SETTINGS (or these entries).
   void Hello(const std::vector<std::pair<uint16_t, uint32_t>>& settings = {});
   // False when the server has closed the connection.
@@ -65,6 +69,17 @@ class FakePeer {
   bool ReadExactly(char* out, size_t size);
   UniqueFd fd_;
   bool ended_ = false;
+};
+
+class FakeListener {
+ public:
+  FakeListener();
+  const std::string& address() const { return address_; }
+  FakePeer Accept();
+
+ private:
+  UniqueFd fd_;
+  std::string address_;
 };
 
 }  // namespace lre::rpc

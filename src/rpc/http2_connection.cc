@@ -57,6 +57,7 @@ struct Http2Connection::Callbacks {
     self.OnStreamClosed(error);
     if (Stream* stream = self.Find(id)) {
       auto held = stream->shared_from_this();
+      nghttp2_session_set_stream_user_data(self.session_, id, nullptr);
       self.Forget(*stream);
       held->OnClosed(error, nullptr);
     }
@@ -118,7 +119,6 @@ Http2Connection::Http2Connection(Loop& loop, std::unique_ptr<Socket> socket,
   nghttp2_option* option;
   CHECK(nghttp2_option_new(&option) == 0, "out of memory");
   nghttp2_option_set_no_auto_window_update(option, 1);
-  nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_peer_max_concurrent_streams(option, 100);
   // Rapid resets are counted by ServerConnection, which tells honest cancellation from abuse.
   nghttp2_option_set_stream_reset_rate_limit(option, 1'000'000, 1'000'000);

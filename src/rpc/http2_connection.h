@@ -59,8 +59,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // left.
   bool DropQueue();
   void Consume(size_t bytes);
-  // Gives back window for bytes that stay in memory, because what they belong to is not complete. False
-  // when the connection holds too many of those. They count until Release or the end of the stream.
+  // Gives back window for bytes that stay in memory, because what they belong to is not complete.
+  // False when the connection holds too many of those. They count until Release or the end of the
+  // stream.
   [[nodiscard]] bool ConsumeEarly(size_t bytes);
   void ReleaseEarly();
   void Resume();

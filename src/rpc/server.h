@@ -38,8 +38,9 @@ struct ServerOptions {
   Duration keepalive_interval = std::chrono::minutes(5);  // PING when idle that long
   Duration keepalive_timeout = std::chrono::seconds(20);
   Duration stream_stall_max = std::chrono::minutes(5);  // a reader that takes nothing is reset
-  // Per connection: bytes of incomplete messages larger than half a stream window, and of plain HTTP
-  // requests; beyond: RESOURCE_EXHAUSTED or 503. Smaller messages are bounded by connection_window_bytes.
+  // Per connection: bytes of incomplete messages larger than half a stream window, and of plain
+  // HTTP requests; beyond: RESOURCE_EXHAUSTED or 503. Smaller messages are bounded by
+  // connection_window_bytes.
   size_t assembling_bytes_max = 256 << 20;
   // How long the calls of a connection that is drained for its age may still take.
   Duration connection_age_grace = std::chrono::minutes(10);

@@ -1,4 +1,6 @@
 // The pure parts: header text, message framing, gzip, loop and timers.
+#include "rpc/text.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,7 +10,6 @@
 #include "rpc/address.h"
 #include "rpc/loop.h"
 #include "rpc/message_reader.h"
-#include "rpc/text.h"
 
 namespace lre::rpc {
 namespace {
@@ -65,22 +66,23 @@ TEST(Text, ReadsAddresses) {
   EXPECT_EQ(ParseAddress("[::1]:80")->host, "::1");
   EXPECT_EQ(ParseAddress("localhost:0")->port, "0");
   EXPECT_EQ(ParseAddress("unix:/a/b")->unix_path, "/a/b");
-  for (const std::string& bad : {std::string(""), std::string("host"), std::string(":80"),
-                                 std::string("h:x"), std::string("h:70000"), std::string("unix:"),
-                                 "unix:" + std::string(200, 'p')}) {
+  for (const std::string& bad :
+       {std::string(""), std::string("host"), std::string(":80"), std::string("h:x"),
+        std::string("h:70000"), std::string("unix:"), "unix:" + std::string(200, 'p')}) {
     EXPECT_FALSE(ParseAddress(bad).has_value()) << bad;
   }
 }
 
 std::string Framed(std::string_view message, char flags = 0) {
   std::string out(1, flags);
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>(message.size() >> shift));
   return out.append(message);
 }
 
 TEST(MessageReader, TakesMessagesInPartsOfAnySize) {
-  std::string all = Framed("one") + Framed("") + Framed(std::string(1000, '3')) +
-                    Framed(Gzip("compressed"), 1);
+  std::string all =
+      Framed("one") + Framed("") + Framed(std::string(1000, '3')) + Framed(Gzip("compressed"), 1);
   for (size_t step = 1; step <= all.size(); step += step < 20 ? 1 : 97) {
     MessageReader reader;
     reader.Configure(1000, Encoding::kGzip);
@@ -113,7 +115,8 @@ TEST(MessageReader, RefusesWhatItMust) {
   EXPECT_EQ(code(Framed("x", 2), Encoding::kGzip), Code::kInternal);
   EXPECT_EQ(code(Framed("x", 1), Encoding::kIdentity), Code::kInternal);
   EXPECT_EQ(code(Framed(Gzip(std::string(100, 'x')), 1), Encoding::kGzip), Code::kOk);
-  EXPECT_EQ(code(Framed(Gzip(std::string(101, 'x')), 1), Encoding::kGzip), Code::kResourceExhausted);
+  EXPECT_EQ(code(Framed(Gzip(std::string(101, 'x')), 1), Encoding::kGzip),
+            Code::kResourceExhausted);
   EXPECT_EQ(code(Framed("not gzip", 1), Encoding::kGzip), Code::kInternal);
   std::string cut = Gzip("hello");
   cut.resize(cut.size() - 4);

@@ -187,13 +187,13 @@ TEST_F(ClientWithGrpcServer, WritesStreamsWithBackPressure) {
   WriteRequest request;
   request.set_data(std::string(1 << 20, 'w'));
   Bytes message(request.SerializeAsString());
-  for (int i = 0; i < 40; ++i) ASSERT_TRUE(stream.Write({message}));
+  for (int i = 0; i < 12; ++i) ASSERT_TRUE(stream.Write({message}));
   stream.HalfClose();
   auto answer = stream.Read();
   ASSERT_TRUE(answer.has_value());
   WriteResponse response;
   ASSERT_TRUE(response.ParseFromArray(answer->data(), static_cast<int>(answer->size())));
-  EXPECT_EQ(response.committed_size(), 40 << 20);
+  EXPECT_EQ(response.committed_size(), 12 << 20);
   EXPECT_TRUE(stream.Finish().ok());
 }
 

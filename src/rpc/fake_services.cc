@@ -14,7 +14,8 @@
 // races.
 extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
-  return "race:libgrpc\nrace:libgpr\nrace:libabsl\nrace:libupb\nrace:libaddress_sorting\n"
+  return "race:libgrpc\nrace:libgpr\nrace:libabsl\nrace:libupb\nrace:libcrypto\nrace:libssl\nrace:"
+         "libspdlog\n"
          "race:^grpc::\n";
 }
 #endif

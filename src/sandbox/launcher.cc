@@ -253,7 +253,9 @@ Result<std::unique_ptr<Launcher>> Launcher::Start(SandboxOptions options) {
   if (options.slots < 1)
     return Error(Code::kInvalidArgument, "a sandbox with {} slots", options.slots);
   TRY_ASSIGN(SocketPair pair, MakeSocketPair());
-  pid_t pid = fork();
+  // Not fork(): there is one thread, and the handlers of fork would start those of a sanitizer
+  // again.
+  pid_t pid = _Fork();
   if (pid < 0) return ErrnoError(errno, "fork");
   if (pid == 0) RunLauncherProcess(pair.theirs.get(), options);
   pair.theirs.Reset();

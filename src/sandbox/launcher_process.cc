@@ -168,7 +168,9 @@ void ServeRuns(int socket, int null_fd, const SpawnOptions& options) {
 void ForkSlot(int socket, const StartSlot& start, const SandboxOptions& options) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
-  pid_t pid = fork();
+  // Not fork(): there is one thread, and the handlers of fork would start those of a sanitizer
+  // again.
+  pid_t pid = _Fork();
   if (pid == 0) {
     // In order, so that the numbers do not collide.
     int ours = fcntl(socket, F_DUPFD_CLOEXEC, 100);

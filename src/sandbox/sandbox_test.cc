@@ -45,7 +45,7 @@ std::vector<std::string> Lines(const std::string& text) {
 // Asked of the kernel directly, so that a broken sandbox fails instead of being skipped.
 bool MachineHasUserNamespaces() {
   static const bool has = [] {
-    pid_t child = fork();
+    pid_t child = _Fork();
     if (child == 0) _exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET));
     int status = 1;
     waitpid(child, &status, 0);

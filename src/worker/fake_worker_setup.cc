@@ -26,7 +26,7 @@ Result<std::vector<std::string>> FakeStorePaths::Closure(const std::vector<std::
 
 bool MachineHasUserNamespaces() {
   static const bool has = [] {
-    pid_t child = fork();
+    pid_t child = _Fork();
     if (child == 0) _exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET));
     int status = 1;
     waitpid(child, &status, 0);

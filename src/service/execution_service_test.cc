@@ -4,7 +4,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "reapi/error_details.h"
-#include "service/execution_fixture.h"
+#include "service/fake_execution_server.h"
 
 namespace lre::service {
 namespace {

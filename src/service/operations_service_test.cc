@@ -1,6 +1,6 @@
 #include <gmock/gmock.h>
 
-#include "service/execution_fixture.h"
+#include "service/fake_execution_server.h"
 
 namespace lre::service {
 namespace {

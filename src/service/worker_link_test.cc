@@ -9,7 +9,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "service/execution_fixture.h"
+#include "service/fake_execution_server.h"
 
 namespace lre::service {
 namespace {

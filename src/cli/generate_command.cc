@@ -69,7 +69,9 @@ void AddGenerateCommand(App& app) {
       "  lre generate --bazelrc-prefix lre    flags hold only under --config=lre\n"
       "  lre generate --check                 exit code 1 when something is stale");
   auto flags = std::make_shared<GenerateFlags>();
-  command->add_option("--manifest", flags->manifest, "The manifest [toolchain.json]")
+  command
+      ->add_option("--manifest", flags->manifest,
+                   "The manifest [local-remote-execution/toolchain.json]")
       ->type_name("FILE");
   command->add_option("--output", flags->output, "The project's root [.]")->type_name("DIR");
   command->add_flag("--without-environment", flags->without_environment,
@@ -86,7 +88,9 @@ void AddEnvCommand(App& app) {
   command->footer("Examples:\n  eval \"$(lre env)\"; $CC --version\n  lre env --json");
   auto manifest = std::make_shared<std::string>(kManifestFile);
   auto json = std::make_shared<bool>(false);
-  command->add_option("--manifest", *manifest, "The manifest [toolchain.json]")->type_name("FILE");
+  command
+      ->add_option("--manifest", *manifest, "The manifest [local-remote-execution/toolchain.json]")
+      ->type_name("FILE");
   command->add_flag("--json", *json, "As JSON");
   command->callback(
       [&app, manifest, json] { app.action = [=] { return RunEnv(*manifest, *json); }; });

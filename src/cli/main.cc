@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   // A build farm: cache, scheduler and worker.
   lre::cli::AddUpCommand(app);      // all in one process
   lre::cli::AddServeCommand(app);   // cache and scheduler
+  lre::cli::AddWorkerCommand(app);  // runs actions for a server
 
   // Toolchains: what is wanted, what that is exactly, what is on this disk.
   lre::cli::AddLockCommand(app);      // lre.toml -> lre.lock

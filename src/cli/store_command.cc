@@ -84,7 +84,7 @@ void AddStoreCommand(App& app) {
   CLI::App* command = app.cli.add_subcommand("store", "List, check and clear /lre/store");
   command->require_subcommand(1);
   command->footer(
-      "Examples:\n  lre store list\n  lre store verify\n  lre store gc --keep toolchain.json "
+      "Examples:\n  lre store list\n  lre store verify\n  lre store gc --keep PATH/toolchain.json "
       "--dry-run");
 
   command->add_subcommand("list", "Store paths and their sizes")->callback([&app] {
@@ -98,7 +98,8 @@ void AddStoreCommand(App& app) {
 
   CLI::App* gc = command->add_subcommand("gc", "Remove what no manifest names");
   auto flags = std::make_shared<GcFlags>();
-  gc->add_option("--keep", flags->keep, "Manifests whose paths stay [toolchain.json]")
+  gc->add_option("--keep", flags->keep,
+                 "Manifests whose paths stay [local-remote-execution/toolchain.json]")
       ->type_name("FILE...");
   gc->add_flag("--dry-run", flags->dry_run, "Only say what would go");
   gc->add_flag("--all", flags->all, "Keep nothing");

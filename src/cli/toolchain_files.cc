@@ -51,7 +51,7 @@ std::string ManifestFileFor(const toolchain::Lock& lock, const std::string& tool
   if (!lock.toolchains.empty() && lock.toolchains.begin()->first == toolchain) {
     return kManifestFile;
   }
-  return toolchain + ".json";
+  return std::filesystem::path(kManifestFile).replace_filename(toolchain + ".json").string();
 }
 
 Result<bool> WriteIfChanged(const std::string& path, std::string_view text) {

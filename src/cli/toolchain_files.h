@@ -15,7 +15,8 @@ namespace lre::cli {
 
 inline constexpr const char* kSpecFile = "lre.toml";
 inline constexpr const char* kLockFile = "lre.lock";
-inline constexpr const char* kManifestFile = "toolchain.json";
+// In the generated module, which is where `lre generate` puts it too: one copy is committed.
+inline constexpr const char* kManifestFile = "local-remote-execution/toolchain.json";
 
 // Errors name the file and the command that makes it.
 Result<toolchain::Lock> ReadLock(const std::string& path, std::string* digest = nullptr);
@@ -23,7 +24,7 @@ Result<toolchain::Manifest> ReadManifest(const std::string& path);
 // Where packages come from: what lre.toml beside the lock says, else the machine's apt sources.
 Result<toolchain::Mirrors> MirrorsFor(const toolchain::Lock& lock, const std::string& spec_path,
                                       const toolchain::AptConfiguration& apt);
-// toolchain.json for the toolchain that a lock has first, <name>.json for others.
+// kManifestFile for the toolchain that a lock has first, <name>.json beside it for others.
 std::string ManifestFileFor(const toolchain::Lock& lock, const std::string& toolchain);
 // Writes only what changes, so that times of unchanged files stay; says whether it did.
 Result<bool> WriteIfChanged(const std::string& path, std::string_view text);

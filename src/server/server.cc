@@ -117,6 +117,7 @@ class RunningServer final : public Server {
                rpc::Server::Start(std::move(options), std::move(methods),
                                   NewWebPage({metrics_, *health_, [this] { return Facts(); }}),
                                   metrics_, clock_));
+    ready_ = true;
     return Status();
   }
 

@@ -1,0 +1,73 @@
+// lre-conformance: runs scenarios against any server of the Remote Execution API.
+//   lre-conformance --target ADDRESS [--instance NAME] [--execution] [--only TEXT] FILE...
+// Exit code 0: all passed; 1: some failed, each said with file, line and difference; 2: usage.
+#include <google/protobuf/stubs/logging.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/file.h"
+#include "build/bazel/remote/execution/v2/remote_execution.pb.h"
+#include "google/bytestream/bytestream.pb.h"
+#include "google/longrunning/operations.pb.h"
+#include "grpc/health/v1/health.pb.h"
+#include "runner.h"
+
+namespace {
+
+// Descriptors of a message in each file keep the linker from dropping the services.
+void UseServices() {
+  (void)build::bazel::remote::execution::v2::Digest::descriptor();
+  (void)google::bytestream::ReadRequest::descriptor();
+  (void)google::longrunning::Operation::descriptor();
+  (void)grpc::health::v1::HealthCheckRequest::descriptor();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace lre;  // NOLINT: a main
+  UseServices();
+  CLI::App cli("Runs scenarios against a server of the Remote Execution API", "lre-conformance");
+  std::string target, instance, only;
+  uint64_t seed = std::random_device()();
+  bool execution = false;
+  std::vector<std::string> files;
+  cli.add_option("--target", target, "host:port, grpcs://host:port or unix:/path")->required();
+  cli.add_option("--instance", instance, "Instance name [empty]");
+  cli.add_option("--only", only, "Only scenarios whose title holds this text");
+  cli.add_option("--seed", seed, "Of the blobs");
+  cli.add_flag("--execution", execution, "Also scenarios that require execution");
+  cli.add_option("FILE", files, "Scenario files")->required();
+  CLI11_PARSE(cli, argc, argv);
+
+  auto channel = rpc::Channel::Create(target);
+  if (!channel) {
+    fmt::print(stderr, "{}\n", channel.error().message());
+    return 2;
+  }
+  scenario::Runner runner(**channel, {.instance_name = instance, .seed = seed});
+  int passed = 0, failed = 0, skipped = 0;
+  for (const std::string& file : files) {
+    auto text = ReadFile(file);
+    auto scenarios = text ? scenario::ParseScenarios(*text, file)
+                          : Result<std::vector<scenario::Scenario>>(std::unexpected(text.error()));
+    if (!scenarios) {
+      fmt::print(stderr, "{}\n", scenarios.error().message());
+      return 2;
+    }
+    for (const scenario::Scenario& scenario : *scenarios) {
+      if (scenario.title.find(only) == std::string::npos) continue;
+      if (scenario.requires_feature == "execution" && !execution) {
+        skipped++;
+        continue;
+      }
+      Status status = runner.Run(scenario);
+      status.ok() ? passed++ : failed++;
+      if (status.ok()) continue;
+      fmt::print("FAILED  {}\n        cites {}\n        {}\n", scenario.title, scenario.cites,
+                 status.message());
+    }
+  }
+  fmt::print("{} passed, {} failed, {} skipped (seed {})\n", passed, failed, skipped, seed);
+  return failed == 0 && passed > 0 ? 0 : 1;
+}

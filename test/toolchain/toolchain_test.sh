@@ -134,9 +134,31 @@ nobody() {
   mkdir -p "$work/nobody" && chown nobody "$work" "$work/nobody" && chmod 755 "$work"
   cp "$sync_packages" "$work/sync" && cp "$source/lre.lock" "$work/lre.lock" && cp -r "$cache" "$work/cache" && chown -R nobody "$work/cache"
   unshare -m sh -c "mount --bind '$work/nobody' $store && exec setpriv --reuid nobody --clear-groups env -i '$work/sync' '$work/lre.lock' '$work/cache' $store lre-cc" >"$work/nobody.json"
+  chown "$(id -u)" "$work"
   cmp "$work/manifest.json" "$work/nobody.json"
 }
 if [ "$(id -u)" = 0 ]; then check "the same manifest as another user" nobody; fi
+
+# What is interrupted or runs out of space leaves nothing that looks whole.
+private_store() { # size command...: with an empty store of its own in memory
+  local size=$1
+  shift
+  unshare -Urm bash -c "mount -t tmpfs -o size=$size none $store && $*"
+}
+full_disk() {
+  private_store 40m "! '$sync_packages' '$source/lre.lock' '$cache' $store lre-cc >'$work/full' 2>&1 &&
+    [ -z \"\$(ls $store/.lre/tmp)\" ] && ! ls -d $store/*-gcc" &&
+    grep "RESOURCE_EXHAUSTED.*No space left" "$work/full"
+}
+check "a full disk is named and leaves no half path" full_disk
+killed() {
+  private_store 1g "for wait in 0.3 1 2; do timeout -s KILL \$wait '$sync_packages' '$source/lre.lock' '$cache' $store lre-cc; done >/dev/null 2>&1;
+    '$sync_packages' '$source/lre.lock' '$cache' $store lre-cc" >"$work/killed.json"
+  cmp "$work/manifest.json" "$work/killed.json"
+}
+check "sync after kill -9 gives the same" killed
+utf8() { [ "$("${bare[@]}" --setenv LC_ALL C.UTF-8 "$bash_tool" -c 'x=ä; echo ${#x}; printf ä | wc -m' | tr -d '\n ')" = 11 ]; }
+check "C.UTF-8 works in the shell" utf8
 
 seconds() { local start=$EPOCHREALTIME; "$@" >/dev/null 2>&1; awk "BEGIN {print $EPOCHREALTIME - $start}"; }
 echo "second sync: $(seconds "$sync_packages" "$source/lre.lock" "$cache" $store lre-cc) s"

@@ -193,8 +193,10 @@ Status PutBaseLaunchers(FileTree& tree, const RecipeInput& input) {
   const std::string& store_path = input.relocation.store_path;
   // `--shell_executable` names bash: with it, its own tools come first, whatever PATH the action
   // has.
-  TRY(PutLauncher(tree, input, "usr/bin/bash",
-                  {.path_directory = store_path + "/usr/bin", .drop = {"BASH_ENV", "ENV"}}));
+  LauncherConfig bash{.path_directory = store_path + "/usr/bin", .drop = {"BASH_ENV", "ENV"}};
+  // libc looks for locales nowhere any more (relocate_tree.cc); this one, C.UTF-8, is ours.
+  if (HasFolder(tree, "usr/lib/locale")) bash.set = {"LOCPATH=" + store_path + "/usr/lib/locale"};
+  TRY(PutLauncher(tree, input, "usr/bin/bash", std::move(bash)));
   std::string modules = "usr/lib/" + input.relocation.system.triplet + "/perl-base";
   if (HasFolder(tree, modules)) {
     for (auto it = tree.lower_bound("usr/bin/perl5.");

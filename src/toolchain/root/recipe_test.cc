@@ -98,13 +98,15 @@ TEST_F(RecipeTest, GivesTheSysrootLinksToTheRuntimeLibraries) {
 TEST_F(RecipeTest, PutsBashBehindALauncherThatKnowsItsTools) {
   std::string program = ReadFile("/bin/true").value();
   FileTree tree = {{"usr/bin/bash", {.content = program, .executable = true}},
-                   {"usr/bin/gawk", {.content = program, .executable = true}}};
+                   {"usr/bin/gawk", {.content = program, .executable = true}},
+                   {"usr/lib/locale/C.utf8/LC_CTYPE", {.content = "ctype"}}};
 
   FileTree made = ApplyRecipe(tree, Input("base")).value();
 
   EXPECT_THAT(made["usr/bin/bash"].content, HasSubstr("PATH=" + kStore + "base/usr/bin"));
   EXPECT_THAT(made["usr/bin/bash"].content, HasSubstr(kStore + "base/usr/libexec/bash"));
   EXPECT_EQ(ReadElf(made["usr/libexec/bash"].content)->kind, ElfKind::kExecutable);
+  EXPECT_THAT(made["usr/bin/bash"].content, HasSubstr("LOCPATH=" + kStore + "base/usr/lib/locale"));
   EXPECT_EQ(made["usr/bin/awk"].content, "gawk");
   EXPECT_EQ(made["usr/bin/sh"].content, "bash");
 }

@@ -24,7 +24,7 @@ namespace lre::toolchain {
 
 // Version of the rules that turn packages into trees: enters every identity. Any change to what a
 // recipe writes must raise it.
-inline constexpr std::string_view kRecipeVersion = "debian/1";
+inline constexpr std::string_view kRecipeVersion = "debian/2";
 
 struct SyncOptions {
   std::string prefix =

@@ -151,7 +151,12 @@ class Http2Connection : public Loop::Source,
   void Fail(uint32_t error, Status why);
   void Attach(std::shared_ptr<Stream> stream, int32_t id);
   // Forgets a stream that nghttp2 never opened.
-  void Detach(Stream& stream) { Forget(stream); }
+  void Detach(Stream& stream) {
+    // nghttp2 closes a request that was cancelled before it was sent after saying so: it must not
+    // find the stream again.
+    nghttp2_session_set_stream_user_data(session_, stream.id(), nullptr);
+    Forget(stream);
+  }
   Stream* Find(int32_t id) {
     return static_cast<Stream*>(nghttp2_session_get_stream_user_data(session_, id));
   }

@@ -41,7 +41,7 @@ sandbox = "none"
 TEST(Config, NamesFileLineKeyAndTheNearestKnownKey) {
   EXPECT_EQ(Parse("\n[store]\nsize_mx = \"1GiB\"\n").error().message(),
             "lre.conf:3: unknown key \"store.size_mx\"; did you mean \"store.size_max\"?");
-  EXPECT_EQ(Parse("[stor]\nx = 1\n").error().message().substr(0, 34),
+  EXPECT_EQ(Parse("[stor]\nx = 1\n").error().message().substr(0, 35),
             "lre.conf:1: unknown key \"stor\"; did");
   EXPECT_NE(Parse("insecure = \"maybe\"").error().message().find("lre.conf:1: insecure:"),
             std::string::npos);

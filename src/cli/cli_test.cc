@@ -1,0 +1,73 @@
+// The small parts of the command line: flags into configuration, quoting, files that change.
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/subprocess.h"
+#include "cli/config_flags.h"
+#include "cli/farm.h"
+#include "cli/toolchain_files.h"
+
+namespace lre::cli {
+namespace {
+
+Result<server::Config> ReadFlags(std::vector<std::string> arguments) {
+  CLI::App app;
+  ConfigFlags flags(app);
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    return Error(Code::kInvalidArgument, "{}", error.what());
+  }
+  return flags.Read();
+}
+
+TEST(ConfigFlags, WinOverTheFile) {
+  TempDir dir;
+  const std::string file = dir / "lre.conf";
+  ASSERT_TRUE(WriteFileAtomically(file, "io_threads = 3\nloops = 2\n").ok());
+  Result<server::Config> config =
+      ReadFlags({"--config", file, "--io-threads", "5", "--listen", "127.0.0.1:1,127.0.0.1:2",
+                 "--sandbox=none", "--insecure", "--execution-enabled=false"});
+  ASSERT_TRUE(config) << config.error().ToString();
+  EXPECT_EQ(config->io_threads, 5);
+  EXPECT_EQ(config->loops, 2);
+  EXPECT_EQ(config->listen, (std::vector<std::string>{"127.0.0.1:1", "127.0.0.1:2"}));
+  EXPECT_EQ(config->worker_sandbox, "none");
+  EXPECT_TRUE(config->insecure);
+  EXPECT_FALSE(config->execution);
+}
+
+TEST(ConfigFlags, AreChecked) {
+  EXPECT_FALSE(ReadFlags({"--listen", "0.0.0.0:1"}));
+  EXPECT_FALSE(ReadFlags({"--store-size-max", "10"}));
+  EXPECT_FALSE(ReadFlags({"--no-such-flag"}));
+}
+
+TEST(BazelFlags, NameCacheAndExecutor) {
+  server::Config config;
+  EXPECT_EQ(BazelFlags(config, {"127.0.0.1:1", "127.0.0.1:2"}),
+            "--remote_cache=grpc://127.0.0.1:1 --remote_executor=grpc://127.0.0.1:2 "
+            "--remote_instance_name=main");
+  config.execution = false;
+  config.instance_name = "";
+  EXPECT_EQ(BazelFlags(config, {"unix:/run/lre"}), "--remote_cache=unix:/run/lre");
+}
+
+TEST(ShellQuote, IsReadBackByAShell) {
+  const std::string text = "it's \"$HOME\" `x` \\ \n*";
+  Result<SubprocessResult> result =
+      RunSubprocess({.arguments = {"/bin/sh", "-c", "printf %s " + ShellQuote(text)}});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->output, text);
+}
+
+TEST(WriteIfChanged, SaysWhetherItWrote) {
+  TempDir dir;
+  EXPECT_TRUE(*WriteIfChanged(dir / "a/b/c", "text"));
+  EXPECT_FALSE(*WriteIfChanged(dir / "a/b/c", "text"));
+  EXPECT_TRUE(*WriteIfChanged(dir / "a/b/c", "other"));
+}
+
+}  // namespace
+}  // namespace lre::cli

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
-#include "service/service_fixture.h"
+#include "service/fake_storage_server.h"
 #include "service/upload_table.h"
 #include "service/zstd_blob.h"
 

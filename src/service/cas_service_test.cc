@@ -1,7 +1,7 @@
 #include "service/cas_service.h"
 
 #include "reapi/tree.h"
-#include "service/service_fixture.h"
+#include "service/fake_storage_server.h"
 #include "service/zstd_blob.h"
 
 namespace lre::service {

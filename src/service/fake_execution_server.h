@@ -22,7 +22,7 @@
 #include "service/execution_service.h"
 #include "service/fake_worker.h"
 #include "service/operations_service.h"
-#include "service/service_fixture.h"
+#include "service/fake_storage_server.h"
 #include "service/worker_link.h"
 #include "store/fake_blob_store.h"
 

@@ -1,5 +1,5 @@
 // Capabilities, ActionCache and Health.
-#include "service/service_fixture.h"
+#include "service/fake_storage_server.h"
 
 namespace lre::service {
 namespace {

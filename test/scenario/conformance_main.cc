@@ -12,20 +12,18 @@
 #include "grpc/health/v1/health.pb.h"
 #include "runner.h"
 
+namespace lre::scenario {
 namespace {
 
 // Descriptors of a message in each file keep the linker from dropping the services.
 void UseServices() {
-  (void)build::bazel::remote::execution::v2::Digest::descriptor();
-  (void)google::bytestream::ReadRequest::descriptor();
-  (void)google::longrunning::Operation::descriptor();
-  (void)grpc::health::v1::HealthCheckRequest::descriptor();
+  (void)::build::bazel::remote::execution::v2::Digest::descriptor();
+  (void)::google::bytestream::ReadRequest::descriptor();
+  (void)::google::longrunning::Operation::descriptor();
+  (void)::grpc::health::v1::HealthCheckRequest::descriptor();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  using namespace lre;  // NOLINT: a main
+int Main(int argc, char** argv) {
   UseServices();
   CLI::App cli("Runs scenarios against a server of the Remote Execution API", "lre-conformance");
   std::string target, instance, only;
@@ -45,17 +43,17 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}\n", channel.error().message());
     return 2;
   }
-  scenario::Runner runner(**channel, {.instance_name = instance, .seed = seed});
+  Runner runner(**channel, {.instance_name = instance, .seed = seed});
   int passed = 0, failed = 0, skipped = 0;
   for (const std::string& file : files) {
     auto text = ReadFile(file);
-    auto scenarios = text ? scenario::ParseScenarios(*text, file)
-                          : Result<std::vector<scenario::Scenario>>(std::unexpected(text.error()));
+    auto scenarios = text ? ParseScenarios(*text, file)
+                          : Result<std::vector<Scenario>>(std::unexpected(text.error()));
     if (!scenarios) {
       fmt::print(stderr, "{}\n", scenarios.error().message());
       return 2;
     }
-    for (const scenario::Scenario& scenario : *scenarios) {
+    for (const Scenario& scenario : *scenarios) {
       if (scenario.title.find(only) == std::string::npos) continue;
       if (scenario.requires_feature == "execution" && !execution) {
         skipped++;
@@ -71,3 +69,8 @@ int main(int argc, char** argv) {
   fmt::print("{} passed, {} failed, {} skipped (seed {})\n", passed, failed, skipped, seed);
   return failed == 0 && passed > 0 ? 0 : 1;
 }
+
+}  // namespace
+}  // namespace lre::scenario
+
+int main(int argc, char** argv) { return lre::scenario::Main(argc, argv); }

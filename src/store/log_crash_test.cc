@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "store/fake_file_system.h"
 #include "store/log_store.h"
+#include "store/stress.h"
 
 namespace lre::store {
 namespace {
@@ -53,11 +54,11 @@ LogStoreOptions Options(const std::string& directory) {
 }
 
 TEST(LogStoreKill, EveryAcknowledgedBlobReadsBackAfterKill9) {
-  TempDir dir;
+  TempDir dir(StressDirectory());
   uint64_t seed = std::random_device()();
   Random random(seed);
   std::vector<uint64_t> acknowledged;
-  for (int round = 0; round < 6; ++round) {
+  for (int round = 0; round < StressSize(6, 60); ++round) {
     int fds[2];
     ASSERT_EQ(pipe(fds), 0);
     pid_t child = fork();
@@ -95,10 +96,10 @@ TEST(LogStoreKill, EveryAcknowledgedBlobReadsBackAfterKill9) {
 
 TEST(LogStorePowerLoss, WhatWasSyncedIsThereAndNothingThatIsThereIsWrong) {
   uint64_t first = std::random_device()();
-  for (uint64_t seed = first; seed < first + 4; ++seed) {
+  for (uint64_t seed = first; seed < first + static_cast<uint64_t>(StressSize(4, 400)); ++seed) {
     Random random(seed);
     FakeClock clock;
-    TempDir dir;
+    TempDir dir(StressDirectory());
     FakeFileSystem files;
     // Half of the runs have so little room that segments are recycled all the time.
     bool roomy = random.OneIn(2);
@@ -202,7 +203,7 @@ class LogStoreErrors : public testing::Test {
     EXPECT_EQ(store_->Verify(), 0u);
   }
 
-  TempDir dir_;
+  TempDir dir_{StressDirectory()};
   FakeClock clock_;
   FakeFileSystem files_;
   std::unique_ptr<LogStore> store_;
@@ -257,7 +258,7 @@ TEST_F(LogStoreErrors, ACheckpointThatFailsLosesNothing) {
 
 // With everything running at once: small and large writers, readers, recycling, syncs, checkpoints.
 TEST(LogStoreStress, ThreadsReadAndWriteWhileSegmentsAreRecycled) {
-  TempDir dir;
+  TempDir dir(StressDirectory());
   LogStoreOptions options = Options(dir / "store");
   options.size_bytes_max = 4 << 20;
   options.segment_bytes = 128 << 10;
@@ -276,7 +277,7 @@ TEST(LogStoreStress, ThreadsReadAndWriteWhileSegmentsAreRecycled) {
   for (uint64_t t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       Random random(t);
-      for (int step = 0; step < 100; ++step) {
+      for (int step = 0; step < StressSize(100, 3000); ++step) {
         clock.Advance(1min);
         std::string text = TextOf(random.Below(400));
         Status status = PutText(store, text);
@@ -298,7 +299,7 @@ TEST(LogStoreStress, ThreadsReadAndWriteWhileSegmentsAreRecycled) {
   for (auto& thread : threads) thread.join();
 
   EXPECT_EQ(wrong, 0);
-  EXPECT_LT(refused, 100);
+  EXPECT_LT(refused, StressSize(100, 3000));
   EXPECT_EQ(store.Verify(), 0u);
   EXPECT_GT(store.Stats().recycled_segments, 10u);
 }

@@ -165,8 +165,9 @@ Result<BytesList> LogStoreImpl::ReadLarge(const SegmentPtr& segment, const LogEn
   uint64_t at = entry.offset() + header.payload_offset() + range.offset;
   uint64_t size = range.end - range.offset;
   if (size == 0) return BytesList();
-  // A range larger than this is asked for in pieces by whoever cares about cold pages.
-  if (!segment->Populate(at, std::min<uint64_t>(size, 8 << 20)))
+  // All of it, however large: a page that is not here yet may be one that the disk cannot give, and
+  // whoever touches that is killed. Callers who care how long this takes ask for pieces.
+  if (!segment->Populate(at, size))
     return Error(Code::kDataLoss, "segment {}: the disk gave an error", segment->path());
   return BytesList{Bytes(segment, {segment->data() + at, size})};
 }

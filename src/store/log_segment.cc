@@ -117,8 +117,20 @@ bool Segment::IsResident(uint64_t offset, uint64_t size) const {
 
 bool Segment::Populate(uint64_t offset, uint64_t size) const {
   uint64_t from = offset / kPage * kPage, to = (offset + size + kPage - 1) / kPage * kPage;
-  if (madvise(const_cast<char*>(data_) + from, to - from, MADV_POPULATE_READ) == 0) return true;
-  return errno != EFAULT && errno != EHWPOISON && errno != EIO;  // EINVAL: an older kernel
+  while (madvise(const_cast<char*>(data_) + from, to - from, MADV_POPULATE_READ) != 0) {
+    if (errno == EINTR || errno == EAGAIN) continue;
+    // The disk cannot give it, or the file is cut off.
+    if (errno == EFAULT || errno == EHWPOISON || errno == EIO) return false;
+    // Linux before 5.14, or short of memory: read(2) brings the pages in and says when it cannot.
+    std::string buffer(std::min<uint64_t>(size, 1 << 20), '\0');
+    for (uint64_t at = offset; at < offset + size; at += buffer.size()) {
+      size_t part = std::min<uint64_t>(buffer.size(), offset + size - at);
+      auto read = file_->ReadAt(buffer.data(), part, at);
+      if (!read || *read != part) return false;
+    }
+    return true;
+  }
+  return true;
 }
 
 }  // namespace lre::store

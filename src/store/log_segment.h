@@ -44,7 +44,9 @@ class Segment {
   Status Seal(uint64_t tail);
   // Whether [offset, offset + size) lies in memory, as far as the kernel says.
   bool IsResident(uint64_t offset, uint64_t size) const;
-  // Brings it there; false when the disk gave an error. Blocks.
+  // Brings it there; false when the disk gave an error. Blocks. Pages may be dropped again later:
+  // write(2) and sendfile(2) of one that then cannot be read fail with EFAULT, which the transport
+  // treats as a broken connection.
   bool Populate(uint64_t offset, uint64_t size) const;
 
   std::atomic<int> writers{0};     // with a place of their own that is not published yet

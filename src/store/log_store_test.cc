@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "store/blob_store_contract.h"
+#include "store/stress.h"
 
 namespace lre::store {
 namespace {
@@ -30,6 +31,8 @@ INSTANTIATE_TEST_SUITE_P(Log, BlobStoreContract,
                          testing::Values(LogMaker({.size_bytes_max = 256 << 20})));
 class LogStoreTest : public testing::Test {
  protected:
+  explicit LogStoreTest(const std::string& parent = StressDirectory()) : dir_(parent) {}
+
   LogStoreOptions Options() {
     return {.directory = dir_ / "store",
             .size_bytes_max = 8 << 20,
@@ -77,6 +80,11 @@ class LogStoreTest : public testing::Test {
   std::unique_ptr<LogStore> store_;
 };
 
+class LogStoreOnDiskTest : public LogStoreTest {
+ protected:
+  LogStoreOnDiskTest() : LogStoreTest("") {}
+};
+
 TEST_F(LogStoreTest, BlobsAndValuesAreThereAfterACleanEnd) {
   Open();
   for (int i = 0; i < 50; ++i) ASSERT_EQ(PutText(TextOf(i)), Status());
@@ -95,7 +103,7 @@ TEST_F(LogStoreTest, BlobsAndValuesAreThereAfterACleanEnd) {
   EXPECT_EQ(store_->Stats().replayed, 0u) << "a clean end leaves nothing to replay";
 }
 
-TEST_F(LogStoreTest, ValuesAreReplacedAndRemoved) {
+TEST_F(LogStoreOnDiskTest, ValuesAreReplacedAndRemoved) {
   Open();
   std::string large = TextOf(1, 300'000);
   ASSERT_EQ(store_->PutValue("a", "1"), Status());
@@ -110,7 +118,7 @@ TEST_F(LogStoreTest, ValuesAreReplacedAndRemoved) {
   EXPECT_EQ(store_->PutValue("", "x").code(), Code::kInvalidArgument);
 }
 
-TEST_F(LogStoreTest, TryMethodsAnswerFromThePageCache) {
+TEST_F(LogStoreOnDiskTest, TryMethodsAnswerFromThePageCache) {
   Open();
   ASSERT_EQ(PutText(TextOf(0)), Status());
   std::string small = TextOf(1), large = TextOf(2, 200'000);
@@ -158,6 +166,31 @@ TEST_F(LogStoreTest, ADamagedBlobBecomesAbsentWhenFirstReadAfterTheStart) {
   EXPECT_FALSE(Has(small));
   ASSERT_EQ(PutText(small), Status());
   EXPECT_EQ(ReadAll(*store_, KeyOf(small)), small) << "it can be written again";
+}
+
+// What a disk that gives errors does to a mapping, a file that ends early does too: the page
+// faults.
+TEST_F(LogStoreOnDiskTest, PagesThatTheDiskCannotGiveMakeABlobAbsentAndKillNobody) {
+  LogStoreOptions options = Options();
+  options.size_bytes_max = 128 << 20;
+  Open(options);
+  std::string medium = TextOf(1, 300'000), large = TextOf(2, 12 << 20);
+  ASSERT_EQ(PutText(medium), Status());
+  std::string first = Segments().back();
+  ASSERT_EQ(PutText(large), Status());
+  std::string second = Segments().back();
+  ASSERT_NE(first, second);
+  // Both are known to be sound, so nothing but the page tells.
+  std::filesystem::resize_file(dir_ / "store/segments/" + first, 100'000);
+  std::filesystem::resize_file(dir_ / "store/segments/" + second, 11 << 20);
+
+  EXPECT_FALSE(store_->TryRead(KeyOf(medium), {}).has_value());
+  EXPECT_EQ(Flatten(*store_->Read(KeyOf(large), {0, 5 << 20})), large.substr(0, 5 << 20));
+  EXPECT_EQ(ReadCode(medium), Code::kNotFound);
+  EXPECT_EQ(ReadCode(large), Code::kNotFound);
+  EXPECT_EQ(store_->Stats().damaged, 2u);
+  ASSERT_EQ(PutText(large), Status());
+  EXPECT_EQ(ReadAll(*store_, KeyOf(large)), large);
 }
 
 TEST_F(LogStoreTest, VerifyFindsDamage) {

@@ -47,6 +47,7 @@ class Slot {
   std::deque<std::shared_ptr<ClientStream>> waiting_;
   Duration backoff_ = kBackoffFirst;
   Instant retry_at_{};
+  Instant ready_by_{};  // of the attempt that runs
   Status last_error_;
   Random random_;
 };
@@ -136,6 +137,7 @@ void Slot::Start(std::shared_ptr<ClientStream> stream) {
 }
 
 void Slot::Connect() {
+  ready_by_ = core_.loop->now() + core_.options.connect_timeout;
   connector_ =
       std::make_shared<Connector>(core_.loop, core_.endpoint.address, core_.options.connect_timeout,
                                   [this](Result<UniqueFd> fd) { Connected(std::move(fd)); });
@@ -155,8 +157,9 @@ void Slot::Connected(Result<UniqueFd> fd) {
       *core_.loop,
       endpoint.tls ? endpoint.tls->Wrap(std::move(*fd), endpoint.address.host)
                    : NewPlainSocket(std::move(*fd)),
-      core_.http2,
-      ClientConnection::Events{.on_draining =
+      core_.http2, ready_by_,
+      ClientConnection::Events{.on_ready = [this] { backoff_ = kBackoffFirst; },
+                               .on_draining =
                                    [this, made] {
                                      if (connection_.get() != *made) return;
                                      draining_.push_back(std::move(connection_));
@@ -167,12 +170,13 @@ void Slot::Connected(Result<UniqueFd> fd) {
                                      std::erase_if(draining_,
                                                    [&](auto& c) { return c.get() == *made; });
                                      if (connection_.get() != *made) return;
+                                     bool ready = connection_->ready();
                                      connection_ = nullptr;
-                                     if (!core_.down()) Failed(why);
+                                     // A connection that worked is replaced without waiting.
+                                     if (!ready && !core_.down()) Failed(why);
                                    }});
   *made = connection.get();
   connection_ = connection;
-  backoff_ = kBackoffFirst;
   connection->Start();
   std::deque<std::shared_ptr<ClientStream>> waiting;
   waiting.swap(waiting_);
@@ -224,17 +228,18 @@ class ChannelImpl final : public Channel {
   std::shared_ptr<ClientCall> Start(std::string method, CallOptions options,
                                     std::shared_ptr<ClientHandler> handler) override {
     auto stream = std::make_shared<ClientStream>(
-        core_->loop,
-        ClientStream::Start{.method = std::move(method),
-                            .options = std::move(options),
-                            .handler = std::move(handler),
-                            .response_bytes_max = core_->options.response_bytes_max,
-                            .stream_window_bytes = core_->http2.stream_window_bytes,
-                            .retry = [weak = std::weak_ptr(core_)](auto again) {
-                              auto core = weak.lock();
-                              // Not inside nghttp2's callbacks.
-                              if (core) core->loop->Post([core, again] { core->Place(again); });
-                            }});
+        core_->loop, ClientStream::Start{.method = std::move(method),
+                                         .options = std::move(options),
+                                         .handler = std::move(handler),
+                                         .response_bytes_max = core_->options.response_bytes_max,
+                                         .stream_window_bytes = core_->http2.stream_window_bytes,
+                                         .retry = [weak = std::weak_ptr(core_)](auto again) {
+                                           auto core = weak.lock();
+                                           if (core == nullptr || core->down()) return false;
+                                           // Not inside nghttp2's callbacks.
+                                           core->loop->Post([core, again] { core->Place(again); });
+                                           return true;
+                                         }});
     core_->loop->RunInLoop([core = core_, stream] { core->StartCall(stream); });
     return stream;
   }

@@ -19,6 +19,7 @@ struct ChannelOptions {
   int connections = 1;
   std::string tls_ca_path, tls_certificate_path, tls_key_path;  // for grpcs://
   Metadata metadata;                                            // sent with every call
+  // For all of it: resolved name, TCP, TLS and the server's HTTP/2 SETTINGS.
   Duration connect_timeout = std::chrono::seconds(10);
   size_t response_bytes_max = 64 << 20;                    // per message
   Duration keepalive_interval = std::chrono::seconds(30);  // PING while calls are open

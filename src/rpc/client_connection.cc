@@ -49,6 +49,7 @@ void ClientConnection::OnHeadersEnd(const nghttp2_frame& frame) {
 }
 
 void ClientConnection::OnControlFrame(const nghttp2_frame& frame) {
+  if (frame.hd.type == NGHTTP2_SETTINGS && !std::exchange(ready_, true)) events_.on_ready();
   if (frame.hd.type != NGHTTP2_GOAWAY) return;
   if (frame.goaway.error_code != NGHTTP2_NO_ERROR) {
     std::string_view text(reinterpret_cast<const char*>(frame.goaway.opaque_data),
@@ -68,6 +69,14 @@ void ClientConnection::OnRequestNotSent(int32_t id) {
   if (unsent == nullptr) return;
   Detach(*unsent);
   static_cast<ClientStream&>(*unsent).OnNotSent();
+}
+
+Instant ClientConnection::OnTick(Instant now) {
+  if (ready_) return Instant::max();
+  if (now < ready_by_) return ready_by_;
+  Close(Status(Code::kUnavailable,
+               "timed out waiting for the server's handshake (TLS and HTTP/2 SETTINGS)"));
+  return Instant::max();
 }
 
 void ClientConnection::OnClosed(const Status& why) { events_.on_closed(why); }

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
+#include <sys/socket.h>
 
 #include <future>
 
@@ -142,6 +143,69 @@ TEST_F(ClientAndBadServers, RefusesAnswersAboveItsLimits) {
   }
   server.SendHeaders(stream, fields);
   EXPECT_EQ(answer.get().error().code(), Code::kResourceExhausted);
+}
+
+TEST_F(ClientAndBadServers, GivesUpOnServersThatAcceptAndSayNothing) {
+  for (const char* scheme : {"grpc://", "grpcs://"}) {
+    auto channel =
+        *Channel::Create(scheme + listener_.address(), {.connect_timeout = milliseconds(100)});
+    auto answer = Call(channel, seconds(60));
+    FakePeer silent = listener_.Accept();
+    auto result = answer.get();
+    ASSERT_FALSE(result.has_value());
+    EXPECT_EQ(result.error().code(), Code::kUnavailable) << result.error().ToString();
+    EXPECT_THAT(result.error().message(), HasSubstr("handshake"));
+  }
+}
+
+TEST_F(ClientAndBadServers, StartsCallsAgainWhoseHeadersNeverLeft) {
+  // The first answer holds the channel's thread until its connection is reset, then starts a call:
+  // the channel finds out only when it writes the call's headers.
+  struct Second : ClientHandler {
+    std::promise<Status> ended;
+    std::string text;
+    void OnMessage(Bytes message) override { text = message.view(); }
+    void OnEnd(Status status, Metadata) override { ended.set_value(status); }
+  };
+  struct First : ClientHandler {
+    Channel* channel = nullptr;
+    std::promise<void> ended;
+    std::future<void> reset;
+    std::shared_ptr<Second> second = std::make_shared<Second>();
+    void OnMessage(Bytes) override {}
+    void OnEnd(Status, Metadata) override {
+      ended.set_value();
+      reset.wait();
+      auto call = channel->Start("/test/Method", {}, second);
+      call->Send({Bytes::Static("x")});
+      call->HalfClose();
+    }
+  };
+  auto channel = Connect();
+  auto first = std::make_shared<First>();
+  std::promise<void> reset;
+  first->channel = channel.get();
+  first->reset = reset.get_future();
+  auto call = channel->Start("/test/Method", {}, first);
+  call->Send({Bytes::Static("x")});
+  call->HalfClose();
+  {
+    FakePeer server = listener_.Accept();
+    server.Greet();
+    Answer(server, TakeRequest(server), "one");
+    first->ended.get_future().wait();
+    linger at_once{.l_onoff = 1, .l_linger = 0};
+    setsockopt(server.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  reset.set_value();
+
+  FakePeer again = listener_.Accept();
+  again.Greet();
+  Answer(again, TakeRequest(again), "two");
+
+  Status status = first->second->ended.get_future().get();
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  EXPECT_EQ(first->second->text, "two");
 }
 
 TEST_F(ClientAndBadServers, GivesUpOnServersThatDoNotAnswerKeepAlive) {

@@ -209,8 +209,7 @@ bool ClientStream::Retry() {
   }
   ++retries_;
   for (const BytesList& message : replay_) Queue(message, /*framed=*/true);
-  start_.retry(Self());
-  return true;
+  return start_.retry(Self());
 }
 
 void ClientStream::OnNotSent() {
@@ -220,8 +219,8 @@ void ClientStream::OnNotSent() {
 void ClientStream::OnClosed(uint32_t error, const Status* lost) {
   if (ended_) return;
   auto self = Self();
-  // REFUSED_STREAM: the server promises that it has not looked at the call.
-  if (lost == nullptr && error == NGHTTP2_REFUSED_STREAM && Retry()) return;
+  // REFUSED_STREAM: the server promises that it has not looked at the call, or cannot have.
+  if (error == NGHTTP2_REFUSED_STREAM && Retry()) return;
   if (lost != nullptr) return End(*lost);
   End(StatusOfReset(error));
 }

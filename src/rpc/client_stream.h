@@ -21,8 +21,8 @@ class ClientStream final : public GrpcStream, public ClientCall {
     std::shared_ptr<ClientHandler> handler;
     size_t response_bytes_max = 64 << 20;
     uint32_t stream_window_bytes = 8 << 20;
-    // Given the stream back to be started anew.
-    std::function<void(std::shared_ptr<ClientStream>)> retry;
+    // Given the stream back to be started anew. False when the channel is closed.
+    std::function<bool(std::shared_ptr<ClientStream>)> retry;
   };
   ClientStream(std::shared_ptr<Loop> loop, Start start);
 

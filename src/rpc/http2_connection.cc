@@ -75,7 +75,14 @@ struct Http2Connection::Callbacks {
     return 0;
   }
   static int FrameSent(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    Self(data).OnFrameSent(*frame);
+    Http2Connection& self = Self(data);
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+      // Called before the frame (or its last CONTINUATION) is appended to the output.
+      if (Stream* stream = self.Find(frame->hd.stream_id)) {
+        stream->headers_at_ = self.written_bytes_ + self.output_.size();
+      }
+    }
+    self.OnFrameSent(*frame);
     return 0;
   }
   static int FrameNotSent(nghttp2_session*, const nghttp2_frame* frame, int, void* data) {
@@ -167,6 +174,8 @@ void Http2Connection::ReadTurn() {
       break;
     case IoResult::kAgain:
       if (socket_->wants_write()) WatchOutput(true);
+      // What was read went into the handshake that the output waits for.
+      if (!output_.empty() && socket_->wants_read()) RequestFlush();
       return;
     case IoResult::kEnd:
       return Close(Status(Code::kUnavailable, "the peer closed the connection"));
@@ -232,6 +241,7 @@ void Http2Connection::OnIterationEnd() {
   if (!output_.empty()) {
     IoResult written = output_.WriteTo(*socket_);
     if (written.bytes > 0) last_written_ = loop_.now();
+    written_bytes_ += written.bytes;
     if (written.kind == IoResult::kError || written.kind == IoResult::kEnd) {
       return Close(ErrorStatus(Code::kUnavailable, "connection broke: {}", written.error));
     }
@@ -239,7 +249,8 @@ void Http2Connection::OnIterationEnd() {
     last_written_ = loop_.now();
   }
   bool blocked = !output_.empty();
-  WatchOutput(blocked || socket_->wants_write());
+  // A handshake that waits for the peer would find the socket writable for ever.
+  WatchOutput((blocked && !socket_->wants_read()) || socket_->wants_write());
   if (blocked) return;
   if (more_ || !writable_.empty() || socket_->has_pending()) return RequestFlush();
   if (state_ == State::kOpen && !nghttp2_session_want_read(session_) &&
@@ -280,7 +291,8 @@ void Http2Connection::Close(const Status& why) {
     auto stream = streams_->shared_from_this();
     nghttp2_session_set_stream_user_data(session_, stream->id_, nullptr);
     Forget(*stream);
-    stream->OnClosed(NGHTTP2_CANCEL, &reason);
+    bool unsent = !options_.server && stream->headers_at_ >= written_bytes_;
+    stream->OnClosed(unsent ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL, &reason);
   }
   writable_.clear();
   output_.Clear();
@@ -292,6 +304,7 @@ void Http2Connection::Close(const Status& why) {
 void Http2Connection::Attach(std::shared_ptr<Stream> stream, int32_t id) {
   Stream& s = *stream;
   s.connection_ = this;
+  s.headers_at_ = UINT64_MAX;
   s.id_ = id;
   s.next_ = streams_;
   if (streams_ != nullptr) streams_->previous_ = &s;

@@ -47,7 +47,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // The last byte is being packed; true: trailers were submitted, so it does not end the stream.
   virtual bool SubmitTrailers() { return false; }
   // The stream is gone and the connection has forgotten it. `error` is HTTP/2's; `lost` says why
-  // when the whole connection went.
+  // when the whole connection went: then the error of a request that has not left us whole, so that
+  // the peer cannot have acted on it, is REFUSED_STREAM.
   virtual void OnClosed(uint32_t error, const Status* lost) = 0;
 
  protected:
@@ -87,11 +88,12 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
   std::vector<Piece> pieces_;
   size_t head_ = 0;
-  size_t pending_ = 0;     // bytes in pieces_
-  size_t packed_ = 0;      // of those, promised to a DATA frame
-  size_t unconsumed_ = 0;  // received and not given back
-  size_t early_ = 0;       // given back, but still held
-  Instant progress_{};     // when bytes last moved, or began to wait
+  size_t pending_ = 0;                // bytes in pieces_
+  size_t packed_ = 0;                 // of those, promised to a DATA frame
+  size_t unconsumed_ = 0;             // received and not given back
+  size_t early_ = 0;                  // given back, but still held
+  uint64_t headers_at_ = UINT64_MAX;  // where the output has our last header frame
+  Instant progress_{};                // when bytes last moved, or began to wait
   bool end_ = false, deferred_ = false, above_ = false;
   std::shared_ptr<Stream> self_;  // held by the connection
   Stream *previous_ = nullptr, *next_ = nullptr;
@@ -199,7 +201,8 @@ class Http2Connection : public Loop::Source,
   std::vector<std::shared_ptr<Stream>> writable_;
   Stream* streams_ = nullptr;
   size_t open_streams_ = 0;
-  size_t early_bytes_ = 0;  // of all streams
+  size_t early_bytes_ = 0;      // of all streams
+  uint64_t written_bytes_ = 0;  // that the socket took
   State state_ = State::kOpen;
   bool closed_ = false, watching_output_ = false, more_ = false, flush_requested_ = false;
   Status failure_;

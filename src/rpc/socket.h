@@ -34,6 +34,8 @@ class Socket {
   virtual void ShutdownWrite() = 0;
   // TLS: a read that needs the socket to be writable (a handshake in progress).
   virtual bool wants_write() const { return false; }
+  // TLS: the last write needs bytes of the peer first (a handshake in progress), not room.
+  virtual bool wants_read() const { return false; }
   // TLS: bytes already decrypted that epoll does not know of.
   virtual bool has_pending() const { return false; }
   // Who the peer's certificate says it is.

@@ -124,9 +124,11 @@ class TlsSocket final : public Socket {
       from = gathered;
     }
     size_t written = 0;
+    wants_read_ = false;
     ERR_clear_error();
     int result = SSL_write_ex(ssl_, from, size, &written);
     if (result == 1) return {.kind = IoResult::kDone, .bytes = written};
+    wants_read_ = SSL_want_read(ssl_);
     return Judge(result);
   }
 
@@ -137,6 +139,7 @@ class TlsSocket final : public Socket {
     shutdown(fd_.get(), SHUT_WR);
   }
   bool wants_write() const override { return wants_write_; }
+  bool wants_read() const override { return wants_read_; }
   bool has_pending() const override { return SSL_pending(ssl_) > 0; }
   std::string identity() const override {
     X509* certificate = SSL_get0_peer_certificate(ssl_);
@@ -173,7 +176,7 @@ class TlsSocket final : public Socket {
 
   UniqueFd fd_;
   SSL* const ssl_;
-  bool wants_write_ = false;
+  bool wants_write_ = false, wants_read_ = false;
 };
 
 int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,

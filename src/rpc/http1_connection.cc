@@ -21,6 +21,7 @@ Http1Connection::Http1Connection(std::shared_ptr<Loop> loop, std::unique_ptr<Soc
       identity_(socket_->identity()),
       parser_({.header_bytes_max = context.options.header_bytes_max,
                .body_bytes_max = context.options.http_body_bytes_max}),
+      held_(context.http_bodies_bytes, context.options.http_bodies_bytes_max),
       timer_([this] { OnTimer(); }) {}
 
 void Http1Connection::Start(std::string_view already_read) {
@@ -64,6 +65,11 @@ void Http1Connection::Parse() {
     keep_alive_ = false;
     state_ = State::kHandling;
     Respond({.status = parser_.error_status()});
+  } else if (!held_.Set(parser_.body_bytes())) {
+    parser_.Take();
+    keep_alive_ = false;
+    state_ = State::kHandling;
+    Respond({.status = 503});
   } else if (state == Http1Parser::State::kComplete) {
     Handle();
   } else {
@@ -98,6 +104,7 @@ void Http1Connection::Handle() {
 void Http1Connection::Respond(HttpResponse response) {
   if (closed_ || state_ != State::kHandling) return;
   ++request_number_;
+  held_.Clear();
   bool bodiless = response.status == 204 || response.status == 304;
   std::string head =
       fmt::format("HTTP/1.1 {} {}\r\n", response.status, HttpReason(response.status));
@@ -129,7 +136,7 @@ void Http1Connection::OnIterationEnd() {
     if (written.kind == IoResult::kError || written.kind == IoResult::kEnd) return Close();
     if (output_.size() != before) ArmTimer();
   }
-  if (!output_.empty()) return WatchFor(EPOLLOUT);
+  if (!output_.empty()) return WatchFor(socket_->wants_read() ? EPOLLIN : EPOLLOUT);
   if (state_ == State::kHandling) return WatchFor(0);
   if (state_ == State::kReading && !keep_alive_) return Linger();
   if (state_ == State::kReading && draining_ && !parser_.started() && input_.empty()) {

@@ -48,6 +48,7 @@ class Http1Connection final : public Loop::Source,
   ServedSet& set_;
   const std::string peer_, identity_;
   Http1Parser parser_;
+  HeldBody held_;      // of the request that is received or handled
   std::string input_;  // read and not parsed: what follows the current request
   Output output_;
   Timer timer_;

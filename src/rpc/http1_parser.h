@@ -28,6 +28,7 @@ class Http1Parser {
   bool started() const { return state_ != State::kHead || !line_.empty() || head_bytes_ > 0; }
   // kError: the status to answer with: 400, 413, 431, 501 or 505.
   int error_status() const { return error_status_; }
+  size_t body_bytes() const { return request_.body.size(); }
   // Valid from kBody on.
   bool keep_alive() const { return keep_alive_; }
   // The client waits for "100 Continue" before it sends the body. True once per request.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <thread>
 
 #include "base/random.h"
@@ -134,6 +135,13 @@ HttpHandler Echo() {
   };
 }
 
+Result<std::string> Curl(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"curl", "-sS", "--max-time", "20"});
+  TRY_ASSIGN(SubprocessResult ran, RunSubprocess({.arguments = std::move(arguments)}));
+  if (ran.exit_code != 0) return Error(Code::kUnavailable, "curl: {}", ran.error_output);
+  return ran.output;
+}
+
 // Sends `text` on a new connection and returns all that comes until the server closes it.
 std::string Talk(const TestServer& server, const std::string& text) {
   FakePeer peer(server.address());
@@ -166,6 +174,28 @@ TEST(ServerWithHttp1, AnswersErrorsAndCloses) {
   EXPECT_THAT(Talk(server, "GET / HTTP/1.1\r\nA: " + std::string(2000, 'a')), HasSubstr(" 431 "));
 }
 
+TEST(ServerWithHttp, BoundsTheBodiesOfAllConnectionsTogether) {
+  TestServer server({.http_bodies_bytes_max = 1000}, Echo());
+  auto put = [](const char* path, size_t size) {
+    return fmt::format("PUT {} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{}", path,
+                       size, std::string(size, 'b'));
+  };
+  std::optional<FakePeer> holder(server.address());
+  holder->SendRaw(put("/", 900).substr(0, 800));  // never the rest
+
+  EXPECT_TRUE(Eventually(
+      [&] { return Talk(server, put("/other", 400)).find(" 503 ") != std::string::npos; }));
+  EXPECT_THAT(Talk(server, put("/other", 200)), HasSubstr(" 200 "));
+  holder.reset();
+  EXPECT_TRUE(Eventually(
+      [&] { return Talk(server, put("/other", 400)).find(" 200 ") != std::string::npos; }));
+
+  auto http2 = Curl({"--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}", "-T",
+                     LRE_SOURCE_DIR "/LICENSE", "http://" + server.address() + "/other"});
+  ASSERT_TRUE(http2.has_value()) << http2.error().ToString();
+  EXPECT_EQ(*http2, "503");
+}
+
 TEST(ServerWithHttp1, ClosesSlowRequests) {
   TestServer server({.handshake_max = milliseconds(50)}, Echo());
   EXPECT_EQ(Talk(server, "GET / HT"), "");
@@ -182,13 +212,7 @@ TEST(ServerWithHttp1, EndsWithTheServer) {
   std::jthread drain([&] { server.server().Drain(milliseconds(100)); });
   EXPECT_EQ(idle.ReadAll(), "");
   EXPECT_THAT(waiting.ReadAll(), HasSubstr("503 Service Unavailable"));
-}
-
-Result<std::string> Curl(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), {"curl", "-sS", "--max-time", "20"});
-  TRY_ASSIGN(SubprocessResult ran, RunSubprocess({.arguments = std::move(arguments)}));
-  if (ran.exit_code != 0) return Error(Code::kUnavailable, "curl: {}", ran.error_output);
-  return ran.output;
+  for (FakePeer* peer : {&idle, &waiting}) peer->StopWriting();  // else the server lingers
 }
 
 TEST(ServerWithHttp, AnswersCurlWithBothVersions) {

@@ -57,6 +57,20 @@ ServerContext::ServerContext(ServerOptions options_in, std::vector<Method> metho
   for (const ServedMethod& served : methods_) by_path_.emplace(served.method.path, &served);
 }
 
+bool HeldBody::Set(size_t bytes) {
+  if (bytes <= bytes_) {
+    total_->fetch_sub(bytes_ - bytes, std::memory_order_relaxed);
+  } else {
+    size_t more = bytes - bytes_;
+    if (total_->fetch_add(more, std::memory_order_relaxed) + more > total_max_) {
+      total_->fetch_sub(more, std::memory_order_relaxed);
+      return false;
+    }
+  }
+  bytes_ = bytes;
+  return true;
+}
+
 const ServedMethod* ServerContext::Find(std::string_view path) const {
   auto found = by_path_.find(path);
   return found == by_path_.end() ? nullptr : found->second;

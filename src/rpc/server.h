@@ -26,7 +26,10 @@ struct ServerOptions {
       listen;     // "127.0.0.1:50051", "[::1]:0", "unix:/path"; port 0 lets the kernel choose
   int loops = 0;  // 0: one per core
   TlsOptions tls;
-  uint32_t streams_max = 1024;         // per connection (SETTINGS_MAX_CONCURRENT_STREAMS)
+  // Per connection (SETTINGS_MAX_CONCURRENT_STREAMS). A client that has acknowledged it and goes
+  // beyond loses the connection (PROTOCOL_ERROR: nghttp2 leaves no choice); before that, extra
+  // calls are reset with REFUSED_STREAM, which clients start again.
+  uint32_t streams_max = 1024;
   size_t header_bytes_max = 32 << 10;  // per call; beyond: RESOURCE_EXHAUSTED
   size_t connections_max = 10000;      // beyond: refused, oldest stay
   uint32_t stream_window_bytes = 8 << 20;
@@ -45,6 +48,8 @@ struct ServerOptions {
   // How long the calls of a connection that is drained for its age may still take.
   Duration connection_age_grace = std::chrono::minutes(10);
   size_t http_body_bytes_max = 64 << 20;  // of a plain HTTP request; beyond: 413
+  // Bodies of all plain HTTP requests that are not answered yet, of all connections; beyond: 503.
+  size_t http_bodies_bytes_max = 512 << 20;
   // Abuse ends a connection with ENHANCE_YOUR_CALM. Pings count only when nothing was sent since
   // the last one; streams that end in a reset, and SETTINGS, may come in a burst and then at this
   // rate.

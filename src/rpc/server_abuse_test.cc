@@ -134,6 +134,29 @@ TEST(ServerAndBadPeers, RefusesMessagesThatClaimTooMuch) {
   EXPECT_EQ(reset->error(), NGHTTP2_NO_ERROR);
 }
 
+TEST(ServerAndBadPeers, BoundsTheIncompleteMessagesOfAConnection) {
+  TestServer server({.stream_window_bytes = 60'000, .assembling_bytes_max = 50'000});
+  FakePeer peer(server.address());
+  peer.Hello();
+  std::string begin("\0\0\0\x9c\x40", 5);  // a message of 40,000 bytes
+  for (uint32_t stream : {1u, 3u}) {
+    peer.StartCall(stream, "/test/Unary");
+    peer.SendFrame(kFrameData, 0, stream, begin + std::string(15'000, 'm'));
+    peer.SendFrame(kFrameData, 0, stream, std::string(15'000, 'm'));
+  }
+
+  auto refused = peer.NextOf(kFrameHeaders);
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->stream, 3u);
+  EXPECT_EQ(refused->flags & kFlagEndStream, kFlagEndStream);
+
+  peer.SendFrame(kFrameData, kFlagEndStream, 1, std::string(10'000, 'm'));
+  auto answer = peer.NextOf(kFrameData);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->stream, 1u);
+  EXPECT_GT(answer->payload.size(), 10'000u);
+}
+
 TEST(ServerAndBadPeers, RefusesGzipThatDecompressesToTooMuch) {
   TestServer server;
   FakePeer peer(server.address());

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -22,6 +23,25 @@ struct ServedMethod {
   std::array<Counter*, 17> ended;  // by status code
 };
 
+// Bytes of one plain HTTP request's body, counted against http_bodies_bytes_max. Given back by
+// Clear or destruction, on any thread, also after the server has gone.
+class HeldBody {
+ public:
+  HeldBody(std::shared_ptr<std::atomic<size_t>> total, size_t total_max)
+      : total_(std::move(total)), total_max_(total_max) {}
+  HeldBody(const HeldBody&) = delete;
+  HeldBody& operator=(const HeldBody&) = delete;
+  ~HeldBody() { total_->fetch_sub(bytes_, std::memory_order_relaxed); }
+  // False, counting as before, when all bodies together would be too many bytes.
+  [[nodiscard]] bool Set(size_t bytes);
+  void Clear() { total_->fetch_sub(std::exchange(bytes_, 0), std::memory_order_relaxed); }
+
+ private:
+  const std::shared_ptr<std::atomic<size_t>> total_;
+  const size_t total_max_;
+  size_t bytes_ = 0;
+};
+
 struct ServerContext {
   ServerContext(ServerOptions options, std::vector<Method> methods, HttpHandler http,
                 Metrics& metrics, const Clock& clock);
@@ -31,6 +51,9 @@ struct ServerContext {
   const Http2Options http2;
   const HttpHandler http;
   const Clock& clock;
+  // Of all HeldBody.
+  const std::shared_ptr<std::atomic<size_t>> http_bodies_bytes =
+      std::make_shared<std::atomic<size_t>>(0);
   Counter& connections_total;
   Counter& connections_refused_total;
   Counter& abuse_total;

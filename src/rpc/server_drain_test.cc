@@ -54,6 +54,7 @@ TEST(Drain, SaysGoawayTwiceWithAPingBetween) {
   ASSERT_TRUE(bye.has_value());
   EXPECT_THAT(bye->payload, testing::HasSubstr("bye"));
   EXPECT_TRUE(peer.Closed());
+  peer.StopWriting();  // else the server lingers
 }
 
 TEST(Drain, EndsCallsWithUnavailableWhenPatienceIsOver) {
@@ -140,6 +141,20 @@ TEST(Drain, MovesCallsOffOldConnections) {
     EXPECT_TRUE(answer.has_value()) << answer.error().ToString();
     return connections() >= 5;
   }));
+}
+
+TEST(Drain, EndsCallsOfOldConnectionsAfterTheirGrace) {
+  TestServer server(
+      {.connection_age_max = milliseconds(20), .connection_age_grace = milliseconds(30)});
+  auto channel = Channel::Create(server.address());
+  ASSERT_TRUE(channel.has_value());
+  BlockingStream stream(**channel, "/test/Bidi", {.timeout = seconds(50)});
+  stream.Write(Message("x"));
+
+  Status status = stream.Finish();
+
+  EXPECT_EQ(status.code(), Code::kUnavailable) << status.ToString();
+  EXPECT_THAT(status.message(), testing::HasSubstr("shutting down"));
 }
 
 TEST(Drain, IsQuickWhenNothingIsOpen) {

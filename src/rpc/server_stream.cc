@@ -205,6 +205,7 @@ HttpStream::HttpStream(std::shared_ptr<Loop> loop, const ServerContext& context,
     : loop_(std::move(loop)),
       context_(context),
       request_(std::move(request)),
+      held_(context.http_bodies_bytes, context.options.http_bodies_bytes_max),
       head_(request_.method == "HEAD") {}
 
 void HttpStream::OnData(std::string_view chunk) {
@@ -217,6 +218,11 @@ void HttpStream::OnData(std::string_view chunk) {
   if (request_.body.size() + chunk.size() > context_.options.http_body_bytes_max) {
     request_.body = {};
     return Respond({.status = 413});
+  }
+  if (!held_.Set(request_.body.size() + chunk.size())) {
+    request_.body = {};
+    ReleaseEarly();
+    return Respond({.status = 503});
   }
   request_.body.append(chunk);
 }
@@ -236,6 +242,7 @@ void HttpStream::OnRemoteEnd() {
 void HttpStream::Respond(HttpResponse response) {
   if (responded_ || connection_ == nullptr) return;
   responded_ = true;
+  held_.Clear();
   std::string status = std::to_string(response.status);
   std::string length = std::to_string(TotalSize(response.body));
   std::vector<nghttp2_nv> headers = {CopiedHeader(":status", status)};

@@ -79,6 +79,7 @@ class HttpStream final : public Stream {
   const std::shared_ptr<Loop> loop_;
   const ServerContext& context_;
   HttpRequest request_;  // moved to the handler when complete
+  HeldBody held_;
   const bool head_;
   bool responded_ = false, remote_ended_ = false;
 };

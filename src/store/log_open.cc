@@ -71,6 +71,9 @@ LogStoreImpl::LogStoreImpl(const Clock& clock, LogStoreOptions options)
       lease_shrunk_((options_.metrics ? *options_.metrics : own_metrics_)
                         .AddCounter("lre_store_lease_shrunk_total",
                                     "Times that recycling shortened the lease")),
+      scrubbed_bytes_((options_.metrics ? *options_.metrics : own_metrics_)
+                          .AddCounter("lre_store_scrubbed_bytes_total",
+                                      "Bytes that the background scrub has checked")),
       used_gauge_((options_.metrics ? *options_.metrics : own_metrics_)
                       .AddGauge("lre_store_used_bytes", "Bytes of segments on disk")) {
   options_.size_bytes_max = std::max<uint64_t>(options_.size_bytes_max, 1 << 20);
@@ -238,6 +241,7 @@ Status LogStoreImpl::Open() {
   TRY(LoadSecret());
   TRY(LoadIndex());
   TRY(OpenSegments());
+  TRY(OpenPins());
   used_gauge_.Set(static_cast<int64_t>(used_bytes_->load()));
   if (options_.background) StartThreads();
   return {};
@@ -246,6 +250,8 @@ Status LogStoreImpl::Open() {
 void LogStoreImpl::StartThreads() {
   threads_.Add("store-sync", [this](std::stop_token stop) { SyncLoop(stop); });
   threads_.Add("store-maintain", [this](std::stop_token stop) { MaintainLoop(stop); });
+  if (options_.scrub_bytes_per_second > 0)
+    threads_.Add("store-scrub", [this](std::stop_token stop) { ScrubLoop(stop); });
 }
 
 LogStoreImpl::~LogStoreImpl() {
@@ -270,6 +276,7 @@ LogStoreStats LogStoreImpl::Stats() const {
   stats.damaged += damaged_.value();
   stats.carried_bytes = carried_bytes_.value();
   stats.recycled_segments = recycled_segments_.value();
+  stats.scrubbed_bytes = scrubbed_bytes_.value();
   std::shared_lock lock(segments_mutex_);
   stats.segments = segments_.size();
   return stats;
@@ -299,24 +306,6 @@ Status LogStoreImpl::List(const std::function<void(const LogRecord&)>& visit) {
     }
   }
   return {};
-}
-
-Result<uint64_t> LogStoreImpl::Verify() {
-  uint64_t before = damaged_.value();
-  std::vector<LogEntry> entries;
-  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
-    entries.clear();
-    index_.Copy(shard, &entries);
-    for (const LogEntry& entry : entries) {
-      SegmentPtr segment = SegmentOf(entry);
-      if (segment == nullptr) continue;  // carried meanwhile
-      auto header = ReadHeader(*segment, entry);
-      auto sound = header ? CheckPayload(*segment, entry, *header, {0, header->size})
-                          : Result<bool>(std::unexpected(header.error()));
-      if (!sound || !*sound) DropDamaged(entry, sound ? "checksum" : sound.error().message());
-    }
-  }
-  return damaged_.value() - before;
 }
 
 Result<std::unique_ptr<LogStore>> OpenLogStore(const Clock& clock, LogStoreOptions options) {

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "reapi/error_details.h"
 #include "store/crc32c.h"
 #include "store/log_store_impl.h"
 
@@ -33,13 +34,13 @@ Status LogStoreImpl::Recycle(uint64_t bytes) {
   return RecycleLocked(bytes);
 }
 
-uint32_t LogStoreImpl::KeepSince() const {
+uint32_t LogStoreImpl::KeepSince() {
   // Ages in ticks up to a year, older ones together.
   constexpr size_t kAges = 365 * 24 * 15;
   std::vector<uint64_t> bytes_by_age(kAges + 1);
   uint32_t now = NowTick();
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
-    const_cast<LogIndex&>(index_).Visit(shard, [&](const LogEntry& entry) {
+    index_.Visit(shard, [&](const LogEntry& entry) {
       uint32_t age = now - std::min(now, entry.tick());
       bytes_by_age[std::min<size_t>(age, kAges)] += DiskBytes(entry);
       return false;
@@ -58,16 +59,26 @@ uint32_t LogStoreImpl::KeepSince() const {
   auto ticks = [&](Duration lease) {
     return static_cast<uint32_t>(lease / LogEntry::kTick) + 1 + touch_step_;
   };
+  // The next leases that end are those of the oldest, unless even these have ended.
+  uint32_t shortest =
+      ticks(options_.lease_policy == LeasePolicy::kStrict ? options_.lease : options_.lease_min);
+  uint32_t oldest = kAges;
+  while (oldest > 0 && bytes_by_age[oldest] == 0) --oldest;
+  Duration wait = LogEntry::kTick * (shortest - std::min(shortest, oldest));
+  retry_delay_seconds_ = std::clamp<int64_t>(wait / std::chrono::seconds(1), 1, 300);
+
   uint64_t limit = SpaceLimit(kFresh);
   uint32_t age = age_that_fits(limit / 4 * 3);
-  if (age < ticks(options_.lease)) {
+  if (age < ticks(options_.lease) && options_.lease_policy == LeasePolicy::kStrict) {
+    age = ticks(options_.lease);
+  } else if (age < ticks(options_.lease)) {
     uint32_t shrunk =
         age_that_fits(limit / 100 * static_cast<uint64_t>(100 - options_.reserve_percent));
     age = std::clamp(shrunk, ticks(options_.lease_min), ticks(options_.lease));
     bool is_short = age < ticks(options_.lease);
     if (is_short) lease_shrunk_.Add();
     // One warning each time it begins.
-    if (is_short && !lease_is_short_.exchange(true)) {
+    if (is_short && !std::exchange(lease_is_short_, true)) {
       Log(kWarning, "store_lease_shrunk",
           {{"directory", options_.directory},
            {"lease_minutes", age * (LogEntry::kTick / std::chrono::minutes(1))}});
@@ -77,6 +88,11 @@ uint32_t LogStoreImpl::KeepSince() const {
     lease_is_short_ = false;
   }
   return now - std::min(now, age);
+}
+
+Status LogStoreImpl::FullStatus(std::string message) const {
+  return reapi::WithRetryDelay(Status(Code::kResourceExhausted, std::move(message)),
+                               std::chrono::seconds(retry_delay_seconds_));
 }
 
 std::vector<LogStoreImpl::Kept> LogStoreImpl::PlanRecycling(uint32_t keep_since) const {
@@ -119,6 +135,16 @@ std::vector<LogStoreImpl::Kept> LogStoreImpl::PlanRecycling(uint32_t keep_since)
 
 Status LogStoreImpl::RecycleLocked(uint64_t bytes) {
   TRY(CheckWritable());
+  auto full = [&](uint64_t lacking) {
+    return FullStatus(fmt::format(
+        "store {}: {} more bytes are wanted, but its {} bytes are full of leased blobs; "
+        "raise its size limit or try again later",
+        options_.directory, lacking, options_.size_bytes_max));
+  };
+  // Each look costs two passes over the index: writers who do not wait as they are told must not
+  // make the store busy with nothing else.
+  if (clock_.Now() < recycle_again_at_ && bytes >= recycle_lacked_bytes_) return full(bytes);
+  RenewPins();
   uint32_t keep_since = KeepSince();
   std::vector<Kept> plan = PlanRecycling(keep_since);
   uint64_t freed = 0;
@@ -135,10 +161,9 @@ Status LogStoreImpl::RecycleLocked(uint64_t bytes) {
     TRY(GiveUp(victims, keep_since));
   }
   if (freed >= bytes) return {};
-  return ErrorStatus(Code::kResourceExhausted,
-                     "store {}: {} more bytes are wanted, but its {} bytes are full of leased "
-                     "blobs; raise its size limit or try again later",
-                     options_.directory, bytes - freed, options_.size_bytes_max);
+  recycle_again_at_ = clock_.Now() + std::chrono::seconds(1);
+  recycle_lacked_bytes_ = bytes - freed;
+  return full(bytes - freed);
 }
 
 Status LogStoreImpl::GiveUp(const std::vector<SegmentPtr>& victims, uint32_t keep_since) {

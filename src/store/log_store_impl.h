@@ -1,11 +1,13 @@
 // The inside of LogStore, shared by the files that implement it: log_open.cc (opening and closing),
-// log_read.cc, log_write.cc, log_batch.cc, log_recycle.cc, log_sync.cc. Locks are taken in the
+// log_read.cc, log_write.cc, log_batch.cc, log_recycle.cc, log_sync.cc, log_pins.cc,
+// log_scrub.cc. Locks are taken in the
 // order in which they are declared; none is held while another's wait is longer than one write to
 // the page cache, except sync_mutex_ and recycle_mutex_, which only I/O threads take.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -79,6 +81,9 @@ class LogStoreImpl final : public LogStore {
   Status Sync() override;
   Status Checkpoint() override;
   Status Recycle(uint64_t bytes) override;
+  Status SetPin(Pin pin, Partition partition, std::span<const Digest> digests) override;
+  Status RemovePin(const std::string& name) override;
+  std::vector<Pin> Pins() const override;
   LogStoreStats Stats() const override;
   Status List(const std::function<void(const LogRecord&)>& visit) override;
   Result<uint64_t> Verify() override;
@@ -96,6 +101,10 @@ class LogStoreImpl final : public LogStore {
     uint64_t number = 0;
     uint64_t appended = 0;  // entries ever, what Durability::kSynced waits for
     std::vector<SegmentPtr> dirty;
+  };
+  struct PinnedKeys {
+    Pin pin;
+    std::vector<LogKey> keys;
   };
   struct BatchRecord;
   struct Kept;  // of a segment, when recycling is planned
@@ -158,10 +167,29 @@ class LogStoreImpl final : public LogStore {
   // --- log_recycle.cc
   // REQUIRES: recycle_mutex_ is held.
   Status RecycleLocked(uint64_t bytes);
-  uint32_t KeepSince() const;
+  uint32_t KeepSince();
+  // kResourceExhausted with the RetryInfo.
+  Status FullStatus(std::string message) const;
   std::vector<Kept> PlanRecycling(uint32_t keep_since) const;
   Status GiveUp(const std::vector<SegmentPtr>& victims, uint32_t keep_since);
   Status Carry(const LogEntry& entry, const Segment& from);
+
+  // --- log_pins.cc
+  Status OpenPins();
+  std::string PathOfPin(const std::string& name) const;
+  // kResourceExhausted when `pin` beside all others would pass a bound.
+  Status CheckPinFits(const PinnedKeys& pin) const;
+  Status WritePin(const PinnedKeys& pin);
+  Result<PinnedKeys> ReadPin(const std::string& path) const;
+  // Touches what is pinned, so that recycling sees it as used now; forgets pins whose time has
+  // come.
+  void RenewPins();
+
+  // --- log_scrub.cc
+  // Checks every record of a shard; `pace`, called after each with its bytes, says whether to go
+  // on.
+  void CheckShard(size_t shard, const std::function<bool(uint64_t)>& pace);
+  void ScrubLoop(std::stop_token stop);
 
   // --- log_sync.cc
   Status SyncLocked(uint64_t* covered);
@@ -180,6 +208,7 @@ class LogStoreImpl final : public LogStore {
   Counter& carried_bytes_;
   Counter& recycled_segments_;
   Counter& lease_shrunk_;
+  Counter& scrubbed_bytes_;
   Gauge& used_gauge_;
   LogSecret secret_;
   uint32_t touch_step_ = 1;  // ticks
@@ -195,14 +224,19 @@ class LogStoreImpl final : public LogStore {
   std::atomic<uint64_t> journal_bytes_{0};  // since the last checkpoint
   std::atomic<uint64_t> synced_sequence_{0};
   std::atomic<bool> sync_failed_{false};
-  mutable std::atomic<bool> lease_is_short_{false};
+  std::atomic<int64_t> retry_delay_seconds_{1};  // until leases end, as recycling last saw
 
   std::mutex recycle_mutex_;
+  // Under recycle_mutex_: after recycling found too little, when it is worth looking again.
+  bool lease_is_short_ = false;
+  Instant recycle_again_at_{};
+  uint64_t recycle_lacked_bytes_ = 0;
   std::mutex sync_mutex_;
   std::mutex create_mutex_;
   Guarded<Head> heads_[2];
   Guarded<SegmentPtr> spare_;  // still with the writer that CreateSegment counts
   Guarded<JournalState> journal_;
+  mutable Guarded<std::map<std::string, PinnedKeys>> pins_;
   mutable std::shared_mutex segments_mutex_;
   std::unordered_map<uint32_t, SegmentPtr> segments_;  // under segments_mutex_
 

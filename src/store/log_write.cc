@@ -52,10 +52,10 @@ Result<SegmentPtr> LogStoreImpl::CreateSegment(uint64_t capacity, Origin origin)
     if (origin == kCarried || attempt == 3) break;
     TRY(Recycle(lacking));
   }
-  return Error(Code::kResourceExhausted,
-               "store {}: its {} bytes are full of leased blobs or held by readers; raise its size "
-               "limit or try again later",
-               options_.directory, options_.size_bytes_max);
+  return std::unexpected(FullStatus(fmt::format(
+      "store {}: its {} bytes are full of leased blobs or held by readers; raise its size "
+      "limit or try again later",
+      options_.directory, options_.size_bytes_max)));
 }
 
 // Makes `segment` the one that records of this origin are appended to, and lets go of it: from now

@@ -3,6 +3,7 @@
 //                          assign, report, publish, answer, retention
 //   enqueue_us, place_us   with 100,000 actions queued and 10,000 workers: one more action; one
 //                          slot that became free, until the next action is on it
+//   ..._distinct_us        the same where no two workers offer the same and actions ask for cores
 // Per second and microsecond of CPU. One line per figure: name, value. Run a Release build.
 #include "scheduler/scheduler.h"
 
@@ -102,25 +103,41 @@ void MeasureThroughput() {
   fmt::print("actions_per_second {:.0f}\n", static_cast<double>(bench.answers) / seconds);
 }
 
-void MeasureMatching() {
-  constexpr int kQueued = 100000, kWorkers = 10000, kPools = 100, kProbes = 20000;
+constexpr int kPools = 100;
+
+Properties Counted(uint64_t n) {
+  Properties properties = Pool(n % kPools);
+  properties.emplace_back("cores", n % 3 == 0 ? "2" : "1");
+  return properties;
+}
+
+// `distinct`: each worker offers something of its own, and more than one action at once.
+void MeasureMatching(bool distinct) {
+  constexpr int kQueued = 100000, kWorkers = 10000, kProbes = 20000;
+  const char* suffix = distinct ? "_distinct" : "";
+  auto asked = [&](uint64_t n) { return distinct ? Counted(n) : Pool(n % kPools); };
   Bench bench{Scheduler(Limits())};
   const double join_start = CpuSeconds();
   for (int i = 0; i < kWorkers; i++) {
-    bench.Step(WorkerJoined{fmt::format("worker-{}", i), "w", Pool(i % kPools), 1, {}});
+    Properties offered = Pool(i % kPools);
+    if (distinct) {
+      offered.emplace_back("host", fmt::format("{}", i));
+      offered.emplace_back("cores", "2");
+    }
+    bench.Step(WorkerJoined{fmt::format("worker-{}", i), "w", offered, distinct ? 2 : 1, {}});
   }
-  fmt::print("join_us {:.2f}\n", (CpuSeconds() - join_start) / kWorkers * 1e6);
-  for (int i = 0; i < kQueued + kWorkers; i++) {
-    bench.Enqueue(fmt::format("invocation-{}", i % 50), Pool(i % kPools));
+  fmt::print("join{}_us {:.2f}\n", suffix, (CpuSeconds() - join_start) / kWorkers * 1e6);
+  for (int i = 0; i < kQueued + (distinct ? 2 : 1) * kWorkers; i++) {
+    bench.Enqueue(fmt::format("invocation-{}", i % 50), asked(static_cast<uint64_t>(i)));
   }
   const double enqueue_start = CpuSeconds();
   for (int i = 0; i < kProbes; i++) {
-    bench.Enqueue(fmt::format("invocation-{}", i % 50), Pool(i % kPools));
+    bench.Enqueue(fmt::format("invocation-{}", i % 50), asked(static_cast<uint64_t>(i)));
   }
-  fmt::print("enqueue_us {:.2f}\n", (CpuSeconds() - enqueue_start) / kProbes * 1e6);
+  fmt::print("enqueue{}_us {:.2f}\n", suffix, (CpuSeconds() - enqueue_start) / kProbes * 1e6);
   const double place_start = CpuSeconds();
   for (int i = 0; i < kProbes; i++) bench.FinishOldest();
-  fmt::print("place_us {:.2f}\n", (CpuSeconds() - place_start) / kProbes * 1e6);
+  fmt::print("place{}_us {:.2f}\n", suffix, (CpuSeconds() - place_start) / kProbes * 1e6);
 }
 
 }  // namespace
@@ -128,5 +145,6 @@ void MeasureMatching() {
 
 int main() {
   lre::scheduler::MeasureThroughput();
-  lre::scheduler::MeasureMatching();
+  lre::scheduler::MeasureMatching(false);
+  lre::scheduler::MeasureMatching(true);
 }

@@ -43,8 +43,11 @@ void Scheduler::State::On(const Enqueue& event) {
                               "{} actions are queued already (queued_actions_max): try again later",
                               queued));
   }
-  const Properties wanted = Canonical(event.request.properties, options.ignored_properties);
-  PropertyQueue* queue = matching.QueueFor(wanted, now);
+  Result<Terms> wanted = WantedTerms(event.request.properties, options);
+  if (!wanted) {
+    return refuse(wanted.error().WithContext(fmt::format("action {}", event.request.action)));
+  }
+  PropertyQueue* queue = matching.QueueFor(*wanted, now);
   if (queue == nullptr) {
     return refuse(ErrorStatus(Code::kResourceExhausted,
                               "actions with {} different sets of platform properties are in flight "
@@ -53,7 +56,7 @@ void Scheduler::State::On(const Enqueue& event) {
   }
   if (queue->classes.empty() && !queue->pool_expected && matching.pools_closed()) {
     return refuse(ErrorStatus(Code::kFailedPrecondition, "no worker can run action {}: {}",
-                              event.request.action, matching.Explain(wanted)));
+                              event.request.action, matching.Explain(*queue)));
   }
 
   Operation& operation =

@@ -9,34 +9,77 @@
 namespace lre::scheduler {
 
 void Scheduler::State::Dispatch() {
-  for (WorkerClass* worker_class : matching.TakeDirtyClasses()) Serve(*worker_class);
-  for (PropertyQueue* queue : matching.TakeDirtyQueues()) Serve(*queue);
+  while (true) {
+    const std::vector<WorkerClass*> classes = matching.TakeDirtyClasses();
+    const std::vector<PropertyQueue*> queues = matching.TakeDirtyQueues();
+    if (classes.empty() && queues.empty()) return;
+    for (WorkerClass* worker_class : classes) Serve(*worker_class);
+    for (PropertyQueue* queue : queues) Serve(*queue);
+  }
 }
 
 void Scheduler::State::Serve(PropertyQueue& queue) {
   while (!queue.arrivals.empty()) {
     const FairQueue::Front front = queue.fair.Peek();
-    Worker* worker = workers.Pick(queue, front.operation->last_worker);
+    Worker* worker = workers.Pick(*front.operation);
     if (worker == nullptr) return;
     Start(*front.operation, front.account, *worker);
   }
 }
 
+// The queues whose first operation has no room on any free worker of the class are passed over, so
+// that what is small can run beside; but not for ever: see Hold.
 void Scheduler::State::Serve(WorkerClass& worker_class) {
+  std::vector<PropertyQueue*> no_room;
   while (!worker_class.free.empty()) {
     PropertyQueue* next = nullptr;
     FairQueue::Front first;
     for (PropertyQueue* queue : matching.active()) {
       if (!worker_class.serves[queue->index]) continue;
+      if (std::find(no_room.begin(), no_room.end(), queue) != no_room.end()) continue;
       FairQueue::Front front = queue->fair.Peek();
       if (next != nullptr && !front.Before(first)) continue;
       next = queue;
       first = front;
     }
     if (next == nullptr) return;
-    Worker* worker = workers.Pick(worker_class, first.operation->last_worker);
-    Start(*first.operation, first.account, *worker);
+    Worker* worker = workers.Pick(worker_class, *first.operation);
+    if (worker == nullptr) {
+      no_room.push_back(next);
+      const bool late = now - first.operation->wait_start >= options.reserve_after;
+      if (late && next->held == nullptr) workers.Hold(worker_class, *next);
+      continue;
+    }
+    Start(WarmNear(*next, first, *worker), first.account, *worker);
   }
+}
+
+// The operation to start instead of `first`, which is as good in the order of the invocation but
+// finds on `worker` what it needs; `first` itself when there is none, or it has been passed over
+// too often.
+Operation& Scheduler::State::WarmNear(PropertyQueue& queue, const FairQueue::Front& first,
+                                      const Worker& worker) {
+  Operation& operation = *first.operation;
+  const int limit = options.locality_lookahead;
+  if (limit <= 0 || operation.request->affinities.empty()) return operation;
+  if (operation.passed_over >= limit || workers.IsWarm(worker, operation)) return operation;
+  Operation* near = queue.fair.FindNear(first, limit, [&](const Operation& other) {
+    return other.request->priority == operation.request->priority &&
+           other.last_worker != worker.id && workers.IsWarm(worker, other);
+  });
+  if (near == nullptr) return operation;
+  operation.passed_over++;
+  return *near;
+}
+
+// A held worker has room: the queue it is held for takes it.
+bool Scheduler::State::UseHeld(Worker& worker) {
+  PropertyQueue& queue = *worker.held_for;
+  const bool usable = worker.connected && !worker.draining && !worker.resting;
+  const FairQueue::Front front = queue.fair.Peek();
+  if (!usable || !workers.HasRoom(worker, *front.operation)) return false;
+  Start(*front.operation, front.account, worker);
+  return true;
 }
 
 Duration Scheduler::State::GraceOf(const PropertyQueue& queue) const {
@@ -52,7 +95,7 @@ void Scheduler::State::ArmUnserved(PropertyQueue& queue) {
 
 void Scheduler::State::FailUnserved(PropertyQueue& queue) {
   if (!queue.classes.empty()) return;
-  const std::string why = matching.Explain(queue.properties);
+  const std::string why = matching.Explain(queue);
   while (!queue.arrivals.empty()) {
     Operation& operation = *queue.arrivals.front();
     if (std::max(operation.wait_start, queue.unserved_since) + GraceOf(queue) > now) break;
@@ -65,7 +108,7 @@ void Scheduler::State::FailUnserved(PropertyQueue& queue) {
 }
 
 void Scheduler::State::On(const PoolDeclared& event) {
-  matching.DeclarePool(event.name, Canonical(event.properties));
+  matching.DeclarePool(event.name, OfferedTerms(event.properties, options));
   for (PropertyQueue* queue : matching.active()) ArmUnserved(*queue);
 }
 

@@ -34,6 +34,7 @@ ClientId FakeFarm::Run(const std::string& action, Ask ask) {
   request.partition = ask.partition;
   request.do_not_cache = ask.do_not_cache;
   request.timeout = ask.timeout;
+  request.affinities = std::move(ask.affinities);
   request.payload = std::make_shared<std::string>(action);
   Step(Enqueue{"op-" + action + "-" + std::to_string(client), std::move(request), client});
   return client;

@@ -28,6 +28,7 @@ struct FakeFarm {
     uint32_t partition = 0;
     bool do_not_cache = false;
     Duration timeout{};
+    std::vector<uint64_t> affinities;
   };
   // Enqueues action `action` as operation "op-<action>-<client>" for a new client, which is
   // returned.

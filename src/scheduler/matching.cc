@@ -8,54 +8,17 @@
 
 namespace lre::scheduler {
 
-Properties Canonical(const Properties& properties, const std::vector<std::string>& ignored) {
-  Properties canonical;
-  canonical.reserve(properties.size());
-  for (const auto& [name, value] : properties) {
-    if (std::find(ignored.begin(), ignored.end(), name) != ignored.end()) continue;
-    auto& [_, copy] = canonical.emplace_back(name, value);
-    if (name != "OSFamily") continue;
-    for (char& c : copy) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
-  }
-  std::sort(canonical.begin(), canonical.end());
-  canonical.erase(std::unique(canonical.begin(), canonical.end()), canonical.end());
-  return canonical;
-}
-
-std::string PrintProperties(const Properties& properties) {
-  std::string text;
-  for (const auto& [name, value] : properties) {
-    if (!text.empty()) text += ';';
-    text += name;
-    text += '=';
-    text += value;
-  }
-  return text;
-}
-
-bool Serves(const Properties& offered, const Properties& wanted) {
-  return std::includes(offered.begin(), offered.end(), wanted.begin(), wanted.end());
-}
-
-Properties Missing(const Properties& offered, const Properties& wanted) {
-  Properties missing;
-  std::set_difference(wanted.begin(), wanted.end(), offered.begin(), offered.end(),
-                      std::back_inserter(missing));
-  return missing;
+size_t SizeOf(const WorkerClass& worker_class) {
+  return worker_class.terms.exact.size() + worker_class.terms.amounts.size();
 }
 
 namespace {
 
-// PrintProperties is for people: two sets may print alike. This is for the tables.
-std::string KeyOf(const Properties& properties) {
-  std::string key;
-  for (const auto& [name, value] : properties) {
-    key += std::to_string(name.size()) + ':' + name;
-    key += std::to_string(value.size()) + ':' + value;
-  }
-  return key;
+void AddClass(WorkerClass& worker_class, PropertyQueue& queue) {
+  auto at = std::find_if(queue.classes.begin(), queue.classes.end(), [&](const WorkerClass* one) {
+    return SizeOf(*one) > SizeOf(worker_class);
+  });
+  queue.classes.insert(at, &worker_class);
 }
 
 }  // namespace
@@ -67,8 +30,8 @@ Matching::~Matching() {
   for (auto& [_, queue] : queues_) timers_.Disarm(queue->unserved);
 }
 
-PropertyQueue* Matching::QueueFor(const Properties& properties, Instant now) {
-  std::string key = KeyOf(properties);
+PropertyQueue* Matching::QueueFor(const Terms& terms, Instant now) {
+  std::string key = KeyOf(terms);
   if (auto found = queues_.find(key); found != queues_.end()) return found->second.get();
   if (queues_.size() >= options_.property_sets_max) {
     if (idle_.empty()) return nullptr;
@@ -76,7 +39,7 @@ PropertyQueue* Matching::QueueFor(const Properties& properties, Instant now) {
   }
   auto made = std::make_unique<PropertyQueue>();
   PropertyQueue& queue = *made;
-  queue.properties = properties;
+  queue.terms = terms;
   queue.key = key;
   queue.unserved_since = now;
   if (free_indices_.empty()) {
@@ -86,21 +49,22 @@ PropertyQueue* Matching::QueueFor(const Properties& properties, Instant now) {
     free_indices_.pop_back();
   }
   for (auto& worker_class : classes_) {
-    const bool serves = Serves(worker_class->properties, properties);
+    const bool serves = Serves(worker_class->terms, terms);
     if (worker_class->serves.size() <= queue.index) worker_class->serves.resize(queue.index + 1);
     worker_class->serves[queue.index] = serves;
     if (serves) queue.classes.push_back(worker_class.get());
   }
-  queue.pool_expected = std::any_of(pools_.begin(), pools_.end(), [&](const Pool& pool) {
-    return Serves(pool.properties, properties);
-  });
+  std::stable_sort(
+      queue.classes.begin(), queue.classes.end(),
+      [](const WorkerClass* a, const WorkerClass* b) { return SizeOf(*a) < SizeOf(*b); });
+  queue.pool_expected = Expected(terms);
   queue.idle_at = idle_.insert(idle_.end(), &queue);
   queues_.emplace(std::move(key), std::move(made));
   return &queue;
 }
 
 void Matching::Evict(PropertyQueue& queue) {
-  CHECK(queue.users == 0 && queue.arrivals.empty());
+  CHECK(queue.users == 0 && queue.arrivals.empty() && queue.held == nullptr);
   timers_.Disarm(queue.unserved);
   idle_.erase(queue.idle_at);
   if (queue.dirty) std::erase(dirty_queues_, &queue);
@@ -116,25 +80,26 @@ void Matching::DropUser(PropertyQueue& queue) {
   if (--queue.users == 0) queue.idle_at = idle_.insert(idle_.end(), &queue);
 }
 
-WorkerClass* Matching::Enter(const Properties& properties, const std::string& worker_name) {
-  std::string key = KeyOf(properties);
+WorkerClass* Matching::Enter(const Terms& terms, const std::string& worker_name) {
+  std::string key = KeyOf(terms);
   if (auto found = class_by_key_.find(key); found != class_by_key_.end()) {
     found->second->workers++;
     return found->second;
   }
   auto made = std::make_unique<WorkerClass>();
   WorkerClass& worker_class = *made;
-  worker_class.properties = properties;
+  generation_++;
+  worker_class.terms = terms;
   worker_class.key = key;
   worker_class.example = worker_name;
   worker_class.workers = 1;
   worker_class.at = classes_.size();
   for (auto& [_, queue] : queues_) {
-    const bool serves = Serves(properties, queue->properties);
+    const bool serves = Serves(terms, queue->terms);
     if (worker_class.serves.size() <= queue->index) worker_class.serves.resize(queue->index + 1);
     worker_class.serves[queue->index] = serves;
     if (!serves) continue;
-    queue->classes.push_back(&worker_class);
+    AddClass(worker_class, *queue);
     timers_.Disarm(queue->unserved);
   }
   classes_.push_back(std::move(made));
@@ -144,6 +109,7 @@ WorkerClass* Matching::Enter(const Properties& properties, const std::string& wo
 
 void Matching::Leave(WorkerClass& worker_class, Instant now, std::vector<PropertyQueue*>& changed) {
   if (--worker_class.workers > 0) return;
+  generation_++;
   CHECK(worker_class.free.empty(), "the last worker of a class is not free when it leaves");
   for (auto& [_, queue] : queues_) {
     if (std::erase(queue->classes, &worker_class) == 0 || !queue->classes.empty()) continue;
@@ -161,19 +127,40 @@ void Matching::Leave(WorkerClass& worker_class, Instant now, std::vector<Propert
   classes_.pop_back();
 }
 
-void Matching::DeclarePool(const std::string& name, const Properties& properties) {
+bool Matching::Expected(const Terms& terms) const {
+  return std::any_of(pools_.begin(), pools_.end(),
+                     [&](const Pool& pool) { return Serves(pool.terms, terms); });
+}
+
+void Matching::DeclarePool(const std::string& name, const Terms& terms) {
+  generation_++;
   auto found = std::find_if(pools_.begin(), pools_.end(),
                             [&](const Pool& pool) { return pool.name == name; });
   if (found != pools_.end()) {
-    found->properties = properties;
+    found->terms = terms;
   } else if (pools_.size() < options_.pools_max) {
-    pools_.push_back({name, properties});
+    pools_.push_back({name, terms});
   }
-  for (auto& [_, queue] : queues_) {
-    queue->pool_expected = std::any_of(pools_.begin(), pools_.end(), [&](const Pool& pool) {
-      return Serves(pool.properties, queue->properties);
-    });
+  for (auto& [_, queue] : queues_) queue->pool_expected = Expected(queue->terms);
+}
+
+void Matching::AddFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key) {
+  if (worker_class.free.empty()) {
+    worker_class.free_at = free_classes_.size();
+    free_classes_.push_back(&worker_class);
   }
+  worker_class.free[left].insert(key);
+}
+
+void Matching::RemoveFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key) {
+  auto group = worker_class.free.find(left);
+  CHECK(group != worker_class.free.end() && group->second.erase(key) == 1);
+  if (!group->second.empty()) return;
+  worker_class.free.erase(group);
+  if (!worker_class.free.empty()) return;
+  free_classes_[worker_class.free_at] = free_classes_.back();
+  free_classes_[worker_class.free_at]->free_at = worker_class.free_at;
+  free_classes_.pop_back();
 }
 
 void Matching::MarkDirty(PropertyQueue& queue) {
@@ -205,39 +192,78 @@ void Matching::SetActive(PropertyQueue& queue, bool active) {
   active_.pop_back();
 }
 
-std::string Matching::Explain(const Properties& properties) const {
-  const Properties* nearest = nullptr;
+namespace {
+
+// How many of the wishes are not met.
+size_t DistanceOf(const Terms& offered, const Terms& wanted) {
+  size_t lacks = 0;
+  for (const auto& pair : wanted.exact) {
+    lacks += !std::binary_search(offered.exact.begin(), offered.exact.end(), pair);
+  }
+  for (size_t i = 0; i < wanted.amounts.size(); i++) {
+    lacks += (i < offered.amounts.size() ? offered.amounts[i] : kUnsaid) < wanted.amounts[i];
+  }
+  return lacks;
+}
+
+}  // namespace
+
+// What exactly `offered`, the nearest, lacks.
+std::string Matching::Difference(const Terms& offered, const Terms& wanted,
+                                 const std::string& who) const {
+  const char* single = DistanceOf(offered, wanted) == 1 ? "worker" : "single worker";
+  std::string text;
+  auto add = [&](const std::string& name, const std::string& lack, const std::string& has) {
+    text += fmt::format("{}no {} offers {} ({}, the nearest, has {})", text.empty() ? "" : "; ",
+                        single, lack, who, has.empty() ? "no " + name : has);
+  };
+  for (const auto& pair : wanted.exact) {
+    if (std::binary_search(offered.exact.begin(), offered.exact.end(), pair)) continue;
+    std::string has;
+    for (const auto& [name, value] : offered.exact) {
+      if (name == pair.first) has += fmt::format("{}\"{}\"", has.empty() ? "" : ", ", value);
+    }
+    add(pair.first, fmt::format("{}=\"{}\"", pair.first, pair.second), has);
+  }
+  for (size_t i = 0; i < wanted.amounts.size(); i++) {
+    const int64_t has = i < offered.amounts.size() ? offered.amounts[i] : kUnsaid;
+    if (has >= wanted.amounts[i]) continue;
+    const std::string& name = options_.minimum_properties[i];
+    add(name, PrintAmount(name, wanted.amounts[i]) + " or more",
+        has == kUnsaid ? "" : PrintAmount(name, has));
+  }
+  return text;
+}
+
+std::string Matching::ExplainNow(const Terms& wanted) const {
+  const Terms* nearest = nullptr;
   std::string name;
-  Properties missing;
-  auto consider = [&](const Properties& offered, std::string offered_by) {
-    Properties lacks = Missing(offered, properties);
-    if (nearest != nullptr && lacks.size() >= missing.size()) return;
+  size_t nearest_lacks = 0;
+  auto consider = [&](const Terms& offered, const char* kind, const std::string& offered_by) {
+    const size_t lacks = DistanceOf(offered, wanted);
+    if (nearest != nullptr && lacks >= nearest_lacks) return;
     nearest = &offered;
-    name = std::move(offered_by);
-    missing = std::move(lacks);
+    name = fmt::format("{} \"{}\"", kind, offered_by);
+    nearest_lacks = lacks;
   };
   for (const auto& worker_class : classes_) {
-    consider(worker_class->properties, fmt::format("worker \"{}\"", worker_class->example));
+    consider(worker_class->terms, "worker", worker_class->example);
   }
-  for (const Pool& pool : pools_) consider(pool.properties, fmt::format("pool \"{}\"", pool.name));
+  for (const Pool& pool : pools_) consider(pool.terms, "pool", pool.name);
   if (nearest == nullptr) {
+    const std::string asked = PrintTerms(wanted, options_);
     return fmt::format("no worker is connected and none is expected; it asks for {}",
-                       properties.empty() ? "nothing in particular" : PrintProperties(properties));
+                       asked.empty() ? "nothing in particular" : asked);
   }
-  std::string text;
-  for (const auto& [wanted, value] : missing) {
-    if (!text.empty()) text += "; ";
-    text += fmt::format("no {} offers {}=\"{}\"", missing.size() == 1 ? "worker" : "single worker",
-                        wanted, value);
-    std::string has;
-    for (const auto& [offered, offered_value] : *nearest) {
-      if (offered != wanted) continue;
-      has += fmt::format("{}\"{}\"", has.empty() ? "" : ", ", offered_value);
-    }
-    text += has.empty() ? fmt::format(" ({}, the nearest, has no {})", name, wanted)
-                        : fmt::format(" ({}, the nearest, has {})", name, has);
-  }
-  return text.empty() ? fmt::format("{} offers it but is not connected", name) : text;
+  if (nearest_lacks == 0) return fmt::format("{} offers it but is not connected", name);
+  return Difference(*nearest, wanted, name);
+}
+
+const std::string& Matching::Explain(PropertyQueue& queue) {
+  // A client may ask for the impossible often, and there may be many workers to look at.
+  if (queue.why_generation != generation_) queue.why = ExplainNow(queue.terms);
+  queue.why_generation = generation_;
+  return queue.why;
 }
 
 }  // namespace lre::scheduler

@@ -1,16 +1,18 @@
-// Which worker can serve which action. A worker serves an action when it offers every property that
-// the action asks for; OSFamily values compare without case, since clients send both spellings.
+// Which worker can serve which action: one that offers every property the action asks for
+// (scheduler/terms.h) and, of what is counted, has enough that is not taken.
 //
 // Actions with the same properties share one PropertyQueue, workers with the same properties one
 // WorkerClass; which class serves which queue is computed once, when either of them is new. So the
 // cost of placing an action grows with the number of different property sets, never with the number
-// of queued actions times workers.
+// of queued actions times workers. Free workers of a class are grouped by what they have left, so
+// finding one with enough costs at most one look per different remainder.
 //
 // Confined to one thread. Bounds: property_sets_max queues.
 #pragma once
 
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -20,6 +22,7 @@
 #include "base/clock.h"
 #include "scheduler/queue.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/terms.h"
 #include "scheduler/timers.h"
 
 namespace lre::scheduler {
@@ -27,22 +30,14 @@ namespace lre::scheduler {
 struct Worker;
 struct WorkerClass;
 
-// Sorted, each pair once, OSFamily values in lower case, without the names in `ignored`.
-Properties Canonical(const Properties& properties, const std::vector<std::string>& ignored = {});
-// "OSFamily=linux;Pool=large": for people and as a key.
-std::string PrintProperties(const Properties& properties);
-// Whether `offered` has all of `wanted`; both canonical.
-bool Serves(const Properties& offered, const Properties& wanted);
-// Those of `wanted` that `offered` lacks.
-Properties Missing(const Properties& offered, const Properties& wanted);
-
 // The queued operations that ask for the same properties.
 struct PropertyQueue {
-  Properties properties;
+  Terms terms;
   std::string key;
-  size_t index = 0;                   // place in WorkerClass::serves
-  std::vector<WorkerClass*> classes;  // that can serve it
-  bool pool_expected = false;         // a declared pool could
+  size_t index = 0;  // place in WorkerClass::serves
+  // Those that can serve it; the one that offers least beyond first.
+  std::vector<WorkerClass*> classes;
+  bool pool_expected = false;  // a declared pool could
 
   FairQueue fair;
   std::list<Operation*> arrivals;  // the same operations, the longest waiting first
@@ -53,6 +48,10 @@ struct PropertyQueue {
   std::list<PropertyQueue*>::iterator idle_at;  // in the list of queues without users
   size_t active_at = 0;                         // place among the queues with operations
   bool dirty = false;
+  // Takes nothing new until there is room on it for the first operation here.
+  Worker* held = nullptr;
+  std::string why;  // of Explain
+  uint64_t why_generation = 0;
 };
 
 // Free workers, the least loaded first, then the one that was used longest ago.
@@ -70,15 +69,19 @@ struct FreeKey {
 
 // The workers that offer the same properties.
 struct WorkerClass {
-  Properties properties;
+  Terms terms;  // `amounts` is what each worker has in all
   std::string key;
   std::string example;       // a worker's name, for messages
   std::vector<bool> serves;  // by PropertyQueue::index
   size_t workers = 0;
-  std::set<FreeKey> free;
-  size_t at = 0;  // place among the classes
+  std::map<Amounts, std::set<FreeKey>> free;  // by what they have left
+  size_t free_at = 0;                         // place among the classes with free workers
+  size_t at = 0;                              // place among the classes
   bool dirty = false;
 };
+
+// How much such a worker has to offer: those who offer less are taken first.
+size_t SizeOf(const WorkerClass& worker_class);
 
 class Matching {
  public:
@@ -86,16 +89,16 @@ class Matching {
   ~Matching();
 
   // The queue of these properties; null when there are property_sets_max in use.
-  PropertyQueue* QueueFor(const Properties& properties, Instant now);
+  PropertyQueue* QueueFor(const Terms& terms, Instant now);
   void AddUser(PropertyQueue& queue);
   void DropUser(PropertyQueue& queue);
 
   // A worker with these properties came or went. The queues that were (or now are) without any
   // class are added to `changed`. The class goes with its last worker.
-  WorkerClass* Enter(const Properties& properties, const std::string& worker_name);
+  WorkerClass* Enter(const Terms& terms, const std::string& worker_name);
   void Leave(WorkerClass& worker_class, Instant now, std::vector<PropertyQueue*>& changed);
 
-  void DeclarePool(const std::string& name, const Properties& properties);
+  void DeclarePool(const std::string& name, const Terms& terms);
   void ClosePools() { pools_closed_ = true; }
   bool pools_closed() const { return pools_closed_; }
 
@@ -114,11 +117,19 @@ class Matching {
   }
   size_t classes() const { return classes_.size(); }
 
-  // Why nobody serves `properties`: names what the nearest worker lacks.
-  std::string Explain(const Properties& properties) const;
+  // Classes with free workers: `free` changes only through these.
+  void AddFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key);
+  void RemoveFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key);
+  const std::vector<WorkerClass*>& free_classes() const { return free_classes_; }
+
+  // Why nobody serves `queue`: names what the nearest worker lacks.
+  const std::string& Explain(PropertyQueue& queue);
 
  private:
   void Evict(PropertyQueue& queue);
+  bool Expected(const Terms& terms) const;
+  std::string Difference(const Terms& offered, const Terms& wanted, const std::string& who) const;
+  std::string ExplainNow(const Terms& wanted) const;
 
   const SchedulerOptions& options_;
   Timers& timers_;
@@ -130,12 +141,14 @@ class Matching {
   std::vector<std::unique_ptr<WorkerClass>> classes_;
   struct Pool {
     std::string name;
-    Properties properties;
+    Terms terms;
   };
   std::vector<Pool> pools_;
   bool pools_closed_ = false;
   std::vector<PropertyQueue*> dirty_queues_;
   std::vector<WorkerClass*> dirty_classes_;
+  std::vector<WorkerClass*> free_classes_;
+  uint64_t generation_ = 1;  // of what workers and pools offer
 };
 
 }  // namespace lre::scheduler

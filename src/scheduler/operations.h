@@ -52,7 +52,8 @@ struct Operation {
   QueueRank rank;
   std::list<Operation*>::iterator arrival;
   Instant wait_start{};
-  uint64_t ahead = 0;  // operations before it when it was queued, plus those dispatched by then
+  int passed_over = 0;  // for the sake of locality
+  uint64_t ahead = 0;   // operations before it when it was queued, plus those dispatched by then
 
   // Executing. `attempt` counts up over all attempts; `worker` runs the current one.
   int64_t attempt = 0;

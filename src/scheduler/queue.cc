@@ -1,6 +1,7 @@
 #include "scheduler/queue.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 
@@ -137,6 +138,15 @@ FairQueue::Front FairQueue::Peek() {
   auto turn = [](const Node* node) { return std::pair(node->served, node->account->id); };
   const auto& [rank, operation] = *invocation->items.begin();
   return {{turn(tenant), turn(user), turn(invocation)}, rank, operation, invocation->account};
+}
+
+Operation* FairQueue::FindNear(const Front& front, int count,
+                               const std::function<bool(const Operation&)>& wanted) const {
+  const auto& items = nodes_.at(front.account)->items;
+  for (auto at = std::next(items.begin()); at != items.end() && count > 0; ++at, --count) {
+    if (wanted(*at->second)) return at->second;
+  }
+  return nullptr;
 }
 
 }  // namespace lre::scheduler

@@ -21,6 +21,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -94,6 +95,10 @@ class FairQueue {
   };
   // REQUIRES: not empty.
   Front Peek();
+  // The first of the `count` operations after the first one of the invocation that `wanted` takes;
+  // null when there is none.
+  Operation* FindNear(const Front& front, int count,
+                      const std::function<bool(const Operation&)>& wanted) const;
 
  private:
   struct Node;

@@ -90,7 +90,7 @@ SchedulerStats Scheduler::Stats(Instant now) const {
   stats.timers = state.timers.size();
   stats.accounts = state.accounts.size();
   for (const PropertyQueue* queue : state.matching.active()) {
-    stats.queues.push_back({PrintProperties(queue->properties), queue->arrivals.size(),
+    stats.queues.push_back({PrintTerms(queue->terms, state.options), queue->arrivals.size(),
                             now - queue->arrivals.front()->wait_start});
   }
   return stats;

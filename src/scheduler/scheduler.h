@@ -4,8 +4,9 @@
 //
 // Rules: tenants, then users, then invocations take turns; within an invocation first in, first out
 // per priority, with ageing; a worker serves an action when it offers every platform property the
-// action asks for; identical actions in flight (same partition, instance name, digest and digest
-// function; never do_not_cache) run once; every client that waits gets exactly one answer.
+// action asks for and has enough left of those that are counted (scheduler/terms.h); identical
+// actions in flight (same partition, instance name, digest and digest function; never do_not_cache)
+// run once; every client that waits gets exactly one answer.
 //
 // Bounds: every count and wait has a named option below. Errors that a client can cause are answers
 // to that client; an id used twice (client, new operation name) is the caller's bug and a CHECK.
@@ -44,6 +45,9 @@ struct ActionRequest {
   Duration timeout{};      // of the command; 0: the default
   std::string invocation;  // RequestMetadata.tool_invocation_id, for fairness
   std::string user;        // the authenticated identity, for fairness; may be empty
+  // Hashes of what makes a worker that had it before quicker, the strongest first: input root,
+  // target, toolchain. Few.
+  std::vector<uint64_t> affinities;
   std::shared_ptr<const void> payload;
 };
 
@@ -177,7 +181,7 @@ using Effect = std::variant<Assign, Cancel, Acknowledge, StageChanged, Answer, U
 
 struct SchedulerOptions {
   size_t queued_actions_max = 200000;  // beyond: RESOURCE_EXHAUSTED to the new one
-  size_t workers_max = 20000;          // beyond: the newcomer is closed with RESOURCE_EXHAUSTED
+  size_t workers_max = 20000;          // beyond: the newcomer is closed with UNAVAILABLE
   int slots_max = 4096;                // of one worker; more are not used
   size_t clients_max = 100000;         // streams at once, over all operations
   // Distinct property sets with queued actions; beyond: RESOURCE_EXHAUSTED.
@@ -186,6 +190,19 @@ struct SchedulerOptions {
   size_t pools_max = 1000;      // declared; more are ignored
   // Names of properties that are no demand on a worker, e.g. those that only split cache keys.
   std::vector<std::string> ignored_properties;
+  // Names of properties that are counted: a worker must have that much left of them. Values are
+  // numbers or sizes ("4", "0.5", "8GiB").
+  std::vector<std::string> minimum_properties = {"cores", "memory"};
+  // An action that waits that long for room on a worker gets one held free for it.
+  Duration reserve_after = std::chrono::seconds(10);
+
+  // Who ran what last is remembered for that many affinities, and preferred while it runs at most
+  // locality_load_max more than the least loaded.
+  size_t locality_entries_max = 65536;
+  int locality_load_max = 2;
+  // A worker that became free takes one of the next locality_lookahead of an invocation when it is
+  // warm for it; an action is passed over that often at most.
+  int locality_lookahead = 8;
 
   Duration client_grace = std::chrono::seconds(60);  // after the last client's connection was lost
   Duration operation_retention = std::chrono::minutes(5);  // finished operations are kept that long

@@ -73,6 +73,9 @@ struct Scheduler::State {
   void Dispatch();
   void Serve(PropertyQueue& queue);
   void Serve(WorkerClass& worker_class);
+  Operation& WarmNear(PropertyQueue& queue, const FairQueue::Front& first, const Worker& worker);
+  bool UseHeld(Worker& worker);
+  void ReleaseHeld(PropertyQueue& queue);
   // Actions nobody can serve: when their grace ends, and ending it.
   Duration GraceOf(const PropertyQueue& queue) const;
   void ArmUnserved(PropertyQueue& queue);

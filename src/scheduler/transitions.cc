@@ -41,6 +41,15 @@ void Scheduler::State::TakeFromQueue(Operation& operation) {
     timers.Disarm(queue.unserved);
   }
   queued--;
+  ReleaseHeld(queue);
+}
+
+// Whatever leaves the queue was (or replaces) what a worker was held for: the next one waits anew.
+void Scheduler::State::ReleaseHeld(PropertyQueue& queue) {
+  if (queue.held == nullptr) return;
+  Worker& worker = *queue.held;
+  workers.Release(queue);
+  if (workers.UpdateFree(worker)) matching.MarkDirty(*worker.worker_class);
 }
 
 // Another invocation wants a queued operation: whichever has the earlier turn gets it started, and

@@ -13,9 +13,11 @@ void Scheduler::State::On(const WorkerJoined& event) {
   if (worker == nullptr) worker = workers.Add(event.worker, now);
   if (worker == nullptr) {
     effects.push_back(
-        CloseWorker{event.worker,
-                    ErrorStatus(Code::kResourceExhausted,
-                                "{} workers are connected already (workers_max)", workers.size())});
+        // Not RESOURCE_EXHAUSTED: a worker ends for good at anything but UNAVAILABLE.
+        CloseWorker{event.worker, ErrorStatus(Code::kUnavailable,
+                                              "{} workers are connected already (workers_max): "
+                                              "try again later",
+                                              workers.size())});
     return;
   }
   worker->name = event.name;
@@ -26,11 +28,11 @@ void Scheduler::State::On(const WorkerJoined& event) {
   timers.Disarm(worker->reconnect);
   timers.Arm(worker->silence, now + options.worker_silence_max, TimerKind::kSilence, worker);
 
-  Properties offered = Canonical(event.properties);
-  if (worker->worker_class == nullptr || worker->properties != offered) {
+  Terms offered = OfferedTerms(event.properties, options);
+  if (worker->worker_class == nullptr || worker->terms != offered) {
     LeaveClass(*worker);
-    worker->properties = std::move(offered);
-    workers.EnterClass(*worker, worker->properties);
+    worker->terms = std::move(offered);
+    workers.EnterClass(*worker);
   }
   Reconcile(*worker, event.running);
   Freed(*worker);
@@ -177,6 +179,7 @@ void Scheduler::State::RemoveWorker(Worker& worker, const std::string& how) {
 }
 
 void Scheduler::State::Freed(Worker& worker) {
+  if (worker.held_for != nullptr && UseHeld(worker)) return;
   if (workers.UpdateFree(worker)) matching.MarkDirty(*worker.worker_class);
 }
 

@@ -1,11 +1,16 @@
 #include "scheduler/workers.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace lre::scheduler {
 
 Workers::Workers(const SchedulerOptions& options, Matching& matching, Timers& timers)
-    : options_(options), matching_(matching), timers_(timers) {}
+    : options_(options),
+      matching_(matching),
+      timers_(timers),
+      locality_(options.locality_entries_max) {}
 
 Workers::~Workers() {
   for (auto& [_, worker] : workers_) {
@@ -28,6 +33,7 @@ Worker* Workers::Add(const WorkerId& id, Instant now) {
   worker = std::make_unique<Worker>();
   worker->id = id;
   worker->number = next_number_++;
+  by_number_[worker->number] = worker.get();
   worker->last_heard = now;
   return worker.get();
 }
@@ -37,20 +43,21 @@ void Workers::Remove(Worker& worker) {
   timers_.Disarm(worker.silence);
   timers_.Disarm(worker.reconnect);
   timers_.Disarm(worker.rest);
+  by_number_.erase(worker.number);
   workers_.erase(WorkerId(worker.id));
 }
 
-void Workers::EnterClass(Worker& worker, const Properties& canonical) {
+void Workers::EnterClass(Worker& worker) {
   CHECK(worker.worker_class == nullptr);
-  worker.worker_class = matching_.Enter(canonical, worker.name);
+  worker.worker_class = matching_.Enter(worker.terms, worker.name);
 }
 
 void Workers::LeaveClass(Worker& worker, Instant now, std::vector<PropertyQueue*>& changed) {
   if (worker.worker_class == nullptr) return;
+  if (worker.held_for != nullptr) Release(*worker.held_for);
   if (worker.is_free) {
-    worker.worker_class->free.erase(worker.free_key);
+    matching_.RemoveFree(*worker.worker_class, worker.left, worker.free_key);
     worker.is_free = false;
-    free_--;
   }
   matching_.Leave(*worker.worker_class, now, changed);
   worker.worker_class = nullptr;
@@ -63,6 +70,10 @@ Running& Workers::Start(Worker& worker, AttemptId id, Operation* operation) {
   running.id = at->first;
   running.worker = &worker;
   running.operation = operation;
+  if (operation != nullptr) {
+    running.taken = NeedOf(operation->queue->terms, worker.terms.amounts);
+    locality_.Ran(operation->request->affinities, worker.number);
+  }
   worker.last_used = next_use_++;
   UpdateFree(worker);
   return running;
@@ -78,48 +89,147 @@ void Workers::End(Worker& worker, Running& running) {
   worker.running.erase(worker.running.find(running.id));
 }
 
+Amounts Workers::LeftOf(const Worker& worker) const {
+  Amounts left = worker.terms.amounts;
+  if (left.empty()) return left;
+  for (const auto& [_, running] : worker.running) {
+    for (size_t i = 0; i < running.taken.size(); i++) {
+      if (left[i] != kUnsaid) left[i] = std::max<int64_t>(left[i] - running.taken[i], 0);
+    }
+  }
+  return left;
+}
+
 bool Workers::UpdateFree(Worker& worker) {
   if (worker.is_free) {
-    worker.worker_class->free.erase(worker.free_key);
-    free_--;
+    matching_.RemoveFree(*worker.worker_class, worker.left, worker.free_key);
   }
   const int load = static_cast<int>(worker.running.size());
   worker.is_free = worker.worker_class != nullptr && worker.connected && !worker.draining &&
-                   !worker.resting && load < worker.slots;
+                   !worker.resting && load < worker.slots && worker.held_for == nullptr;
   if (worker.is_free) {
+    worker.left = LeftOf(worker);
     worker.free_key = {load, worker.last_used, worker.number, &worker};
-    worker.worker_class->free.insert(worker.free_key);
-    free_++;
+    matching_.AddFree(*worker.worker_class, worker.left, worker.free_key);
   }
   return worker.is_free;
 }
 
-Worker* Workers::Pick(const WorkerClass& worker_class, const WorkerId& avoid) const {
-  Worker* avoided = nullptr;
-  for (const FreeKey& key : worker_class.free) {
-    if (avoid.empty() || key.worker->id != avoid) return key.worker;
-    avoided = key.worker;
+namespace {
+
+bool Fits(const Amounts& need, const Amounts& left) {
+  for (size_t i = 0; i < need.size(); i++) {
+    if (need[i] > 0 && left[i] < need[i]) return false;
   }
-  return avoided;
+  return true;
+}
+
+}  // namespace
+
+bool Workers::HasRoom(const Worker& worker, const Operation& operation) const {
+  return static_cast<int>(worker.running.size()) < worker.slots &&
+         Fits(NeedOf(operation.queue->terms, worker.terms.amounts), LeftOf(worker));
+}
+
+Worker* Workers::LeastLoaded(const WorkerClass& worker_class, const Operation& operation) const {
+  const Amounts need = NeedOf(operation.queue->terms, worker_class.terms.amounts);
+  Worker* best = nullptr;
+  Worker* avoided = nullptr;
+  for (const auto& [left, keys] : worker_class.free) {
+    if (!Fits(need, left)) continue;
+    for (const FreeKey& key : keys) {
+      if (best != nullptr && !(key < best->free_key)) break;
+      if (key.worker->id == operation.last_worker) {
+        avoided = key.worker;
+        continue;
+      }
+      best = key.worker;
+      break;
+    }
+  }
+  return best != nullptr ? best : avoided;
+}
+
+bool Workers::IsWarm(const Worker& worker, const Operation& operation) const {
+  for (uint64_t affinity : operation.request->affinities) {
+    if (locality_.WorkerOf(affinity) == worker.number) return true;
+  }
+  return false;
+}
+
+// The bounds: it is free and has room, is no more special than the least loaded one, and its load
+// is at most locality_load_max above that one's. So workers that have nothing warm get work too.
+Worker* Workers::Warm(const Operation& operation, const Worker& least) const {
+  if (least.id == operation.last_worker) return nullptr;
+  for (uint64_t affinity : operation.request->affinities) {
+    auto found = by_number_.find(locality_.WorkerOf(affinity));
+    if (found == by_number_.end()) continue;
+    Worker& warm = *found->second;
+    if (!warm.is_free || warm.id == operation.last_worker) continue;
+    if (warm.free_key.load > least.free_key.load + options_.locality_load_max) continue;
+    if (warm.worker_class != least.worker_class) {
+      const Terms &its = warm.worker_class->terms, &other = least.worker_class->terms;
+      if (!warm.worker_class->serves[operation.queue->index]) continue;
+      if (its.exact.size() > other.exact.size()) continue;
+    }
+    if (Fits(NeedOf(operation.queue->terms, warm.terms.amounts), warm.left)) return &warm;
+  }
+  return nullptr;
+}
+
+Worker* Workers::Pick(const WorkerClass& worker_class, const Operation& operation) const {
+  Worker* least = LeastLoaded(worker_class, operation);
+  if (least == nullptr) return nullptr;
+  Worker* warm = Warm(operation, *least);
+  return warm != nullptr && warm->worker_class == &worker_class ? warm : least;
 }
 
 // The class that offers least beyond what is asked for, so that special workers stay free for those
 // who need them.
-Worker* Workers::Pick(const PropertyQueue& queue, const WorkerId& avoid) const {
-  if (free_ == 0) return nullptr;
+Worker* Workers::Pick(const Operation& operation) const {
+  const PropertyQueue& queue = *operation.queue;
   Worker* best = nullptr;
-  size_t best_offers = 0;
-  for (const WorkerClass* worker_class : queue.classes) {
-    if (worker_class->free.empty()) continue;
-    Worker* worker = Pick(*worker_class, avoid);
-    const size_t offers = worker_class->properties.size();
-    const bool better = best == nullptr || (best->id == avoid && worker->id != avoid) ||
-                        (offers < best_offers && (worker->id != avoid || best->id == avoid));
-    if (!better) continue;
-    best = worker;
-    best_offers = offers;
+  auto consider = [&](const WorkerClass& worker_class) {
+    if (worker_class.free.empty()) return;
+    Worker* worker = LeastLoaded(worker_class, operation);
+    if (worker == nullptr) return;
+    const bool again = worker->id == operation.last_worker;
+    if (best == nullptr || (best->id == operation.last_worker && !again)) {
+      best = worker;
+    } else if (!again && SizeOf(worker_class) < SizeOf(*best->worker_class)) {
+      best = worker;
+    }
+  };
+  if (matching_.free_classes().size() < queue.classes.size()) {
+    for (const WorkerClass* worker_class : matching_.free_classes()) {
+      if (worker_class->serves[queue.index]) consider(*worker_class);
+    }
+  } else {
+    for (const WorkerClass* worker_class : queue.classes) {
+      consider(*worker_class);
+      if (best != nullptr && best->id != operation.last_worker) break;  // the rest offer more
+    }
   }
-  return best;
+  if (best == nullptr) return nullptr;
+  Worker* warm = Warm(operation, *best);
+  return warm != nullptr ? warm : best;
+}
+
+Worker* Workers::Hold(WorkerClass& worker_class, PropertyQueue& queue) {
+  CHECK(queue.held == nullptr);
+  if (worker_class.free.empty()) return nullptr;
+  // Much that is left is little to wait for.
+  Worker& worker = *worker_class.free.rbegin()->second.begin()->worker;
+  worker.held_for = &queue;
+  queue.held = &worker;
+  UpdateFree(worker);
+  return &worker;
+}
+
+void Workers::Release(PropertyQueue& queue) {
+  if (queue.held == nullptr) return;
+  queue.held->held_for = nullptr;
+  queue.held = nullptr;
 }
 
 }  // namespace lre::scheduler

@@ -1,5 +1,6 @@
 // Workers: who is there, what each runs, and which of them are free. A worker is free when its link
-// is up, it is not draining or resting, and it runs fewer attempts than it has slots. An attempt
+// is up, it is not draining, resting or held for one queue, and it runs fewer attempts than it has
+// slots. An attempt
 // that was cancelled holds its slot until the worker says that it has stopped.
 //
 // Confined to one thread. Bounds: workers_max workers, slots_max slots of each.
@@ -10,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "scheduler/locality.h"
 #include "scheduler/matching.h"
 #include "scheduler/operations.h"
 #include "scheduler/scheduler.h"
@@ -22,6 +24,7 @@ struct Running {
   AttemptId id;
   Worker* worker = nullptr;
   Operation* operation = nullptr;  // null: cancelled
+  Amounts taken;                   // of what the worker has
   Timers::Slot cancelled;
 };
 
@@ -30,7 +33,7 @@ struct Worker {
   std::string name;
   uint64_t number = 0;  // in order of joining
   int slots = 1;
-  Properties properties;
+  Terms terms;
   WorkerClass* worker_class = nullptr;  // null while draining
   std::map<AttemptId, Running> running;
 
@@ -41,7 +44,9 @@ struct Worker {
   Instant last_heard{};
   Timers::Slot silence, reconnect, rest;
 
-  bool is_free = false;  // is in worker_class->free under `free_key`
+  PropertyQueue* held_for = nullptr;
+  bool is_free = false;  // is in worker_class->free[left] under `free_key`
+  Amounts left;
   FreeKey free_key;
   uint64_t last_used = 0;
 };
@@ -56,7 +61,7 @@ class Workers {
   Worker* Add(const WorkerId& id, Instant now);
   // REQUIRES: runs nothing. It leaves its class first.
   void Remove(Worker& worker);
-  void EnterClass(Worker& worker, const Properties& canonical);
+  void EnterClass(Worker& worker);
   void LeaveClass(Worker& worker, Instant now, std::vector<PropertyQueue*>& changed);
 
   Running& Start(Worker& worker, AttemptId id, Operation* operation);
@@ -65,21 +70,36 @@ class Workers {
   // After anything changed that makes a worker free or not; true when it is free now.
   bool UpdateFree(Worker& worker);
 
-  // A free worker for `queue`, preferably not `avoid`; null when there is none.
-  Worker* Pick(const PropertyQueue& queue, const WorkerId& avoid) const;
-  Worker* Pick(const WorkerClass& worker_class, const WorkerId& avoid) const;
+  // A free worker with room for an operation of its queue: the one that `locality` names, else the
+  // least loaded, if possible not the one that had it last. Null when there is none.
+  Worker* Pick(const Operation& operation) const;
+  Worker* Pick(const WorkerClass& worker_class, const Operation& operation) const;
+  // Whether `worker` ran last what the operation shares something with.
+  bool IsWarm(const Worker& worker, const Operation& operation) const;
+
+  // Takes a free worker of the class out of use until there is room on it for the first operation
+  // of `queue`; null when the class has no free worker.
+  Worker* Hold(WorkerClass& worker_class, PropertyQueue& queue);
+  // Gives a held worker back.
+  void Release(PropertyQueue& queue);
+  bool HasRoom(const Worker& worker, const Operation& operation) const;
 
   size_t size() const { return workers_.size(); }
   const std::unordered_map<WorkerId, std::unique_ptr<Worker>>& all() const { return workers_; }
 
  private:
+  Worker* LeastLoaded(const WorkerClass& worker_class, const Operation& operation) const;
+  Worker* Warm(const Operation& operation, const Worker& least) const;
+  Amounts LeftOf(const Worker& worker) const;
+
   const SchedulerOptions& options_;
   Matching& matching_;
   Timers& timers_;
   std::unordered_map<WorkerId, std::unique_ptr<Worker>> workers_;
+  std::unordered_map<uint64_t, Worker*> by_number_;
+  Locality locality_;
   uint64_t next_number_ = 1;
   uint64_t next_use_ = 1;
-  size_t free_ = 0;
 };
 
 }  // namespace lre::scheduler

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
+
+#include "scheduler/terms.h"
 
 namespace lre::scheduler {
 
@@ -13,15 +16,22 @@ using std::chrono::seconds;
 
 namespace {
 
-// Only the first three are ever offered by a worker.
+// All but the last are offered by some worker.
 const Properties kSets[] = {{{"OSFamily", "linux"}},
                             {{"OSFamily", "Linux"}, {"Pool", "large"}},
                             {},
+                            {{"cores", "2"}},
+                            {{"OSFamily", "linux"}, {"cores", "0.5"}, {"memory", "3GiB"}},
+                            {{"cores", "4"}, {"memory", "1GiB"}, {"Pool", "either"}},
                             {{"OSFamily", "windows"}}};
+constexpr size_t kServed = std::size(kSets) - 1;
 
 Properties Offered(uint64_t kind) {
-  if (kind == 0) return {{"OSFamily", "linux"}, {"Pool", "large"}};
-  return {{"OSFamily", "LINUX"}, {"Pool", "small"}};
+  if (kind == 0) {
+    return {{"OSFamily", "linux"}, {"Pool", "large|either"}, {"cores", "4"}, {"memory", "8GiB"}};
+  }
+  if (kind == 1) return {{"OSFamily", "LINUX"}, {"Pool", "small"}};
+  return {{"OSFamily", "linux"}, {"Pool", "either"}, {"cores", "5"}, {"memory", "4GiB"}};
 }
 
 }  // namespace
@@ -56,6 +66,10 @@ SchedulerOptions Simulation::DrawOptions() {
   options.reconnect_grace = seconds(OneOrTwoOr(5));
   options.worker_grace = seconds(OneOrTwoOr(10));
   options.cancel_grace = seconds(OneOrTwoOr(30));
+  options.reserve_after = seconds(OneOrTwoOr(10));
+  options.locality_entries_max = OneOrTwoOr(options.locality_entries_max);
+  options.locality_load_max = static_cast<int>(OneOrTwoOr(3)) - 1;
+  options.locality_lookahead = static_cast<int>(OneOrTwoOr(9)) - 1;
   return options;
 }
 
@@ -112,12 +126,13 @@ void Simulation::ClientArrives() {
   event.name = "operations/" + std::to_string(next_operation_++);
   client.operation = event.name;
   event.request.action = ComputeDigest(DigestFunction::kSha256, client.action);
-  event.request.properties = random_.OneIn(40) ? kSets[3] : kSets[random_.Below(3)];
+  event.request.properties = kSets[random_.OneIn(40) ? kServed : random_.Below(kServed)];
   event.request.priority = static_cast<int32_t>(random_.Below(5)) - 2;
   event.request.invocation = std::to_string(random_.Below(4));
   event.request.partition = static_cast<uint32_t>(random_.Below(2));
   event.request.do_not_cache = random_.OneIn(10);
   event.request.timeout = random_.OneIn(100) ? hours(24) : seconds(random_.Below(100));
+  event.request.affinities = {1 + random_.Below(20), 100 + random_.Below(2)};
   event.request.payload = std::make_shared<std::string>(client.action);
   Step(event);
   if (random_.OneIn(8)) {
@@ -337,6 +352,8 @@ void Simulation::OnAssign(Worker& worker, const Assign& assign) {
   for (const auto& [_, one] : worker.attempts) live += !one.finished && !one.cancelled;
   EXPECT_LE(live, worker.slots) << worker.id << " has too few slots";
   EXPECT_LE(live, scheduler_options_.slots_max);
+  worker.attempts[assign.attempt].asks = assign.request->properties;
+  CheckRoom(worker);
   attempt.finished = false;
   const std::string& action = *static_cast<const std::string*>(assign.request->payload.get());
   if (action == "action13") {  // kills its worker
@@ -347,6 +364,21 @@ void Simulation::OnAssign(Worker& worker, const Assign& assign) {
   const Duration time =
       random_.OneIn(10) ? Between(seconds(1), minutes(2)) : Between(milliseconds(1), seconds(3));
   After(time, [this, id = worker.id, assign] { Finish(id, assign); });
+}
+
+// What runs on a worker never takes more of what is counted than the worker has.
+void Simulation::CheckRoom(const Worker& worker) {
+  const Terms has = OfferedTerms(worker.properties, scheduler_options_);
+  Amounts taken(scheduler_options_.minimum_properties.size(), 0);
+  for (const auto& [_, attempt] : worker.attempts) {
+    if (attempt.finished || attempt.cancelled) continue;
+    const Result<Terms> asks = WantedTerms(attempt.asks, scheduler_options_);
+    ASSERT_TRUE(asks);
+    for (size_t i = 0; i < asks->amounts.size(); i++) {
+      taken[i] += std::max<int64_t>(asks->amounts[i], 0);
+    }
+  }
+  for (size_t i = 0; i < has.amounts.size(); i++) EXPECT_LE(taken[i], has.amounts[i]) << worker.id;
 }
 
 void Simulation::Finish(const WorkerId& id, const Assign& assign) {

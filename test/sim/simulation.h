@@ -39,6 +39,7 @@ class Simulation {
   struct Attempt {
     bool finished = false;   // the report is not acknowledged yet
     bool cancelled = false;  // stopping
+    Properties asks;
   };
   struct Worker {
     WorkerId id;
@@ -80,6 +81,7 @@ class Simulation {
   void Tell(const WorkerId& id, Event event);
   void Deliver(const WorkerId& id, uint64_t link, std::function<void(Worker&)> what);
   void OnAssign(Worker& worker, const Assign& assign);
+  void CheckRoom(const Worker& worker);
   void OnCancel(Worker& worker, const AttemptId& attempt);
   void Finish(const WorkerId& id, const Assign& assign);
   void OnPublish(const Publish& publish);

@@ -24,7 +24,7 @@ struct Options {
   int connections = 4, in_flight = 0, stalled = 0;
   double seconds = 2, warm_up = 0.5, idle = 0;
   WorkloadOptions workloads;
-  bool json = false, fill = true, list = false;
+  bool json = false, fill = true, fill_only = false, list = false;
 };
 
 double OwnCpuSeconds() { return static_cast<double>(ProcessCpuNanos(getpid())) / 1e9; }
@@ -144,6 +144,7 @@ Status MeasureAll(const Options& options) {
                meter.RssAnonBytes() - before, static_cast<double>(meter.CpuNanos() - cpu) / 1e9);
     fmt::print("\n");
   }
+  if (options.fill_only) return {};
   std::vector<std::unique_ptr<Client>> stalled;
   for (int i = 0; i < options.stalled; ++i) {
     TRY_ASSIGN(auto reader, Client::Connect(options.target, 1));
@@ -177,6 +178,7 @@ void Declare(CLI::App& app, Options& options) {
   app.add_option("--floors", options.floors_directory,
                  "measure the machine's floors, writing in this directory");
   app.add_flag("!--no-fill", options.fill, "what is read is there from an earlier run");
+  app.add_flag("--fill-only", options.fill_only, "store what the workloads read, and end");
   app.add_flag("--json", options.json, "one JSON object a line");
   app.add_flag("--list", options.list, "name the workloads");
 }

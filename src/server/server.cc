@@ -21,6 +21,7 @@
 #include "service/execution_service.h"
 #include "service/health_service.h"
 #include "service/operations_service.h"
+#include "service/reflection_service.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
 #include "store/value_store.h"
@@ -107,6 +108,9 @@ class RunningServer final : public Server {
     std::vector<rpc::Method> methods = Methods();
     health_ = std::make_unique<service::HealthState>(service::ServicesOf(methods));
     for (auto& method : service::HealthMethods(*health_)) methods.push_back(std::move(method));
+    for (auto& method : service::ReflectionMethods(service::ServicesOf(methods))) {
+      methods.push_back(std::move(method));
+    }
     rpc::ServerOptions options;
     options.listen = config_.listen;
     options.loops = config_.loops;

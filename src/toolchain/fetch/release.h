@@ -1,5 +1,5 @@
 // Release files: what an archive says about one suite, signed. Names the hash of every index. Plain
-// values; thread-safe. Format: https://wiki.debian.org/DebianRepository/Format.
+// values; thread-safe. Format: the page DebianRepository/Format of Debian's wiki.
 #pragma once
 
 #include <map>

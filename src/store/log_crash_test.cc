@@ -94,6 +94,10 @@ TEST(LogStoreKill, EveryAcknowledgedBlobReadsBackAfterKill9) {
   EXPECT_GT(acknowledged.size(), 6u);
 }
 
+// Seen to fail, in nearly every run of four seeds, without each of: the sync of the segments, of
+// their directory, of the journal or of a checkpoint; the sync between carrying and unlinking; the
+// sync of what came while a checkpoint was written, and of the directory before older journals go;
+// the look at the boot id when a journal is replayed.
 TEST(LogStorePowerLoss, WhatWasSyncedIsThereAndNothingThatIsThereIsWrong) {
   uint64_t first = std::random_device()();
   for (uint64_t seed = first; seed < first + static_cast<uint64_t>(StressSize(4, 400)); ++seed) {
@@ -147,7 +151,15 @@ TEST(LogStorePowerLoss, WhatWasSyncedIsThereAndNothingThatIsThereIsWrong) {
             break;
           case 1:
             if (random.OneIn(4)) {
+              // A blob that comes while the index is written may be in the checkpoint, too. (Where
+              // there is no room it would recycle, which waits for the checkpoint.)
+              files.SetFault([&](std::string_view operation, const std::string& path) {
+                if (!roomy || operation != "write" || !path.ends_with(".tmp")) return Status();
+                written.insert(i);
+                return PutText(store, TextOf(i));
+              });
               ASSERT_EQ(store.Checkpoint(), Status());
+              files.SetFault(nullptr);
               synced = written;
             }
             break;

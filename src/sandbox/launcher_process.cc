@@ -19,6 +19,7 @@
 
 #include "sandbox/message.h"
 #include "sandbox/plan.h"
+#include "sandbox/slot_roots.h"
 #include "sandbox/spawn.h"
 
 namespace lre::sandbox {
@@ -99,7 +100,14 @@ Result<std::string> ReadCommandFile(int fd) {
   return bytes;
 }
 
-Reply Serve(const Packet& packet, const SpawnOptions& options, SpawnRequest& spawn) {
+// What a slot process keeps between commands.
+struct SlotState {
+  SpawnOptions options;
+  int null_fd;
+  SlotRoots roots;
+};
+
+Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {
   Reply reply;
   auto refuse = [&](const Status& status) {
     reply.code = status.code();
@@ -115,11 +123,16 @@ Reply Serve(const Packet& packet, const SpawnOptions& options, SpawnRequest& spa
   spawn.stderr_fd = packet.fds[2].get();
   Plan plan;
   BuildPlan(std::move(*command), plan);
-  reply = Spawn(plan, options, spawn);
-  return reply;
+  if (slot.options.namespaces) {
+    Status entered = slot.roots.Enter(plan, slot.options);
+    if (!entered.ok())
+      return refuse(ErrorStatus(Code::kInternal, "sandbox: {}", entered.message()));
+    spawn.root = slot.roots.namespaces();
+  }
+  return Spawn(plan, slot.options, spawn);
 }
 
-void ServeRuns(int socket, int null_fd, const SpawnOptions& options) {
+void ServeRuns(int socket, SlotState& slot) {
   for (;;) {
     Result<Packet> packet = ReceivePacket(socket);
     if (!packet || packet->closed) return;
@@ -127,12 +140,13 @@ void ServeRuns(int socket, int null_fd, const SpawnOptions& options) {
     if (packet->bytes.size() != sizeof request) continue;
     std::memcpy(&request, packet->bytes.data(), sizeof request);
     if (request.kind != RequestKind::kRun) continue;  // a cancel that came too late
-    SpawnRequest spawn{.id = request.id, .control_fd = socket, .stdin_fd = null_fd};
-    Reply reply = Serve(*packet, options, spawn);
+    SpawnRequest spawn{.id = request.id, .control_fd = socket, .stdin_fd = slot.null_fd};
+    Reply reply = Serve(*packet, slot, spawn);
     if (spawn.control_closed) return;
     reply.id = request.id;
     packet->fds.clear();  // the readers of stdout and stderr see the end before the reply
     if (!SendPacket(socket, PackReply(reply)).ok()) return;
+    if (slot.options.namespaces) slot.roots.Renew();
   }
 }
 
@@ -151,16 +165,20 @@ void ServeRuns(int socket, int null_fd, const SpawnOptions& options) {
   if (start.namespaces) status = EnterSlotNamespaces(start.network, pipe_fd);
   UniqueFd null_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (status.ok() && !null_fd) status = ErrnoStatus(errno, "/dev/null");
+  Result<SlotRoots> roots = SlotRoots::Open();
+  if (status.ok() && !roots) status = roots.error();
   Reply ready;
   ready.code = status.code();
   ready.message = status.message();
   if (SendPacket(socket, PackReply(ready)).ok() && status.ok()) {
-    ServeRuns(socket, null_fd.get(),
-              {.namespaces = start.namespaces,
-               .scratch = scratch.c_str(),
-               .tmpfs_bytes_max = options.tmpfs_bytes_max,
-               .processes_max = options.processes_max,
-               .open_files_max = options.open_files_max});
+    SlotState slot{{.namespaces = start.namespaces,
+                    .scratch = scratch.c_str(),
+                    .tmpfs_bytes_max = options.tmpfs_bytes_max,
+                    .processes_max = options.processes_max,
+                    .open_files_max = options.open_files_max},
+                   null_fd.get(),
+                   std::move(*roots)};
+    ServeRuns(socket, slot);
   }
   _exit(0);
 }

@@ -21,7 +21,7 @@ bool IsNormalAbsolute(std::string_view path) {
 // Adds steps in order; makes each directory once.
 class Builder {
  public:
-  explicit Builder(Plan& plan) : plan_(plan) {}
+  Builder(Plan& plan, std::vector<Step>& steps) : plan_(plan), steps_(steps) {}
 
   const char* Keep(std::string_view text) { return plan_.texts.emplace_back(text).c_str(); }
   void MakeDirectories(std::string_view path) {
@@ -29,7 +29,7 @@ class Builder {
       size_t end = std::min(path.find('/', at), path.size());
       std::string_view prefix = path.substr(0, end);
       if (made_.insert(std::string(prefix)).second)
-        plan_.steps.push_back({.kind = StepKind::kMakeDirectory, .target = Keep(prefix)});
+        steps_.push_back({.kind = StepKind::kMakeDirectory, .target = Keep(prefix)});
       at = end + 1;
     }
   }
@@ -40,10 +40,11 @@ class Builder {
       MakeDirectories(target.substr(0, slash));
     return Keep(target);
   }
-  void Add(Step step) { plan_.steps.push_back(step); }
+  void Add(Step step) { steps_.push_back(step); }
 
  private:
   Plan& plan_;
+  std::vector<Step>& steps_;
   std::set<std::string> made_;
 };
 
@@ -89,6 +90,30 @@ void AddSystem(Builder& builder) {
     builder.Add({.kind = StepKind::kSymlink, .target = target, .source = source});
   builder.Add({.kind = StepKind::kWritable, .target = "tmp"});
   builder.Add({.kind = StepKind::kWritable, .target = "dev/shm"});
+}
+
+bool IsFresh(StepKind kind) {
+  return kind == StepKind::kProc || kind == StepKind::kPts || kind == StepKind::kWritable ||
+         kind == StepKind::kOverlay;
+}
+
+// What every command gets afresh, and whatever is put below that, is live.
+void Divide(const std::vector<Step>& steps, Plan& plan) {
+  std::vector<std::string> fresh;
+  for (const Step& step : steps) {
+    if (IsFresh(step.kind)) fresh.push_back(std::string(step.target) + "/");
+  }
+  for (const Step& step : steps) {
+    std::string_view target = step.target;
+    bool live = IsFresh(step.kind);
+    for (const std::string& above : fresh) live |= target.starts_with(above);
+    (live ? plan.live : plan.prepared).push_back(step);
+    if (live) continue;
+    std::string_view source = step.source == nullptr ? "" : step.source;
+    if (step.kind == StepKind::kWriteFile) source = {step.source, step.size};
+    plan.prepared_key += fmt::format("{} {} {} {} {}\n", static_cast<int>(step.kind), target.size(),
+                                     target, source.size(), source);
+  }
 }
 
 void AddPrograms(Plan& plan) {
@@ -147,7 +172,8 @@ Status CheckCommand(const Command& command) {
 
 void BuildPlan(Command command, Plan& plan) {
   plan.command = std::move(command);
-  Builder builder(plan);
+  std::vector<Step> steps;
+  Builder builder(plan, steps);
   AddSystem(builder);
   for (const Mount& mount : plan.command.mounts) AddMount(builder, mount);
   for (const Command::Overlay& overlay : plan.command.overlays) {
@@ -157,6 +183,7 @@ void BuildPlan(Command command, Plan& plan) {
                  .overlay = plan.overlays.size()});
     plan.overlays.push_back({overlay.lower.c_str(), overlay.upper.c_str(), overlay.work.c_str()});
   }
+  Divide(steps, plan);
   for (std::string& text : plan.command.arguments) plan.arguments.push_back(text.data());
   plan.arguments.push_back(nullptr);
   for (std::string& text : plan.command.environment) plan.environment.push_back(text.data());

@@ -31,7 +31,7 @@ struct Step {
   const char* target = nullptr;
   const char* source = nullptr;  // path; link target; content; overlay: unused
   size_t size = 0;               // of content
-  int tree = -1;                 // opened by pid 1 before it leaves the host's root
+  int tree = -1;                 // a detached mount, made before the host's root is left
   size_t overlay = 0;            // index into Plan.overlays
 };
 
@@ -47,7 +47,10 @@ struct Plan {
 
   Command command;  // owns what the pointers below point to
   std::deque<std::string> texts;
-  std::vector<Step> steps;
+  // What stays the same from command to command (and is kept by the slot process, see
+  // slot_roots.h), then what every command gets afresh.
+  std::vector<Step> prepared, live;
+  std::string prepared_key;  // equal keys: equal `prepared` steps
   std::vector<PlannedOverlay> overlays;
   std::vector<char*> arguments, environment;
   std::vector<const char*> programs;  // tried in order

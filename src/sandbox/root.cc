@@ -1,15 +1,21 @@
 // How a root is made, in this order:
+//   once for a set of mounts, in a process that ends afterwards (BuildRoot):
 //   1. as the slot process's uid, detached copies of every mounted path are opened (open_tree): as
-//   a
-//      file owner this uid may reach paths that the command's uid may not;
+//      a file owner this uid may reach paths that the command's uid may not;
 //   2. the uid becomes that of the command (capabilities stay until it executes something);
-//   3. one tmpfs becomes the root; directories, links, files and mounts are put into it; /tmp,
-//      /dev/shm and the like are writable mounts of its own directories, then the rest of it is
-//      made read-only: one file system in memory, one bound;
-//   4. pivot_root; the host's tree is detached.
+//   3. a tmpfs becomes the root; directories, links, files and mounts are put into it; then it is
+//      read-only;
+//   4. pivot_root; the host's tree is detached. The mount namespace is kept;
+//   for each command, in a copy of that namespace (EnterRoot):
+//   5. in the host's namespace, where paths are found and the kernel compares a new /proc with the
+//      one there: as 1 and 2, then /proc, the overlay and one tmpfs for everything writable are
+//      made as detached mounts;
+//   6. setns into the copy, which is a pivot_root without the wait that detaching a tree costs; the
+//      detached mounts are put in place.
 #include "sandbox/root.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -52,8 +58,8 @@ bool SetMountFlags(int tree, uint64_t flags) {
   return mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) == 0;
 }
 
-bool OpenTrees(Plan& plan, Trouble& trouble) {
-  for (Step& step : plan.steps) {
+bool OpenTrees(std::vector<Step>& steps, Trouble& trouble) {
+  for (Step& step : steps) {
     uint64_t flags = MOUNT_ATTR_NOSUID;
     if (step.kind == StepKind::kReadOnlyBind) {
       flags |= MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
@@ -67,6 +73,10 @@ bool OpenTrees(Plan& plan, Trouble& trouble) {
     if (step.tree < 0) return Fail(trouble, "open", step.source);
     if (!SetMountFlags(step.tree, flags)) return Fail(trouble, "set mount flags of", step.source);
   }
+  return true;
+}
+
+bool OpenOverlays(Plan& plan, Trouble& trouble) {
   for (PlannedOverlay& overlay : plan.overlays) {
     overlay.lower_fd = open(overlay.lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (overlay.lower_fd < 0) return Fail(trouble, "open", overlay.lower);
@@ -87,20 +97,35 @@ bool TakeIdentity(Trouble& trouble) {
   return true;
 }
 
-int MakeRootFs(const SpawnOptions& options, Trouble& trouble) {
-  int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+struct FsOption {
+  const char* name;
+  const char* value;  // null: a flag
+};
+
+// A detached mount of a new file system; -1 with errno.
+template <size_t N>
+int NewMount(const char* type, const FsOption (&fs_options)[N], unsigned attributes) {
+  int context = fsopen(type, FSOPEN_CLOEXEC);
+  if (context < 0) return -1;
+  bool ok = true;
+  for (const FsOption& option : fs_options) {
+    if (option.name == nullptr) continue;
+    auto command = option.value == nullptr ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+    ok = ok && fsconfig(context, command, option.name, option.value, 0) == 0;
+  }
+  ok = ok && fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0;
+  int mount = ok ? fsmount(context, FSMOUNT_CLOEXEC, attributes) : -1;
+  int error = errno;
+  close(context);
+  errno = error;
+  return mount;
+}
+
+int NewTmpfs(const SpawnOptions& options) {
   char size[24];
   AppendNumber(size, options.tmpfs_bytes_max);
-  if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 ||
-      fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
-      fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    Fail(trouble, "make a tmpfs", nullptr);
-    return -1;
-  }
-  int root = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  close(context);
-  if (root < 0) Fail(trouble, "mount a tmpfs", nullptr);
-  return root;
+  return NewMount("tmpfs", {{"mode", "0755"}, {"size", size}},
+                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
 
 bool MountTree(const Step& step, Trouble& trouble) {
@@ -120,39 +145,72 @@ bool MountTree(const Step& step, Trouble& trouble) {
   return true;
 }
 
-bool MountProc(const Step& step, Trouble& trouble) {
-  constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  if (mount("proc", step.target, "proc", kFlags, nullptr) == 0) return true;
-  if (errno != EPERM) return Fail(trouble, "mount", step.target);
+int NewProc() {
+  int mount = NewMount("proc", {{nullptr, nullptr}},
+                       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  if (mount >= 0 || errno != EPERM) return mount;
   // Where any file under /proc is masked (pods, containers) the kernel refuses a fresh one.
-  int tree = open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-  if (tree < 0) return Fail(trouble, "open", "/proc");
-  bool ok = move_mount(tree, "", AT_FDCWD, step.target, MOVE_MOUNT_F_EMPTY_PATH) == 0;
-  close(tree);
-  return ok || Fail(trouble, "mount", step.target);
+  return open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 }
 
-bool MountOverlay(const PlannedOverlay& overlay, const Step& step, Trouble& trouble) {
+int NewOverlay(const PlannedOverlay& overlay) {
   // By descriptor: short whatever the paths, and no character of a path is special.
-  char options[256];
-  char* out = AppendText(options, "userxattr,volatile,lowerdir=/proc/self/fd/");
-  out = AppendNumber(out, static_cast<uint64_t>(overlay.lower_fd));
-  out = AppendText(out, ",upperdir=/proc/self/fd/");
-  out = AppendNumber(out, static_cast<uint64_t>(overlay.upper_fd));
-  out = AppendText(out, ",workdir=/proc/self/fd/");
-  AppendNumber(out, static_cast<uint64_t>(overlay.work_fd));
+  char paths[3][40];
+  const int fds[3] = {overlay.lower_fd, overlay.upper_fd, overlay.work_fd};
+  for (int i = 0; i < 3; ++i)
+    AppendNumber(AppendText(paths[i], "/proc/self/fd/"), static_cast<uint64_t>(fds[i]));
   // volatile: no sync of the upper layer at unmount; an action cut off by a crash is run again.
-  if (mount("overlay", step.target, "overlay", MS_NOSUID | MS_NODEV, options) != 0)
-    return Fail(trouble, "mount the overlay", step.target);
+  return NewMount("overlay",
+                  {{"userxattr", nullptr},
+                   {"volatile", nullptr},
+                   {"lowerdir", paths[0]},
+                   {"upperdir", paths[1]},
+                   {"workdir", paths[2]}},
+                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+}
+
+// The file systems that are this command's own, detached as yet.
+bool MakeFresh(Plan& plan, Trouble& trouble) {
+  for (Step& step : plan.live) {
+    if (step.kind == StepKind::kProc) {
+      step.tree = NewProc();
+    } else if (step.kind == StepKind::kPts) {
+      step.tree = NewMount("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}},
+                           MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    } else if (step.kind == StepKind::kOverlay) {
+      step.tree = NewOverlay(plan.overlays[step.overlay]);
+    } else {
+      continue;
+    }
+    if (step.tree < 0) return Fail(trouble, "make the mount", step.target);
+  }
   return true;
 }
 
-bool MakeWritable(const Step& step, Trouble& trouble) {
-  int tree = open_tree(AT_FDCWD, step.target, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-  if (tree < 0 || chmod(step.target, 01777) != 0) return Fail(trouble, "open", step.target);
-  if (move_mount(tree, "", AT_FDCWD, step.target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
-    return Fail(trouble, "mount", step.target);
+bool Attach(int tree, const char* target, Trouble& trouble) {
+  if (move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return Fail(trouble, "mount", target);
   close(tree);
+  return true;
+}
+
+// Every writable directory is one of `tmpfs`, so that they have one bound. It is mounted where the
+// first of them covers it: only what is mounted can be mounted elsewhere again.
+bool MakeWritables(Plan& plan, int tmpfs, Trouble& trouble) {
+  bool mounted = false;
+  uint64_t count = 0;
+  for (Step& step : plan.live) {
+    if (step.kind != StepKind::kWritable) continue;
+    if (!mounted && move_mount(tmpfs, "", AT_FDCWD, step.target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+      return Fail(trouble, "mount", step.target);
+    mounted = true;
+    char name[24];
+    AppendNumber(name, count++);
+    if (mkdirat(tmpfs, name, 0755) != 0 || fchmodat(tmpfs, name, 01777, 0) != 0)
+      return Fail(trouble, "make", step.target);
+    step.tree = open_tree(tmpfs, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (step.tree < 0) return Fail(trouble, "open", step.target);
+  }
   return true;
 }
 
@@ -169,7 +227,7 @@ bool WriteContent(const Step& step, Trouble& trouble) {
   return done == step.size || Fail(trouble, "write", step.target);
 }
 
-bool Perform(const Plan& plan, const Step& step, Trouble& trouble) {
+bool Perform(const Step& step, Trouble& trouble) {
   switch (step.kind) {
     case StepKind::kMakeDirectory:
       return mkdir(step.target, 0755) == 0 || errno == EEXIST ||
@@ -183,33 +241,29 @@ bool Perform(const Plan& plan, const Step& step, Trouble& trouble) {
     case StepKind::kDevice:
       return MountTree(step, trouble);
     case StepKind::kProc:
-      return MountProc(step, trouble);
     case StepKind::kPts:
-      return mount("devpts", step.target, "devpts", MS_NOSUID | MS_NOEXEC,
-                   "newinstance,ptmxmode=0666,mode=0620") == 0 ||
-             Fail(trouble, "mount", step.target);
     case StepKind::kWritable:
-      return MakeWritable(step, trouble);
     case StepKind::kOverlay:
-      return MountOverlay(plan.overlays[step.overlay], step, trouble);
+      return Attach(step.tree, step.target, trouble);
   }
   return true;
 }
 
 }  // namespace
 
-bool EnterRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
+bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
   umask(022);
+  if (unshare(CLONE_NEWNS) != 0) return Fail(trouble, "make a mount namespace", nullptr);
   int scratch = open(options.scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (scratch < 0) return Fail(trouble, "open", options.scratch);
-  if (!OpenTrees(plan, trouble) || !TakeIdentity(trouble)) return false;
-  int root = MakeRootFs(options, trouble);
-  if (root < 0) return false;
+  if (!OpenTrees(plan.prepared, trouble) || !TakeIdentity(trouble)) return false;
+  int root = NewTmpfs(options);
+  if (root < 0) return Fail(trouble, "make a tmpfs", nullptr);
   if (move_mount(root, "", scratch, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     return Fail(trouble, "mount the root", nullptr);
   if (fchdir(root) != 0) return Fail(trouble, "enter the root", nullptr);
-  for (const Step& step : plan.steps) {
-    if (!Perform(plan, step, trouble)) return false;
+  for (const Step& step : plan.prepared) {
+    if (!Perform(step, trouble)) return false;
   }
   mount_attr read_only{};
   read_only.attr_set = MOUNT_ATTR_RDONLY;
@@ -217,7 +271,25 @@ bool EnterRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
     return Fail(trouble, "make the root read-only", nullptr);
   if (syscall(SYS_pivot_root, ".", ".") != 0) return Fail(trouble, "pivot_root", nullptr);
   if (umount2(".", MNT_DETACH) != 0) return Fail(trouble, "detach the host's root", nullptr);
-  if (chdir("/") != 0) return Fail(trouble, "enter", "/");
+  return true;
+}
+
+bool EnterRoot(Plan& plan, const SpawnOptions& options, const RootNamespaces& namespaces,
+               Trouble& trouble) {
+  umask(022);
+  if (setns(namespaces.host_fd, CLONE_NEWNS) != 0)
+    return Fail(trouble, "enter the host's mount namespace", nullptr);
+  if (!OpenTrees(plan.live, trouble) || !OpenOverlays(plan, trouble) || !TakeIdentity(trouble) ||
+      !MakeFresh(plan, trouble))
+    return false;
+  int tmpfs = NewTmpfs(options);
+  if (tmpfs < 0) return Fail(trouble, "make a tmpfs", nullptr);
+  if (setns(namespaces.root_fd, CLONE_NEWNS) != 0)
+    return Fail(trouble, "enter the root's mount namespace", nullptr);
+  if (!MakeWritables(plan, tmpfs, trouble)) return false;
+  for (const Step& step : plan.live) {
+    if (!Perform(step, trouble)) return false;
+  }
   return true;
 }
 

@@ -1,6 +1,7 @@
-// Root: assembles the file tree that a command sees and moves the calling process into it. Called
-// by pid 1 of a sandbox only: everything here is system calls, no allocation and no locks, because
-// the memory is shared with the waiting slot process.
+// Root: assembles the file tree that a command sees. BuildRoot makes the part that stays the same
+// from command to command, once; EnterRoot adds what each command has of its own and moves the
+// calling process in. Called by processes that share the memory of the waiting slot process:
+// everything here is system calls, no allocation and no locks.
 #pragma once
 
 #include "sandbox/plan.h"
@@ -15,7 +16,13 @@ struct Trouble {
   const char* path = nullptr;
 };
 
-// REQUIRES: fresh mount, pid and ipc namespaces, CAP_SYS_ADMIN in their user namespace.
-bool EnterRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble);
+// Makes `plan.prepared` the root of a new mount namespace. REQUIRES: the host's mount namespace,
+// CAP_SYS_ADMIN in its user namespace.
+bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble);
+
+// Adds `plan.live` and enters. REQUIRES: pid 1 of a fresh pid namespace, CAP_SYS_ADMIN in the user
+// namespace of both mount namespaces.
+bool EnterRoot(Plan& plan, const SpawnOptions& options, const RootNamespaces& namespaces,
+               Trouble& trouble);
 
 }  // namespace lre::sandbox

@@ -141,7 +141,8 @@ TEST_F(SandboxTest, ShowsNothingOfTheHost) {
   EXPECT_THAT(Lines(Output("cut -d' ' -f5 /proc/self/mountinfo")),
               UnorderedElementsAre("/", "/usr", "/proc", "/dev/null", "/dev/zero", "/dev/full",
                                    "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts",
-                                   "/dev/shm", "/tmp"));
+                                   // Below /tmp lies the file system that holds both of these.
+                                   "/tmp", "/dev/shm", "/tmp"));
 }
 
 TEST_F(SandboxTest, SeesOnlyItsOwnProcessesUserHostAndNetwork) {
@@ -324,6 +325,48 @@ TEST_F(SandboxTest, SaysWhenTheInterpreterIsMissing) {
 
   EXPECT_EQ(ToStatus(outcome).code(), Code::kNotFound);
   EXPECT_THAT(ToStatus(outcome).message(), HasSubstr("interpreter"));
+}
+
+TEST_F(SandboxTest, NothingOfACommandIsLeftForTheNextOfItsSlot) {
+  Output(
+      "touch /tmp/file /dev/shm/file; mkdir /tmp/directory; chmod 000 /tmp /dev/ptmx; "
+      "ipcmk -Q >/dev/null; true");
+
+  EXPECT_EQ(
+      Output("ls -A /tmp /dev/shm; stat -c %a /tmp /dev/pts/ptmx; ipcs -q | grep -c 0x; true"),
+      "/dev/shm:\n\n/tmp:\n1777\n666\n0\n");
+}
+
+TEST_F(SandboxTest, ASourceThatWasReplacedIsMountedAnew) {
+  MakeDirectory("source");
+  WriteFile(directory_ / "source/file", "old\n");
+  Command command = Shell("cat /data/file");
+  command.mounts.push_back({MountKind::kReadOnlyBind, "/data", directory_ / "source"});
+  ASSERT_EQ(Output(command), "old\n");
+
+  ASSERT_EQ(rename((directory_ / "source").c_str(), (directory_ / "away").c_str()), 0);
+  MakeDirectory("source");
+  WriteFile(directory_ / "source/file", "new\n");
+
+  EXPECT_EQ(Output(command), "new\n");
+}
+
+TEST_F(SandboxTest, OneSlotServesMoreKindsOfRootsThanItKeeps) {
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 12; ++i) {
+      Command command = Shell(fmt::format("cat /file{}", i));
+      command.mounts.push_back({MountKind::kFile, fmt::format("/file{}", i), fmt::to_string(i)});
+      EXPECT_EQ(Output(command), fmt::to_string(i));
+    }
+  }
+}
+
+TEST_F(SandboxTest, MountsBelowAWritableDirectoryStayOnTopOfIt) {
+  Command command = Shell("cat /tmp/data/file; touch /tmp/data/x 2>/dev/null || echo refused");
+  command.mounts.push_back({MountKind::kReadOnlyBind, "/tmp/data", MakeDirectory("data")});
+  WriteFile(directory_ / "data/file", "in\n");
+
+  EXPECT_EQ(Output(command), "in\nrefused\n");
 }
 
 TEST_F(SandboxTest, NamesTheSourceThatCannotBeMounted) {

@@ -229,7 +229,7 @@ LRE_NO_ADDRESS_SANITIZER int FirstProcess(void* argument) {
   Shared& shared = *static_cast<Shared*>(argument);
   const SpawnOptions& options = *shared.options;
   if (options.namespaces) {
-    if (!EnterRoot(*shared.plan, options, shared.trouble)) return 1;
+    if (!EnterRoot(*shared.plan, options, shared.request->root, shared.trouble)) return 1;
   } else {
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   }
@@ -311,7 +311,7 @@ Duration FromTimeval(const timeval& time) {
 
 void CloseTrees(Plan& plan) {
   // C closed its copies; these numbers mean nothing in S, whose descriptor table is its own.
-  for (Step& step : plan.steps) step.tree = -1;
+  for (Step& step : plan.live) step.tree = -1;
 }
 
 }  // namespace
@@ -319,7 +319,7 @@ void CloseTrees(Plan& plan) {
 Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request) {
   Shared shared{&plan, &options, &request, StackTop(1)};
   int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
-  if (options.namespaces) flags |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC;
+  if (options.namespaces) flags |= CLONE_NEWPID;  // mounts and ipc are fresh already
   pid_t first = clone(FirstProcess, StackTop(0), flags, &shared);
   if (first < 0)
     return Refusal(Code::kInternal,

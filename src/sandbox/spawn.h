@@ -22,10 +22,17 @@ struct SpawnOptions {
   uint64_t open_files_max = 0;
 };
 
+// Mount namespaces of one command, see slot_roots.h.
+struct RootNamespaces {
+  int host_fd = -1;  // the host's tree
+  int root_fd = -1;  // a copy of a built root; the slot process is in it
+};
+
 struct SpawnRequest {
   uint64_t id = 0;
   int control_fd = -1;  // a cancel Request, or its end, ends the command
   int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;
+  RootNamespaces root;
   bool control_closed = false;  // set when the other end is gone
 };
 

@@ -47,7 +47,7 @@ void Scheduler::State::On(const Enqueue& event) {
   if (!wanted) {
     return refuse(wanted.error().WithContext(fmt::format("action {}", event.request.action)));
   }
-  PropertyQueue* queue = matching.QueueFor(*wanted, now);
+  PropertyQueue* queue = QueueOf(*wanted, event.request.kind);
   if (queue == nullptr) {
     return refuse(ErrorStatus(Code::kResourceExhausted,
                               "actions with {} different sets of platform properties are in flight "

@@ -35,6 +35,7 @@ ClientId FakeFarm::Run(const std::string& action, Ask ask) {
   request.do_not_cache = ask.do_not_cache;
   request.timeout = ask.timeout;
   request.affinities = std::move(ask.affinities);
+  request.kind = ask.kind;
   request.payload = std::make_shared<std::string>(action);
   Step(Enqueue{"op-" + action + "-" + std::to_string(client), std::move(request), client});
   return client;
@@ -47,7 +48,7 @@ void FakeFarm::Join(const std::string& worker, int slots, Properties properties,
 
 void FakeFarm::Report(const Assign& assign, Status status, bool retryable) {
   Step(WorkerReported{assign.worker, assign.attempt, std::move(status), retryable,
-                      assign.request->payload});
+                      assign.request->payload, Usage(), false});
 }
 
 void FakeFarm::Finish(const Assign& assign) {

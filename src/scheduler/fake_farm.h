@@ -29,6 +29,7 @@ struct FakeFarm {
     bool do_not_cache = false;
     Duration timeout{};
     std::vector<uint64_t> affinities;
+    uint64_t kind = 0;
   };
   // Enqueues action `action` as operation "op-<action>-<client>" for a new client, which is
   // returned.

@@ -48,6 +48,7 @@ struct Operation {
 
   // Queued, and how to queue it again.
   PropertyQueue* queue = nullptr;
+  bool enlarged = false;           // runs again with more memory
   std::vector<Account*> accounts;  // of the invocations that want it; queued under each
   QueueRank rank;
   std::list<Operation*>::iterator arrival;

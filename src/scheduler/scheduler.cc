@@ -15,7 +15,8 @@ Scheduler::State::State(SchedulerOptions scheduler_options)
     : options(std::move(scheduler_options)),
       matching(options, timers),
       operations(options, timers),
-      workers(options, matching, timers) {}
+      workers(options, matching, timers),
+      sizes(options.learned_sizes_max) {}
 
 Scheduler::Scheduler(SchedulerOptions options)
     : state_(std::make_unique<State>(std::move(options))) {}
@@ -86,6 +87,7 @@ SchedulerStats Scheduler::Stats(Instant now) const {
   stats.stale_reports = state.stale_reports;
   stats.attempts_lost = state.attempts_lost;
   stats.merged = state.merged;
+  stats.out_of_memory = state.out_of_memory;
   stats.operations = state.operations.all().size();
   stats.timers = state.timers.size();
   stats.accounts = state.accounts.size();

@@ -48,6 +48,8 @@ struct ActionRequest {
   // Hashes of what makes a worker that had it before quicker, the strongest first: input root,
   // target, toolchain. Few.
   std::vector<uint64_t> affinities;
+  // Hash of what runs of the same size have in common, as mnemonic and target; 0: nothing known.
+  uint64_t kind = 0;
   std::shared_ptr<const void> payload;
 };
 
@@ -88,6 +90,11 @@ struct WorkerProgressed {
   AttemptId attempt;
   std::shared_ptr<const void> progress;
 };
+// What an attempt took, as far as its worker knows.
+struct Usage {
+  int64_t memory_peak_bytes = 0;
+  Duration cpu{}, wall{};
+};
 // The end of an attempt, as the worker tells it. Frees the slot, also that of a cancelled attempt.
 // `answer` is opaque (serialised ExecuteResponse).
 struct WorkerReported {
@@ -96,6 +103,9 @@ struct WorkerReported {
   Status status;           // OK: the command ran, whatever its exit code
   bool retryable = false;  // the worker's failure: may run again elsewhere
   std::shared_ptr<const void> answer;
+  Usage usage{};
+  // It was killed for want of memory: it runs once more with a larger reservation.
+  bool out_of_memory = false;
 };
 // The caller's answer to Publish. Not OK and retryable: the attempt counts as the worker's failure.
 struct Published {
@@ -133,6 +143,7 @@ struct Assign {
   AttemptId attempt;
   std::shared_ptr<const ActionRequest> request;
   Duration timeout;
+  int64_t memory_bytes = 0;  // reserved on the worker for it; 0: nothing in particular
 };
 struct Cancel {
   WorkerId worker;
@@ -204,6 +215,11 @@ struct SchedulerOptions {
   // warm for it; an action is passed over that often at most.
   int locality_lookahead = 8;
 
+  // How much actions of a kind took before is remembered for that many kinds, and reserved from
+  // the properties of these names (of minimum_properties; memory in bytes).
+  size_t learned_sizes_max = 65536;
+  std::string memory_property = "memory", cores_property = "cores";
+
   Duration client_grace = std::chrono::seconds(60);  // after the last client's connection was lost
   Duration operation_retention = std::chrono::minutes(5);  // finished operations are kept that long
   size_t finished_operations_max = 20000;                  // the oldest go first
@@ -253,6 +269,7 @@ struct SchedulerStats {
   uint64_t stale_reports = 0;  // of attempts other than the one assigned
   uint64_t attempts_lost = 0;
   uint64_t merged = 0;
+  uint64_t out_of_memory = 0;                       // attempts killed for want of memory
   size_t operations = 0, timers = 0, accounts = 0;  // what is kept in memory
   struct Queue {
     std::string properties;  // "OSFamily=linux;Pool=large"

@@ -13,6 +13,7 @@
 #include "scheduler/operations.h"
 #include "scheduler/queue.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/sizes.h"
 #include "scheduler/timers.h"
 #include "scheduler/workers.h"
 
@@ -43,6 +44,15 @@ struct Scheduler::State {
   // Why a request cannot be taken; OK when it can.
   Status Refusal(const ActionRequest& request);
   void MergeInto(Operation& operation, const Enqueue& event);
+
+  // Sizes that were learned (learning.cc): what to reserve for a kind, also when `memory_bytes_min`
+  // is more.
+  Amounts LearnedAmounts(uint64_t kind, int64_t memory_bytes_min) const;
+  PropertyQueue* QueueOf(Terms wanted, uint64_t kind);
+  int64_t ReservedMemory(const Operation& operation, const Worker& worker) const;
+  // After a run that was killed for want of memory.
+  void Enlarge(Operation& operation, const Usage& usage);
+  bool RunEnlarged(Operation& operation, const WorkerReported& event);
 
   // Transitions (transitions.cc): queued -> executing -> completed, and back to queued.
   void PutInQueue(Operation& operation);
@@ -90,10 +100,11 @@ struct Scheduler::State {
   Matching matching;
   Operations operations;
   Workers workers;
+  Sizes sizes;
   uint64_t next_sequence = 1;
   size_t queued = 0;
   size_t executing = 0;
-  uint64_t stale_reports = 0, attempts_lost = 0, merged = 0;
+  uint64_t stale_reports = 0, attempts_lost = 0, merged = 0, out_of_memory = 0;
   std::vector<Effect> effects;
 };
 

@@ -90,7 +90,8 @@ void Scheduler::State::Start(Operation& operation, Account* account, Worker& wor
   const Duration timeout = asked > Duration(0) ? asked : options.timeout_default;
   timers.Arm(operation.deadline, now + timeout + options.staging_max + options.timeout_slack,
              TimerKind::kAttemptDeadline, &operation);
-  effects.push_back(Assign{worker.id, id, operation.request, timeout});
+  effects.push_back(
+      Assign{worker.id, id, operation.request, timeout, ReservedMemory(operation, worker)});
   TellStage(operation);
 }
 

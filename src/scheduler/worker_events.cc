@@ -109,7 +109,8 @@ void Scheduler::State::On(const WorkerReported& event) {
   }
   Operation* operation = running->operation;
   workers.End(*worker, *running);
-  const bool its_fault = operation != nullptr && !event.status.ok() && event.retryable;
+  const bool its_fault =
+      operation != nullptr && !event.status.ok() && event.retryable && !event.out_of_memory;
   if (its_fault) {
     Rest(*worker);
   } else {
@@ -118,6 +119,8 @@ void Scheduler::State::On(const WorkerReported& event) {
   Freed(*worker);
   if (operation == nullptr) return;  // it was cancelled: this was only to free the slot
   operation->worker = nullptr;
+  sizes.Learn(operation->request->kind, event.usage);
+  if (RunEnlarged(*operation, event)) return;
   if (event.status.ok()) {
     operation->publishing = true;
     effects.push_back(Publish{event.attempt, operation->request, event.answer});

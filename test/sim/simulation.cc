@@ -68,6 +68,7 @@ SchedulerOptions Simulation::DrawOptions() {
   options.cancel_grace = seconds(OneOrTwoOr(30));
   options.reserve_after = seconds(OneOrTwoOr(10));
   options.locality_entries_max = OneOrTwoOr(options.locality_entries_max);
+  options.learned_sizes_max = OneOrTwoOr(options.learned_sizes_max);
   options.locality_load_max = static_cast<int>(OneOrTwoOr(3)) - 1;
   options.locality_lookahead = static_cast<int>(OneOrTwoOr(9)) - 1;
   return options;
@@ -132,6 +133,7 @@ void Simulation::ClientArrives() {
   event.request.partition = static_cast<uint32_t>(random_.Below(2));
   event.request.do_not_cache = random_.OneIn(10);
   event.request.timeout = random_.OneIn(100) ? hours(24) : seconds(random_.Below(100));
+  event.request.kind = random_.Below(12);
   event.request.affinities = {1 + random_.Below(20), 100 + random_.Below(2)};
   event.request.payload = std::make_shared<std::string>(client.action);
   Step(event);
@@ -352,6 +354,7 @@ void Simulation::OnAssign(Worker& worker, const Assign& assign) {
   for (const auto& [_, one] : worker.attempts) live += !one.finished && !one.cancelled;
   EXPECT_LE(live, worker.slots) << worker.id << " has too few slots";
   EXPECT_LE(live, scheduler_options_.slots_max);
+  worker.attempts[assign.attempt].memory_bytes = assign.memory_bytes;
   worker.attempts[assign.attempt].asks = assign.request->properties;
   CheckRoom(worker);
   attempt.finished = false;
@@ -369,6 +372,13 @@ void Simulation::OnAssign(Worker& worker, const Assign& assign) {
 // What runs on a worker never takes more of what is counted than the worker has.
 void Simulation::CheckRoom(const Worker& worker) {
   const Terms has = OfferedTerms(worker.properties, scheduler_options_);
+  int64_t memory_bytes = 0;
+  for (const auto& [_, attempt] : worker.attempts) {
+    if (!attempt.finished && !attempt.cancelled) memory_bytes += attempt.memory_bytes;
+  }
+  if (!has.amounts.empty()) {
+    EXPECT_LE(memory_bytes, has.amounts[1] / 1000) << worker.id;
+  }
   Amounts taken(scheduler_options_.minimum_properties.size(), 0);
   for (const auto& [_, attempt] : worker.attempts) {
     if (attempt.finished || attempt.cancelled) continue;
@@ -387,12 +397,18 @@ void Simulation::Finish(const WorkerId& id, const Assign& assign) {
   auto attempt = worker->second.attempts.find(assign.attempt);
   if (attempt == worker->second.attempts.end() || attempt->second.finished) return;
   attempt->second.finished = true;
-  WorkerReported report{id, assign.attempt, Status(), false, assign.request->payload};
+  WorkerReported report{id, assign.attempt, Status(), false, assign.request->payload, {}, false};
+  report.usage = {static_cast<int64_t>(random_.Below(uint64_t{6} << 30)),
+                  milliseconds(random_.Below(4000)), milliseconds(1 + random_.Below(1000))};
   if (attempt->second.cancelled) {
     report.status = Status(Code::kCancelled, "stopped");
   } else if (random_.OneIn(20)) {
     report.status = Status(Code::kInternal, "disk full");
     report.retryable = true;
+  } else if (random_.OneIn(20)) {
+    report.status = Status(Code::kResourceExhausted, "out of memory");
+    report.retryable = random_.OneIn(2);
+    report.out_of_memory = true;
   } else if (random_.OneIn(20)) {
     report.status = Status(Code::kFailedPrecondition, "inputs missing");
   }
@@ -412,7 +428,8 @@ void Simulation::OnCancel(Worker& worker, const AttemptId& attempt) {
     auto stopped = owner->second.attempts.find(attempt);
     if (stopped == owner->second.attempts.end() || stopped->second.finished) return;
     stopped->second.finished = true;
-    WorkerReported report{id, attempt, Status(Code::kCancelled, "stopped"), false, nullptr};
+    WorkerReported report{id, attempt, Status(Code::kCancelled, "stopped"), false, nullptr,
+                          {}, false};
     owner->second.unacknowledged[attempt] = report;
     Tell(id, report);
   });

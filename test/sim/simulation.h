@@ -40,6 +40,7 @@ class Simulation {
     bool finished = false;   // the report is not acknowledged yet
     bool cancelled = false;  // stopping
     Properties asks;
+    int64_t memory_bytes = 0;
   };
   struct Worker {
     WorkerId id;

@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <tuple>
 
 #include "base/check.h"
@@ -247,11 +248,26 @@ void ProcessLauncher::ProbeOverlay() {
   overlay_allowed_ = !outcome && outcome.error().code() == Code::kNotFound;
 }
 
+// Whether our user namespace has `id` (a container may map one user only).
+bool IsMapped(const char* map, uint32_t id) {
+  Result<std::string> text = ReadFile(map);
+  if (!text) return false;
+  std::istringstream lines(*text);
+  uint64_t inside, outside, count;
+  while (lines >> inside >> outside >> count) {
+    if (id >= inside && id - inside < count) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Launcher>> Launcher::Start(SandboxOptions options) {
   if (options.slots < 1)
     return Error(Code::kInvalidArgument, "a sandbox with {} slots", options.slots);
+  if (geteuid() == 0 && !(IsMapped("/proc/self/uid_map", options.root_runs_as) &&
+                          IsMapped("/proc/self/gid_map", options.root_runs_as)))
+    options.root_runs_as = 0;
   TRY_ASSIGN(SocketPair pair, MakeSocketPair());
   // Not fork(): there is one thread, and the handlers of fork would start those of a sanitizer
   // again.

@@ -73,9 +73,10 @@ struct SandboxOptions {
   std::string scratch_directory;  // roots are assembled below it; empty: /tmp
   // Of the file system in memory that holds /tmp, /dev/shm and other kTmpfs of one command.
   uint64_t tmpfs_bytes_max = uint64_t{2} << 30;
-  uint32_t root_runs_as =
-      61000;                   // the uid and gid outside of a command run by a program that is root
-  uint64_t processes_max = 0;  // RLIMIT_NPROC of the command; 0: inherited
+  // The uid and gid outside of a command run by a program that is root. Where the program's user
+  // namespace does not have it (a container with one user), the program's own.
+  uint32_t root_runs_as = 61000;
+  uint64_t processes_max = 0;       // RLIMIT_NPROC of the command; 0: inherited
   uint64_t open_files_max = 65536;  // RLIMIT_NOFILE of the command, clamped to ours
 };
 

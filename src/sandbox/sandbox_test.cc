@@ -1,5 +1,6 @@
 #include "sandbox/sandbox.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -444,6 +445,34 @@ TEST_F(SandboxTest, LeavesNoDescriptorsBehind) {
   for (int i = 0; i < 20; ++i) Output("true");
 
   EXPECT_EQ(count(), before);
+}
+
+TEST_F(SandboxTest, RootOfANamespaceWithOneUserCanRunCommands) {
+  std::string outside = fmt::format("0 {} 1", geteuid());
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto write_text = [](const char* path, std::string_view text) {
+      int fd = open(path, O_WRONLY | O_CLOEXEC);
+      if (fd < 0 || write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+        _exit(2);
+      close(fd);
+    };
+    if (unshare(CLONE_NEWUSER) != 0) _exit(2);
+    write_text("/proc/self/setgroups", "deny");
+    write_text("/proc/self/uid_map", outside);
+    write_text("/proc/self/gid_map", outside);
+    auto launcher = Launcher::Start({.slots = 1});
+    if (!launcher || (*launcher)->file_owner() != 0) _exit(3);
+    Result<Outcome> outcome =
+        (*launcher)->Run(Shell("test $(id -u) = 1000 && echo x > /tmp/x"), {});
+    _exit(outcome ? outcome->exit_code : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(SandboxTest, LoopbackWorksAndIsTheSlotsOwn) {

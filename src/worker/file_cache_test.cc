@@ -1,8 +1,13 @@
 #include "worker/file_cache.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -124,6 +129,39 @@ class LyingStore : public store::FakeBlobStore {
     return BytesList{Bytes(std::string("lies"))};
   }
 };
+
+TEST_F(FileCacheTest, SaysThatTheDiskIsFullAndGoesOnWhenThereIsRoom) {
+  Digest large = cas_.Add(std::string(1 << 20, 'x')), small = cas_.Add("small");
+  std::string disk = directory_ / "disk";
+  ASSERT_TRUE(SystemFiles().MakeDirectories(disk).ok());
+  // A process of its own, which may mount a small disk without being root.
+  std::string map = fmt::format("0 {} 1", geteuid());
+  auto write_text = [](const char* path, std::string_view text) {
+    UniqueFd fd(open(path, O_WRONLY | O_CLOEXEC));
+    if (write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) _exit(77);
+  };
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) _exit(77);
+    write_text("/proc/self/setgroups", "deny");
+    write_text("/proc/self/uid_map", map);
+    write_text("/proc/self/gid_map", map);
+    if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=256k") != 0) _exit(77);
+    auto files = FileCache::Open(cas_, {.directory = disk + "/files", .owner = geteuid()});
+    if (!files) _exit(2);
+    auto refused = (*files)->Get(std::vector{FileKey{large, false}});
+    if (refused || refused.error().code() != Code::kResourceExhausted) _exit(3);
+    if (!(*files)->Get(std::vector{FileKey{small, false}})) _exit(4);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "SKIPPED: no user namespaces here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
 
 TEST_F(FileCacheTest, RefusesBytesThatDoNotHash) {
   LyingStore store;

@@ -214,7 +214,8 @@ Status LowerTree::MakeDirectory(const std::string& path) {
 }
 
 Status LowerTree::LinkFile(const CachedFile& file, const std::string& path) {
-  if (link(file.path.c_str(), path.c_str()) == 0) return {};
+  auto link_file = options_.link_file != nullptr ? options_.link_file : ::link;
+  if (link_file(file.path.c_str(), path.c_str()) == 0) return {};
   // Too many links for this file system: a copy serves as well.
   if (errno == EMLINK) return CopyFile(file, path);
   return ErrnoStatus(errno, path);

@@ -29,6 +29,8 @@ struct LowerTreeOptions {
   uint32_t owner = 0;              // set only when the program is root
   size_t entries_max = 4'000'000;  // files, links and directories that one update adds
   int depth_max = 512;
+  // link(2); tests put one here that reaches the file system's limit at once.
+  int (*link_file)(const char* from, const char* to) = nullptr;
 };
 
 class LowerTree {

@@ -138,6 +138,29 @@ TEST_F(LowerTreeTest, CountsTheStorePathsOfTheFilesItHolds) {
 }
 
 // A few small directories can name a tree of any size: each holds the next one twice.
+TEST_F(LowerTreeTest, CopiesAFileThatHasTooManyLinks) {
+  auto link_twice = [](const char* from, const char* to) {
+    struct stat info;
+    if (stat(from, &info) == 0 && info.st_nlink < 2) return link(from, to);
+    errno = EMLINK;
+    return -1;
+  };
+  LowerTree tree(directories_, *files_,
+                 {.directory = directory_ / "few", .owner = geteuid(), .link_file = link_twice});
+  Shape shape = {{"a", "x:same"}, {"b", "x:same"}, {"d/c", "x:same"}};
+
+  ASSERT_TRUE(tree.Update(Upload(shape)).ok());
+
+  Shape found;
+  Read(tree.directory(), "", found);
+  EXPECT_EQ(found, shape);
+  struct stat first, last;
+  ASSERT_EQ(stat((directory_ / "few/a").c_str(), &first), 0);
+  ASSERT_EQ(stat((directory_ / "few/d/c").c_str(), &last), 0);
+  EXPECT_NE(first.st_ino, last.st_ino);
+  EXPECT_EQ(first.st_mtime, last.st_mtime);
+}
+
 TEST_F(LowerTreeTest, RefusesADirectoryBomb) {
   reapi::Directory directory;
   Digest digest = cas_.Add(reapi::EncodeDirectory(directory));

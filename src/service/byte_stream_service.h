@@ -28,6 +28,7 @@ struct ByteStreamParts {
 };
 struct ByteStreamOptions {
   size_t read_piece_bytes = 256 << 10;        // of one ReadResponse
+  int64_t blob_bytes_max = INT64_MAX;         // of a write; INVALID_ARGUMENT beyond
   size_t write_message_bytes_max = 16 << 20;  // of one WriteRequest
   size_t uploads_parked_max = 1000;           // broken uploads that wait to be resumed
   Duration upload_idle_max = std::chrono::minutes(10);

@@ -326,5 +326,24 @@ TEST(UploadTable, ParksNoMoreThanItsBound) {
   EXPECT_EQ(table.Committed("c"), std::nullopt);
 }
 
+TEST(ByteStreamLimits, RefuseABlobThatIsTooLarge) {
+  TestServer server({.byte_stream = {.blob_bytes_max = 10}});
+  auto stub = ByteStream::NewStub(server.channel);
+  for (auto [data, code] : {std::pair(std::string(10, 'a'), grpc::StatusCode::OK),
+                            {std::string(11, 'a'), grpc::StatusCode::INVALID_ARGUMENT}}) {
+    WriteRequest request;
+    request.set_resource_name(
+        reapi::PrintResourceName({.upload_id = "u", .digest = ComputeDigest(kSha256, data)}));
+    request.set_data(data);
+    request.set_finish_write(true);
+    Context context;
+    WriteResponse response;
+    auto writer = stub->Write(&context, &response);
+    writer->Write(request);
+    writer->WritesDone();
+    EXPECT_EQ(writer->Finish().error_code(), code) << data.size();
+  }
+}
+
 }  // namespace
 }  // namespace lre::service

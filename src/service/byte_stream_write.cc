@@ -17,12 +17,9 @@ constexpr store::Partition kPartition = 0;
 // a time: the step that runs has the upload and the decompressor, everything else is the loop's.
 class WriteStream : public std::enable_shared_from_this<WriteStream> {
  public:
-  WriteStream(ByteStreamParts parts, size_t inline_bytes_max, std::shared_ptr<UploadTable> uploads,
-              std::shared_ptr<rpc::ServerCall> call)
-      : parts_(parts),
-        inline_bytes_max_(inline_bytes_max),
-        uploads_(std::move(uploads)),
-        call_(std::move(call)) {}
+  WriteStream(ByteStreamParts parts, const ByteStreamOptions& options,
+              std::shared_ptr<UploadTable> uploads, std::shared_ptr<rpc::ServerCall> call)
+      : parts_(parts), options_(options), uploads_(std::move(uploads)), call_(std::move(call)) {}
 
   void Take(const Bytes& message);
   void HalfClose();
@@ -48,7 +45,7 @@ class WriteStream : public std::enable_shared_from_this<WriteStream> {
   bool compressed() const { return compressor_ != reapi::Compressor::kIdentity; }
 
   const ByteStreamParts parts_;
-  const size_t inline_bytes_max_;
+  const ByteStreamOptions options_;
   const std::shared_ptr<UploadTable> uploads_;
   const std::shared_ptr<rpc::ServerCall> call_;
   std::string name_;
@@ -69,6 +66,10 @@ Status WriteStream::Begin(const wire::WriteRequest& request) {
       name.compressor != reapi::Compressor::kZstd) {
     return ErrorStatus(Code::kInvalidArgument, "compressor {} is not served; zstd is",
                        reapi::CompressorName(name.compressor));
+  }
+  if (name.digest.size_bytes > options_.blob_bytes_max) {
+    return ErrorStatus(Code::kInvalidArgument, "blob {}: at most {} bytes are stored here",
+                       name.digest, options_.blob_bytes_max);
   }
   begun_ = true;
   name_ = request.resource_name;
@@ -123,7 +124,7 @@ bool WriteStream::TryAnswer(const wire::WriteRequest& request) {
     return true;
   }
   if (!finish_ || compressed() || request.write_offset != 0 ||
-      request.data.size() > inline_bytes_max_) {
+      request.data.size() > options_.inline_write_bytes_max) {
     return false;
   }
   std::optional<Status> put = parts_.store.TryPut(key_, request.data, false);
@@ -290,10 +291,9 @@ void AnswerStatus(rpc::ServerCall& call, int64_t committed, bool complete) {
 
 rpc::Method ByteStreamWriteMethod(ByteStreamParts parts, const ByteStreamOptions& options,
                                   std::shared_ptr<UploadTable> uploads) {
-  auto start = [parts, inline_bytes_max = options.inline_write_bytes_max,
-                uploads](std::shared_ptr<rpc::ServerCall> call) {
+  auto start = [parts, options, uploads](std::shared_ptr<rpc::ServerCall> call) {
     return std::make_unique<Handler>(
-        std::make_shared<WriteStream>(parts, inline_bytes_max, uploads, std::move(call)));
+        std::make_shared<WriteStream>(parts, options, uploads, std::move(call)));
   };
   return {.path = "/google.bytestream.ByteStream/Write",
           .start = std::move(start),

@@ -90,18 +90,24 @@ void StoreRest(store::BlobStore& store, Update& update) {
   }
 }
 
-// The same without blocking, as far as the store can: true when all have a status.
+// The same without blocking, with one call of the store: true when all have a status, else none.
 bool TryStore(store::BlobStore& store, Update& update) {
-  for (size_t i = update.statuses.size(); i < update.entries.size(); i++) {
-    wire::BatchUpdateEntry& entry = update.entries[i];
-    Status status = PrepareEntry(entry);
-    if (status.ok()) {
-      auto put = store.TryPut({entry.digest.digest, kPartition}, entry.data, false);
-      if (!put) return false;
-      status = std::move(*put);
-    }
-    update.statuses.push_back(std::move(status));
+  std::vector<Status> statuses;
+  std::vector<std::pair<Digest, Bytes>> blobs;
+  std::vector<size_t> entries;  // of each blob
+  statuses.reserve(update.entries.size());
+  blobs.reserve(update.entries.size());
+  entries.reserve(update.entries.size());
+  for (wire::BatchUpdateEntry& entry : update.entries) {
+    statuses.push_back(PrepareEntry(entry));
+    if (!statuses.back().ok()) continue;
+    entries.push_back(statuses.size() - 1);
+    blobs.emplace_back(entry.digest.digest, entry.data);
   }
+  auto put = store.TryPutMany(kPartition, blobs, false);
+  if (!put) return false;
+  for (size_t i = 0; i < entries.size(); i++) statuses[entries[i]] = std::move((*put)[i]);
+  update.statuses = std::move(statuses);
   return true;
 }
 
@@ -134,11 +140,25 @@ struct BatchRead {
   Bytes request;
   wire::BatchReadRequest parsed;
   wire::MessageWriter writer{1024};
-  size_t next = 0;  // the entry to be answered next
+  size_t next = 0;            // the entry to be answered next
+  bool may_compress = false;  // on the I/O pool: it takes time
 };
+
+// Small blobs are not worth it, also to clients that accept zstd.
+bool Compressible(const BatchRead& read, const wire::DigestEntry& entry) {
+  constexpr int64_t kBytesMin = 4 << 10;
+  return read.parsed.accepts_zstd && entry.digest.size_bytes >= kBytesMin;
+}
 
 void AddRead(BatchRead& read, const wire::DigestEntry& entry, const Result<BytesList>& data) {
   if (data) {
+    if (read.may_compress && Compressible(read, entry)) {
+      BytesList compressed{Bytes(CompressBlob(*data))};
+      if (compressed[0].size() < TotalSize(*data)) {
+        wire::AddBatchReadResponse(read.writer, entry.message, Status(), compressed, kZstd);
+        return;
+      }
+    }
     wire::AddBatchReadResponse(read.writer, entry.message, Status(), *data);
   } else {
     wire::AddBatchReadResponse(read.writer, entry.message, data.error(), {});
@@ -186,10 +206,14 @@ void BatchReadBlobs(const CasParts& parts, const CasOptions& options,
   auto read = std::make_shared<BatchRead>();
   read->request = std::move(bytes);
   read->parsed = std::move(*request);
-  const bool done = AddReads(
-      *read, options, [&](const store::BlobKey& key) { return parts.store.TryRead(key, {}); });
+  const bool done =
+      AddReads(*read, options, [&](const store::BlobKey& key) -> std::optional<Result<BytesList>> {
+        if (Compressible(*read, read->parsed.entries[read->next])) return std::nullopt;
+        return parts.store.TryRead(key, {});
+      });
   if (done) return call->Respond(read->writer.Finish());
   RunBlocking(parts.io, call, [call, read, options, &store = parts.store] {
+    read->may_compress = true;
     AddReads(*read, options, [&](const store::BlobKey& key) {
       return std::optional<Result<BytesList>>(store.Read(key, {}));
     });

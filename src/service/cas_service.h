@@ -1,12 +1,14 @@
 // build.bazel.remote.execution.v2.ContentAddressableStorage: FindMissingBlobs, BatchUpdateBlobs,
-// BatchReadBlobs, GetTree. (SplitBlob and SpliceBlob are not served: the capabilities say so.)
+// BatchReadBlobs, GetTree. (SplitBlob and SpliceBlob: chunk_methods.h.)
 //
 // Answers come from the loop when the store answers without blocking, else from the I/O pool. What
 // CasParts borrows must outlive every call. Thread-safe.
 // Decided here: a malformed digest fails FindMissingBlobs as a whole, and only its own blob in the
 // batches; a blob that would make a BatchReadBlobs answer larger than answer_bytes_max gets
-// RESOURCE_EXHAUSTED and can be read through ByteStream; GetTree sends each distinct directory
-// once, omits what is missing below the root, and its tokens say how many directories to skip.
+// RESOURCE_EXHAUSTED and can be read through ByteStream (counted uncompressed, also where zstd is
+// answered to a client that accepts it: blobs of 4 KiB and more that become smaller); GetTree sends
+// each distinct directory once, omits what is missing below the root, and its tokens say how many
+// directories to skip.
 #pragma once
 
 #include <vector>

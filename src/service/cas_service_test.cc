@@ -1,5 +1,7 @@
 #include "service/cas_service.h"
 
+#include <random>
+
 #include "reapi/tree.h"
 #include "service/fake_storage_server.h"
 #include "service/zstd_blob.h"
@@ -155,6 +157,32 @@ TEST_P(CasServiceTest, ReadsABatchWithAStatusPerBlob) {
   EXPECT_EQ(response.responses(0).data(), "small");
   EXPECT_EQ(response.responses(1).data(), large);
   EXPECT_LE(response.ByteSizeLong(), 100'000u);
+}
+
+TEST_P(CasServiceTest, ReadsABatchCompressedForClientsThatAcceptIt) {
+  const std::string large(60'000, 'l');
+  std::string noise(5'000, '\0');
+  std::mt19937 random(1);
+  for (char& c : noise) c = static_cast<char>(random());
+  pb::BatchReadBlobsRequest request;
+  for (const std::string& text : {std::string("small"), large, noise}) {
+    server_.store.Add(text);
+    *request.add_digests() = DigestOf(text);
+  }
+  request.add_acceptable_compressors(pb::Compressor::ZSTD);
+  pb::BatchReadBlobsResponse response;
+  Context context;
+
+  ASSERT_TRUE(stub_->BatchReadBlobs(&context, request, &response).ok());
+
+  ASSERT_EQ(response.responses_size(), 3);
+  EXPECT_EQ(response.responses(0).compressor(), pb::Compressor::IDENTITY);
+  EXPECT_EQ(response.responses(0).data(), "small");
+  EXPECT_EQ(response.responses(1).compressor(), pb::Compressor::ZSTD);
+  EXPECT_LT(response.responses(1).data().size(), 1000u);
+  EXPECT_EQ(*DecompressBlob(response.responses(1).data(), 60'000), large);
+  EXPECT_EQ(response.responses(2).compressor(), pb::Compressor::IDENTITY);
+  EXPECT_EQ(response.responses(2).data(), noise);
 }
 
 TEST_P(CasServiceTest, AnswersWhatTheStoreSays) {

@@ -18,11 +18,12 @@
 #include "google/longrunning/operations.grpc.pb.h"
 #include "lre/worker/v1/worker.grpc.pb.h"
 #include "reapi/digest_proto.h"
+#include "reapi/request_metadata.h"
 #include "rpc/server.h"
 #include "service/execution_service.h"
+#include "service/fake_storage_server.h"
 #include "service/fake_worker.h"
 #include "service/operations_service.h"
-#include "service/fake_storage_server.h"
 #include "service/worker_link.h"
 #include "store/fake_blob_store.h"
 
@@ -82,7 +83,12 @@ class ExecutionServer {
 // One stream of Execute or WaitExecution.
 class ExecuteCall {
  public:
-  ExecuteCall(ExecutionServer& server, const pb::Digest& action, bool skip_cache_lookup = false) {
+  ExecuteCall(ExecutionServer& server, const pb::Digest& action, bool skip_cache_lookup = false,
+              const std::string& mnemonic = "") {
+    if (!mnemonic.empty()) {
+      context.AddMetadata(std::string(reapi::kRequestMetadataHeader),
+                          reapi::EncodeRequestMetadata({.action_mnemonic = mnemonic}));
+    }
     pb::ExecuteRequest request;
     *request.mutable_action_digest() = action;
     request.set_instance_name("main");

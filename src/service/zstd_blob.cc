@@ -84,4 +84,15 @@ Status Compressor::Feed(std::string_view plain, bool last, std::string* result) 
   }
 }
 
+std::string CompressBlob(const BytesList& plain) {
+  std::string compressed;
+  Compressor compressor;
+  for (const Bytes& piece : plain) {
+    Status status = compressor.Feed(piece.view(), false, &compressed);
+    CHECK(status.ok(), "zstd refuses to compress");
+  }
+  CHECK(compressor.Feed({}, true, &compressed).ok(), "zstd refuses to compress");
+  return compressed;
+}
+
 }  // namespace lre::service

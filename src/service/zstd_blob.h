@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/status.h"
 
 namespace lre::service {
@@ -19,6 +20,9 @@ inline constexpr int kZstdWindowLogMax = 23;  // 8 MiB
 
 // The whole blob, of exactly `size_bytes`.
 Result<std::string> DecompressBlob(std::string_view compressed, int64_t size_bytes);
+
+// The whole blob as one frame.
+std::string CompressBlob(const BytesList& plain);
 
 // Takes a blob's compressed bytes in order, gives its plain bytes.
 class Decompressor {

@@ -26,6 +26,10 @@ pb::ServerCapabilities MakeCapabilities(const CapabilitiesOptions& options) {
   cache->add_supported_compressors(pb::Compressor::ZSTD);
   cache->add_supported_batch_update_compressors(pb::Compressor::ZSTD);
   cache->set_max_cas_blob_size_bytes(options.cas_blob_size_bytes_max);
+  cache->set_split_blob_support(true);
+  cache->set_splice_blob_support(true);
+  cache->mutable_fast_cdc_2020_params()->set_avg_chunk_size_bytes(options.chunks.average_bytes);
+  cache->mutable_fast_cdc_2020_params()->set_seed(options.chunks.seed);
   if (!options.exec_enabled) return capabilities;
 
   auto* execution = capabilities.mutable_execution_capabilities();

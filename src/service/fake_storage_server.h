@@ -22,6 +22,7 @@
 #include "service/byte_stream_service.h"
 #include "service/capabilities_service.h"
 #include "service/cas_service.h"
+#include "service/chunk_methods.h"
 #include "service/health_service.h"
 #include "store/fake_blob_store.h"
 
@@ -33,6 +34,7 @@ struct FixtureOptions {
   CasOptions cas;
   ByteStreamOptions byte_stream;
   ActionCacheServiceOptions action_cache;
+  FastCdcOptions chunks = {};
 };
 
 class TestServer {
@@ -46,6 +48,7 @@ class TestServer {
     };
     add(CapabilitiesMethods({}));
     add(CasMethods({store, io}, options.cas));
+    add(ChunkMethods({store, io}, options.chunks));
     add(ByteStreamMethods({store, io, clock}, options.byte_stream));
     add(ActionCacheMethods({*action_cache, store, io}, options.action_cache));
     add(HealthMethods(health));

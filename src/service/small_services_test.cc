@@ -19,6 +19,9 @@ TEST(CapabilitiesService, SaysWhatIsTrue) {
   EXPECT_EQ(response.low_api_version().minor(), 0);
   EXPECT_EQ(response.cache_capabilities().digest_functions(0), pb::DigestFunction::SHA256);
   EXPECT_EQ(response.cache_capabilities().max_batch_total_size_bytes(), (4 << 20) - (64 << 10));
+  EXPECT_TRUE(response.cache_capabilities().split_blob_support());
+  EXPECT_TRUE(response.cache_capabilities().splice_blob_support());
+  EXPECT_EQ(response.cache_capabilities().fast_cdc_2020_params().avg_chunk_size_bytes(), 512 << 10);
   EXPECT_TRUE(response.execution_capabilities().exec_enabled());
 }
 

@@ -1,5 +1,6 @@
 // lre-conformance: runs scenarios against any server of the Remote Execution API.
-//   lre-conformance --target ADDRESS [--instance NAME] [--execution] [--only TEXT] FILE...
+//   lre-conformance --target ADDRESS [--instance NAME] [--only TEXT] FILE...
+// Scenarios that require what the server does not announce are skipped, and said so.
 // Exit code 0: all passed; 1: some failed, each said with file, line and difference; 2: usage.
 #include <google/protobuf/stubs/logging.h>
 
@@ -11,6 +12,7 @@
 #include "google/longrunning/operations.pb.h"
 #include "grpc/health/v1/health.pb.h"
 #include "runner.h"
+#include "server_features.h"
 
 namespace lre::scenario {
 namespace {
@@ -20,27 +22,33 @@ void UseServices() {
   (void)::build::bazel::remote::execution::v2::Digest::descriptor();
   (void)::google::bytestream::ReadRequest::descriptor();
   (void)::google::longrunning::Operation::descriptor();
+  // Inside Operation.metadata and Operation.response.
+  (void)::build::bazel::remote::execution::v2::ExecuteResponse::descriptor();
   (void)::grpc::health::v1::HealthCheckRequest::descriptor();
 }
 
 int Main(int argc, char** argv) {
   UseServices();
+  google::protobuf::LogSilencer silence;  // deprecated fields are tested too
   CLI::App cli("Runs scenarios against a server of the Remote Execution API", "lre-conformance");
   std::string target, instance, only;
   uint64_t seed = std::random_device()();
-  bool execution = false;
   std::vector<std::string> files;
   cli.add_option("--target", target, "host:port, grpcs://host:port or unix:/path")->required();
   cli.add_option("--instance", instance, "Instance name [empty]");
   cli.add_option("--only", only, "Only scenarios whose title holds this text");
   cli.add_option("--seed", seed, "Of the blobs");
-  cli.add_flag("--execution", execution, "Also scenarios that require execution");
   cli.add_option("FILE", files, "Scenario files")->required();
   CLI11_PARSE(cli, argc, argv);
 
   auto channel = rpc::Channel::Create(target);
   if (!channel) {
     fmt::print(stderr, "{}\n", channel.error().message());
+    return 2;
+  }
+  auto features = AskFeatures(**channel, instance);
+  if (!features) {
+    fmt::print(stderr, "{}: {}\n", target, features.error().ToString());
     return 2;
   }
   Runner runner(**channel, {.instance_name = instance, .seed = seed});
@@ -55,7 +63,8 @@ int Main(int argc, char** argv) {
     }
     for (const Scenario& scenario : *scenarios) {
       if (scenario.title.find(only) == std::string::npos) continue;
-      if (scenario.requires_feature == "execution" && !execution) {
+      if (std::string lacking = Lacking(scenario, *features); !lacking.empty()) {
+        fmt::print("skipped {} (no {})\n", scenario.title, lacking);
         skipped++;
         continue;
       }

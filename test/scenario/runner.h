@@ -21,7 +21,11 @@ namespace lre::scenario {
 struct RunnerOptions {
   std::string instance_name;
   uint64_t seed = 0;
+  Duration call_timeout = std::chrono::seconds(30);  // a server that hangs fails the scenario
 };
+
+// A whole number, or kInvalidArgument.
+Result<int64_t> Number(const std::string& text);
 
 class Runner {
  public:
@@ -42,8 +46,13 @@ class Runner {
   Status CheckReply(const Step& step);
   Status CheckCount(const Step& step);
   Status CheckData(const Step& step);
+  Status CheckWithout(const Step& step);
+  Status CheckHolds(const Step& step);
+  Status Keep(const Step& step);
+  Status AddUnknownField();
 
   Result<std::string> Substitute(std::string_view text) const;
+  std::string AbsentDigests(size_t count) const;
   Result<std::string> Value(std::string_view expression) const;
   Result<std::string> Blob(const std::string& name) const;
   Result<std::unique_ptr<Message>> ParseText(const std::string& type, std::string_view text) const;
@@ -59,6 +68,7 @@ class Runner {
   bool performed_ = true;
   std::vector<std::unique_ptr<Message>> replies_;
   size_t next_reply_ = 0;
+  size_t replies_max_ = SIZE_MAX;  // the call is cancelled after so many
   Status status_;
 };
 

@@ -2,12 +2,14 @@
 
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace lre::scenario {
 namespace {
 
-const std::set<std::string> kVerbs = {"let",   "put",   "call",    "send", "expect",
-                                      "reply", "count", "replies", "data", "detail"};
+const std::set<std::string> kVerbs = {"let",     "put",   "call",  "send",  "unknown", "expect",
+                                      "reply",   "last",  "lacks", "each",  "keep",    "data",
+                                      "without", "holds", "count", "plain", "replies", "detail"};
 
 // Words, where a double-quoted one may hold spaces.
 std::vector<std::string> Words(const std::string& line) {
@@ -52,7 +54,7 @@ Result<std::vector<Scenario>> ParseScenarios(std::string_view text, const std::s
     if (line.starts_with("cites: ")) {
       scenario.cites = line.substr(7);
     } else if (line.starts_with("requires: ")) {
-      scenario.requires_feature = line.substr(10);
+      scenario.features = Words(line.substr(10));
     } else {
       std::vector<std::string> words = Words(line);
       if (!kVerbs.contains(words[0])) return bad("unknown verb " + words[0]);

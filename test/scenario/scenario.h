@@ -20,7 +20,7 @@ struct Step {
 struct Scenario {
   std::string title;
   std::string cites;
-  std::string requires_feature;  // "execution", or empty
+  std::vector<std::string> features;  // run only where the server announces all: "execution"
   std::string file;
   int line = 0;
   std::vector<Step> steps;

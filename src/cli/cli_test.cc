@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "cli/commands.h"
 #include "cli/config_flags.h"
 #include "cli/farm.h"
 #include "cli/toolchain_files.h"
@@ -60,6 +61,37 @@ TEST(ShellQuote, IsReadBackByAShell) {
       RunSubprocess({.arguments = {"/bin/sh", "-c", "printf %s " + ShellQuote(text)}});
   ASSERT_TRUE(result);
   EXPECT_EQ(result->output, text);
+}
+
+// What bash offers after `line`.
+std::string Completed(const std::string& script, const std::vector<std::string>& line) {
+  std::string words;
+  for (const std::string& word : line) words += ShellQuote(word) + " ";
+  Result<SubprocessResult> result = RunSubprocess(
+      {.arguments = {
+           "/bin/bash", "--norc", "-c",
+           fmt::format("{}\nCOMP_WORDS=({}); COMP_CWORD={}; _lre; echo \"${{COMPREPLY[*]}}\"",
+                       script, words, line.size() - 1)}});
+  EXPECT_TRUE(result) << ToStatus(result).ToString();
+  return result ? result->output : "";
+}
+
+TEST(Completion, OffersCommandsAndFlagsThatThereAre) {
+  CLI::App cli;
+  App app{cli, {}};
+  AddServeCommand(app);
+  AddStoreCommand(app);
+  AddCompletionCommand(app);
+  Result<std::string> bash = CompletionScript(cli, "bash");
+  ASSERT_TRUE(bash);
+  EXPECT_EQ(Completed(*bash, {"lre", "s"}), "serve store\n");
+  EXPECT_EQ(Completed(*bash, {"lre", "store", ""}), "list verify gc --help\n");
+  EXPECT_EQ(Completed(*bash, {"lre", "store", "gc", "--d"}), "--dry-run\n");
+  EXPECT_EQ(Completed(*bash, {"lre", "serve", "--data-dir", "/x", "--ready"}), "--ready-file\n");
+  EXPECT_EQ(Completed(*bash, {"lre", "store", "x"}), "\n");
+  EXPECT_NE(CompletionScript(cli, "zsh")->find("\"lre store gc\") next=("), std::string::npos);
+  EXPECT_NE(CompletionScript(cli, "fish")->find("-l dry-run -d "), std::string::npos);
+  EXPECT_FALSE(CompletionScript(cli, "csh"));
 }
 
 TEST(WriteIfChanged, SaysWhetherItWrote) {

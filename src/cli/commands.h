@@ -10,7 +10,8 @@
 
 namespace lre::cli {
 
-inline constexpr std::string_view kVersion = "0.1.0";
+// "0.1.0": as the build says.
+std::string_view Version();
 
 // What main runs once the command line is parsed; set by the command that was given.
 using Action = std::function<Status()>;
@@ -31,5 +32,9 @@ void AddEnvCommand(App& app);
 void AddDoctorCommand(App& app);
 void AddHelpCommand(App& app);
 void AddVersionCommand(App& app);
+void AddCompletionCommand(App& app);
+
+// The script that makes `shell` complete what `program` takes.
+Result<std::string> CompletionScript(const CLI::App& program, std::string_view shell);
 
 }  // namespace lre::cli

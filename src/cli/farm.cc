@@ -107,7 +107,7 @@ void PrintServing(const server::Config& config, const std::vector<std::string>& 
             ? Coloured("anyone who reaches it can run programs here (--insecure)", Colour::kYellow)
             : std::string("clients with a certificate");
   }
-  Print(fmt::format("lre {} serves on {} ({})\n", kVersion, fmt::join(addresses, ", "), who));
+  Print(fmt::format("lre {} serves on {} ({})\n", Version(), fmt::join(addresses, ", "), who));
   Print(fmt::format(
       "  data      {}\n",
       config.data_dir.empty()

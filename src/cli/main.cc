@@ -1,5 +1,6 @@
 // lre: a whole local build farm, and the toolchains it builds with. This file is the list of what
 // the program can do; each command is in <name>_command.cc.
+#include <fmt/format.h>
 #include <google/protobuf/stubs/logging.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
 
   CLI::App cli("LRE: builds with the same key and the same bytes here and on the farm.", "lre");
   cli.require_subcommand(0, 1);
+  cli.set_version_flag("--version", fmt::format("lre {}", lre::cli::Version()));
   lre::cli::App app{cli};
 
   // A build farm: cache, scheduler and worker.
@@ -31,6 +33,7 @@ int main(int argc, char** argv) {
   lre::cli::AddDoctorCommand(app);
   lre::cli::AddHelpCommand(app);
   lre::cli::AddVersionCommand(app);
+  lre::cli::AddCompletionCommand(app);  // for shells
 
   try {
     cli.parse(argc, argv);

@@ -1,6 +1,12 @@
 #include "cli/signals.h"
 
+#include <sys/resource.h>
+
+#include <cerrno>
 #include <csignal>
+#include <cstring>
+
+#include "base/log.h"
 
 namespace lre::cli {
 namespace {
@@ -15,8 +21,9 @@ sigset_t EndSignals() {
 
 }  // namespace
 
-void BlockEndSignals() {
-  const sigset_t set = EndSignals();
+void BlockEndSignals(bool hangup) {
+  sigset_t set = EndSignals();
+  if (hangup) sigaddset(&set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 }
@@ -30,8 +37,24 @@ bool WaitForEndSignal(Duration patience) {
   return true;
 }
 
-void WaitForEndSignal() {
-  while (!WaitForEndSignal(std::chrono::hours(1))) {
+void WaitForEndSignal(const std::function<void()>& on_hangup) {
+  sigset_t set = EndSignals();
+  if (on_hangup) sigaddset(&set, SIGHUP);
+  for (;;) {
+    const int signal = sigwaitinfo(&set, nullptr);
+    if (signal == SIGHUP) on_hangup();
+    if (signal == SIGTERM || signal == SIGINT) break;
+  }
+  set = EndSignals();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    Log(kWarning, "open_files_limit", {{"error", std::strerror(errno)}});
   }
 }
 

@@ -29,7 +29,11 @@ Status Run(server::Config config, const std::string& ready_file, bool with_worke
   if (with_worker) {
     TRY_ASSIGN(launcher, StartLauncher(config));
   }
-  BlockEndSignals();
+  RaiseFileLimit();
+  // SIGHUP means: read the certificates again. Without any it ends the process, as a terminal that
+  // is closed should.
+  const bool tls = !config.tls_certificate.empty();
+  BlockEndSignals(tls);
 
   // Stores, scheduler and services; from here on clients are answered.
   TRY_ASSIGN(auto server, server::Server::Start(config, SystemClock()));
@@ -50,7 +54,9 @@ Status Run(server::Config config, const std::string& ready_file, bool with_worke
   }
   TRY(WriteReadyFile(ready_file, config, server->addresses()));
 
-  WaitForEndSignal();
+  std::function<void()> reload;
+  if (tls) reload = [&] { server->ReloadCertificates(); };
+  WaitForEndSignal(reload);
   PrintLine("ending: open calls may finish; once more ends at once");
   server->Drain();
   worker.worker.reset();

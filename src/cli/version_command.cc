@@ -8,11 +8,13 @@
 
 namespace lre::cli {
 
+std::string_view Version() { return LRE_VERSION; }
+
 void AddVersionCommand(App& app) {
   CLI::App* command = app.cli.add_subcommand("version", "Print the versions of what it speaks");
   command->callback([&app] {
     app.action = [] {
-      PrintLine(fmt::format("lre {}", kVersion));
+      PrintLine(fmt::format("lre {}", Version()));
       PrintLine(fmt::format("REAPI 2.0 to 2.3, worker link {}, lock {}, manifest {}",
                             service::kWorkerLinkVersion, toolchain::Lock::kSchema,
                             toolchain::Manifest::kSchema));

@@ -47,6 +47,7 @@ Status Run(const server::Config& config) {
   }
   // The process that spawns actions, forked while this one has no threads.
   TRY_ASSIGN(auto launcher, StartLauncher(config));
+  RaiseFileLimit();
   BlockEndSignals();
 
   // Two channels: blobs must not hold up the link.
@@ -61,7 +62,7 @@ Status Run(const server::Config& config) {
   Metrics metrics;
   TRY_ASSIGN(WorkerHandle worker, StartWorker(config, {*cas, *launcher, metrics},
                                               worker::NewGrpcLinkConnector(link_channel)));
-  PrintLine(fmt::format("lre {} works for {}: {} slots, {}; userland: {}", kVersion,
+  PrintLine(fmt::format("lre {} works for {}: {} slots, {}; userland: {}", Version(),
                         config.worker_server, WorkerSlots(config),
                         config.worker_sandbox == "none" ? "no sandbox" : "sandboxed",
                         DescribeUserland(config)));

@@ -18,8 +18,10 @@
 #include "service/byte_stream_service.h"
 #include "service/capabilities_service.h"
 #include "service/cas_service.h"
+#include "service/chunk_methods.h"
 #include "service/execution_service.h"
 #include "service/health_service.h"
+#include "service/http_cache.h"
 #include "service/operations_service.h"
 #include "service/reflection_service.h"
 #include "store/log_store.h"
@@ -28,6 +30,9 @@
 
 namespace lre::server {
 namespace {
+
+// Of a blob that is put over plain HTTP: it is in memory until it is whole. Larger ones need gRPC.
+constexpr size_t kHttpBodyBytesMax = 256 << 20;
 
 // Keeps a second server out of the data directory.
 Result<UniqueFd> LockDataDirectory(const std::string& directory) {
@@ -52,6 +57,7 @@ struct Storage {
   std::unique_ptr<action_cache::ActionCache> action_cache;
 
   store::BlobStore& blobs() { return log ? *log : *memory_blobs; }
+  store::ValueStore& values() { return log ? *log : *memory_values; }
 };
 
 Result<Storage> OpenStorage(const Config& config, const Clock& clock, Metrics& metrics) {
@@ -117,10 +123,13 @@ class RunningServer final : public Server {
     options.tls = {.certificate_path = config_.tls_certificate,
                    .key_path = config_.tls_key,
                    .client_ca_path = config_.tls_client_ca};
-    TRY_ASSIGN(rpc_,
-               rpc::Server::Start(std::move(options), std::move(methods),
-                                  NewWebPage({metrics_, *health_, [this] { return Facts(); }}),
-                                  metrics_, clock_));
+    options.http_body_bytes_max = kHttpBodyBytesMax;
+    rpc::HttpHandler http =
+        service::NewHttpCache({storage_.blobs(), *storage_.action_cache, storage_.values(), io_},
+                              {.update_enabled = config_.action_cache_updates},
+                              NewWebPage({metrics_, *health_, [this] { return Facts(); }}));
+    TRY_ASSIGN(rpc_, rpc::Server::Start(std::move(options), std::move(methods), std::move(http),
+                                        metrics_, clock_));
     ready_ = true;
     return Status();
   }
@@ -130,6 +139,14 @@ class RunningServer final : public Server {
   service::SchedulerThread* scheduler() override { return scheduler_.get(); }
   const service::WorkerLinkOptions& worker_link_options() const override { return link_options_; }
   Metrics& metrics() override { return metrics_; }
+
+  void ReloadCertificates() override {
+    if (Status status = rpc_->ReloadCertificates(); !status.ok()) {
+      Log(kError, "certificates_not_reloaded", {{"error", status.ToString()}});
+    } else {
+      Log(kInfo, "certificates_reloaded", {{"certificate", config_.tls_certificate}});
+    }
+  }
 
   void Drain() override {
     // Streams that never end by themselves go first: watchers hear it, clients that wait for an
@@ -167,10 +184,15 @@ std::vector<rpc::Method> RunningServer::Methods() {
     for (auto& method : more) methods.push_back(std::move(method));
   };
   store::BlobStore& blobs = storage_.blobs();
+  // More than the store holds can never be stored.
+  const auto blob_bytes_max = static_cast<int64_t>(
+      config_.data_dir.empty() ? config_.memory_size_bytes_max : config_.store_size_bytes_max);
   add(service::CapabilitiesMethods({.exec_enabled = config_.execution,
-                                    .action_cache_update_enabled = config_.action_cache_updates}));
+                                    .action_cache_update_enabled = config_.action_cache_updates,
+                                    .cas_blob_size_bytes_max = blob_bytes_max}));
   add(service::CasMethods({blobs, io_}));
-  add(service::ByteStreamMethods({blobs, io_, clock_}));
+  add(service::ChunkMethods({blobs, io_}));
+  add(service::ByteStreamMethods({blobs, io_, clock_}, {.blob_bytes_max = blob_bytes_max}));
   add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_},
                                   {.update_enabled = config_.action_cache_updates}));
   if (scheduler_) {

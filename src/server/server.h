@@ -33,6 +33,9 @@ class Server {
   virtual service::SchedulerThread* scheduler() = 0;
   virtual const service::WorkerLinkOptions& worker_link_options() const = 0;
   virtual Metrics& metrics() = 0;
+  // Reads the TLS files again, for new connections; on an error (which is logged) the old ones stay
+  // in use.
+  virtual void ReloadCertificates() = 0;
   // Says NOT_SERVING, lets calls end for at most Config::drain_max, then ends the rest.
   virtual void Drain() = 0;
 };

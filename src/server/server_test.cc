@@ -54,6 +54,7 @@ TEST(Server, ServesEveryServiceOnEveryAddress) {
                     ->GetCapabilities(&context, pb::GetCapabilitiesRequest(), &response)
                     .ok());
     EXPECT_TRUE(response.execution_capabilities().exec_enabled());
+    EXPECT_EQ(response.cache_capabilities().max_cas_blob_size_bytes(), 1 << 30);
   }
 }
 

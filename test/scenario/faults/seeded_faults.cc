@@ -73,10 +73,9 @@ class List {
   std::vector<Fault> faults_;
 };
 
-void AddCas(List& list) {
+void AddFindMissing(List& list) {
   using Find = re::FindMissingBlobsResponse;
-  const std::string find = kCas + "FindMissingBlobs", update = kCas + "BatchUpdateBlobs",
-                    read = kCas + "BatchReadBlobs", tree = kCas + "GetTree";
+  const std::string find = kCas + "FindMissingBlobs";
   list.Add("FindMissingBlobs says that nothing is missing", find,
            Answered<Find>([](Find& f) { f.clear_missing_blob_digests(); }));
   list.Add("FindMissingBlobs loses the last missing digest", find,
@@ -110,6 +109,10 @@ void AddCas(List& list) {
            Asked<re::FindMissingBlobsRequest>([](auto& r) { r.clear_digest_function(); }));
   list.Add("FindMissingBlobs takes any instance name", find,
            Asked<re::FindMissingBlobsRequest>([](auto& r) { r.clear_instance_name(); }));
+}
+
+void AddBatchUpdate(List& list) {
+  const std::string update = kCas + "BatchUpdateBlobs";
   list.Add("BatchUpdateBlobs says that all is well", update,
            Answered<re::BatchUpdateBlobsResponse>([](auto& r) {
              for (auto& response : *r.mutable_responses()) response.clear_status();
@@ -134,6 +137,10 @@ void AddCas(List& list) {
                if (response.status().code() == 3) response.mutable_status()->set_code(5);
              }
            }));
+}
+
+void AddBatchRead(List& list) {
+  const std::string read = kCas + "BatchReadBlobs";
   list.Add("BatchReadBlobs loses the last byte", read,
            Answered<re::BatchReadBlobsResponse>([](auto& r) {
              for (auto& response : *r.mutable_responses()) {
@@ -174,6 +181,10 @@ void AddCas(List& list) {
                response.set_compressor(re::Compressor::ZSTD);
              }
            }));
+}
+
+void AddTree(List& list) {
+  const std::string tree = kCas + "GetTree";
   list.Add("GetTree loses the last directory of a page", tree,
            Answered<re::GetTreeResponse>([](auto& r) { DropLast(r.mutable_directories()); }));
   list.Add("GetTree ignores the page size", tree,
@@ -214,11 +225,9 @@ FaultHooks SwappedPieces() {
   return hooks;
 }
 
-void AddByteStream(List& list) {
-  const std::string read = kBytes + "Read", write = kBytes + "Write",
-                    query = kBytes + "QueryWriteStatus";
+void AddRead(List& list) {
+  const std::string read = kBytes + "Read";
   using Read = bs::ReadRequest;
-  using Write = bs::WriteRequest;
   list.Add("Read ignores the offset", read, Asked<Read>([](Read& r) { r.clear_read_offset(); }));
   list.Add("Read starts one byte late", read,
            Asked<Read>([](Read& r) { r.set_read_offset(r.read_offset() + 1); }));
@@ -250,6 +259,11 @@ void AddByteStream(List& list) {
              std::string& name = *r.mutable_resource_name();
              if (name.ends_with("/more")) name.resize(name.size() - 5);
            }));
+}
+
+void AddWrite(List& list) {
+  const std::string write = kBytes + "Write";
+  using Write = bs::WriteRequest;
   list.Add("Write loses its suffix of metadata and with it the call", write,
            Asked<Write>([](Write& r) {
              const std::string& name = r.resource_name();
@@ -301,6 +315,10 @@ void AddByteStream(List& list) {
     };
     return hooks;
   }());
+}
+
+void AddQueryWriteStatus(List& list) {
+  const std::string query = kBytes + "QueryWriteStatus";
   list.Add("QueryWriteStatus forgets uploads", query,
            Answered<bs::QueryWriteStatusResponse>([](auto& r) { r.clear_committed_size(); }));
   list.Add("QueryWriteStatus says that all is complete", query,
@@ -450,8 +468,13 @@ void AddExecution(List& list) {
 
 std::vector<Fault> SeededFaults() {
   List list;
-  AddCas(list);
-  AddByteStream(list);
+  AddFindMissing(list);
+  AddBatchUpdate(list);
+  AddBatchRead(list);
+  AddTree(list);
+  AddRead(list);
+  AddWrite(list);
+  AddQueryWriteStatus(list);
   AddActionCache(list);
   AddSmall(list);
   AddExecution(list);

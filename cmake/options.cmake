@@ -18,7 +18,15 @@ find_program(LRE_MOLD mold)
 if(LRE_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
+# Precompiled headers halve the time of a build from nothing (half of it is parsing the same headers).
+# The debug preset goes without them, so that ./check sees a file that forgets an include.
+option(LRE_PCH "Precompile the headers that every file includes" ON)
 find_program(LRE_CCACHE ccache)
+if(LRE_CCACHE AND LRE_PCH)
+  # What ccache needs to remember files that use a precompiled header (its manual, "Precompiled headers").
+  set(LRE_CCACHE ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${LRE_CCACHE})
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+endif()
 if(LRE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${LRE_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${LRE_CCACHE})

@@ -1,5 +1,5 @@
 # How the compiler is called: features and flags of the C++ toolchain.
-# Written by `lre generate` from manifest sha256:58d7405ff20738f4b36adf2ec382e1751db4c8c4f7bc71f0d8cbed9395348bc7
+# Written by `lre generate` from manifest sha256:6aec1a867cd8dbddea9106c9aaccd4a71a5e690e15e00a561a5a714721a7b8f4
 # of lre-cc: edits are lost.
 
 load("@rules_cc//cc:action_names.bzl", "ACTION_NAMES")

@@ -219,7 +219,7 @@ class ChannelImpl final : public Channel {
     // The last reference may be dropped by a callback: then the thread, which holds the core, ends
     // by itself after the callback.
     if (core_->loop->InLoopThread()) {
-      thread_.detach();
+      thread_.detach();  // NOLINT: it cannot join itself; it holds all that it uses
     } else {
       thread_.join();
     }

@@ -43,7 +43,8 @@ class GrpcService final : public ByteStream::Service {
     }
     if (name == "hang") {
       ++hanging;
-      while (!context->IsCancelled()) std::this_thread::sleep_for(milliseconds(1));
+      while (!context->IsCancelled())
+        std::this_thread::sleep_for(milliseconds(1));  // NOLINT: grpc++ has no event for it
       ++cancelled;
     }
     response->set_committed_size(static_cast<int64_t>(name.size()));

@@ -93,7 +93,7 @@ SchedulerStats Scheduler::Stats(Instant now) const {
   stats.accounts = state.accounts.size();
   for (const PropertyQueue* queue : state.matching.active()) {
     stats.queues.push_back({PrintTerms(queue->terms, state.options), queue->arrivals.size(),
-                            now - queue->arrivals.front()->wait_start});
+                            now - queue->arrivals.front()->wait_start, queue->dispatched});
   }
   return stats;
 }

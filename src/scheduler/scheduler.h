@@ -275,6 +275,7 @@ struct SchedulerStats {
     std::string properties;  // "OSFamily=linux;Pool=large"
     size_t queued = 0;
     Duration oldest_wait{};
+    uint64_t dispatched = 0;  // so far
   };
   std::vector<Queue> queues;
 };

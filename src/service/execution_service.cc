@@ -106,6 +106,7 @@ struct Execution {
   worker::v1::Assignment assignment{};
   scheduler::ActionRequest wanted{};
 
+  void SetHints(const reapi::RequestMetadata& about, const Digest& input_root);
   // Answers or enqueues; an error is the status of the call.
   Status Run();
   Status LoadAction(reapi::Action* action);
@@ -187,6 +188,19 @@ Result<bool> Execution::AnswerFromCache() {
   return true;
 }
 
+// What tells the scheduler where the action runs best and how large it is: advice only, so hashes
+// that collide do no harm.
+void Execution::SetHints(const reapi::RequestMetadata& about, const Digest& input_root) {
+  const std::hash<std::string> hash;
+  const uint64_t named = about.action_mnemonic.empty() && about.target_id.empty() ? 0 : 1;
+  wanted.kind = named * (hash(about.action_mnemonic + '\n' + about.target_id) | 1);
+  wanted.affinities.push_back(DigestHash()(input_root));
+  if (!about.target_id.empty()) wanted.affinities.push_back(hash("target " + about.target_id));
+  // The program stands for its toolchain: below /lre/store its path has the toolchain's hash.
+  const auto& arguments = assignment.command().arguments();
+  if (!arguments.empty()) wanted.affinities.push_back(hash("program " + arguments[0]));
+}
+
 Status Execution::Run() {
   reapi::Action action;
   TRY(LoadAction(&action));
@@ -205,8 +219,10 @@ Status Execution::Run() {
   wanted.do_not_cache = action.do_not_cache;
   wanted.skip_cache_lookup = request.skip_cache_lookup();
   wanted.timeout = action.timeout.value_or(Duration(0));
-  wanted.invocation = reapi::ParseRequestMetadata(metadata).tool_invocation_id;
+  const reapi::RequestMetadata about = reapi::ParseRequestMetadata(metadata);
+  wanted.invocation = about.tool_invocation_id;
   wanted.user = info.identity;
+  SetHints(about, action.input_root);
 
   assignment.set_instance_name(request.instance_name());
   reapi::ToProto(action_digest, assignment.mutable_action_digest());

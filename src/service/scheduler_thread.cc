@@ -4,6 +4,7 @@
 #include "service/scheduler_thread.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -22,6 +23,18 @@ using scheduler::WorkerId;
 namespace {
 // How old the metrics may be.
 constexpr Duration kMetricsAge = std::chrono::seconds(1);
+// Clients choose the properties, and a metric stays: further sets are counted together.
+constexpr size_t kQueueMetricsMax = 100;
+
+// As the value of a label.
+std::string Escaped(const std::string& text) {
+  std::string escaped;
+  for (char c : text) {
+    if (c == '\\' || c == '"') escaped += '\\';
+    escaped += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
+  return escaped;
+}
 
 Status ShuttingDown() {
   return Status(Code::kUnavailable, "the scheduler is shutting down: try again");
@@ -51,10 +64,24 @@ struct SchedulerThread::State {
 
   void RunDue();
   std::optional<Instant> NextWake() const;
+  struct QueueMetrics {
+    Gauge* actions = nullptr;
+    Gauge* wait_seconds = nullptr;
+    Gauge* estimate_seconds = nullptr;
+    uint64_t dispatched = 0;
+    double per_second = 0;  // of late
+    size_t queued = 0;      // as of this update
+    uint64_t dispatched_now = 0;
+    Duration oldest_wait{};
+  };
   void UpdateMetrics();
+  void UpdateQueueMetrics(const scheduler::SchedulerStats& stats, double seconds);
+  QueueMetrics& QueueMetricsOf(const std::string& properties);
   void Shut();
 
   SchedulerThread& owner;
+  Metrics& metrics;
+  std::map<std::string, QueueMetrics> queue_metrics;  // by the text of the properties
   scheduler::Scheduler scheduler;
   std::unordered_map<ClientId, std::shared_ptr<ClientStream>> clients;
   std::unordered_map<LinkId, Link> links;
@@ -62,7 +89,7 @@ struct SchedulerThread::State {
   std::multimap<Instant, std::function<void()>> later;
 
   Gauge &queued, &executing, &finished, &waiting, &workers, &slots, &slots_busy;
-  Counter &stale_reports, &attempts_lost, &merged, &completed;
+  Counter &stale_reports, &attempts_lost, &merged, &out_of_memory, &completed;
   scheduler::SchedulerStats counted;  // what the counters hold already
   Instant metrics_at{};
   bool metrics_stale = true;
@@ -70,6 +97,7 @@ struct SchedulerThread::State {
 
 SchedulerThread::State::State(SchedulerThread& owner, Metrics& metrics)
     : owner(owner),
+      metrics(metrics),
       scheduler(owner.options_.scheduler),
       queued(metrics.AddGauge("lre_scheduler_actions", "Actions by stage", "stage=\"queued\"")),
       executing(
@@ -86,6 +114,8 @@ SchedulerThread::State::State(SchedulerThread& owner, Metrics& metrics)
                                        "Attempts that ended without a report")),
       merged(metrics.AddCounter("lre_scheduler_merged_total",
                                 "Requests that joined an identical action in flight")),
+      out_of_memory(metrics.AddCounter("lre_scheduler_out_of_memory_total",
+                                       "Attempts that were killed for want of memory")),
       completed(metrics.AddCounter("lre_scheduler_answers_total", "Answers to clients")) {}
 
 void SchedulerThread::State::Step(const scheduler::Event& event) {
@@ -166,9 +196,10 @@ std::optional<Instant> SchedulerThread::State::NextWake() const {
 }
 
 void SchedulerThread::State::UpdateMetrics() {
-  metrics_at = owner.clock_.Now();
-  metrics_stale = false;
+  const Instant before = std::exchange(metrics_at, owner.clock_.Now());
   scheduler::SchedulerStats now = scheduler.Stats(metrics_at);
+  metrics_stale = now.queued > 0;  // who waits, waits longer by itself
+  UpdateQueueMetrics(now, std::chrono::duration<double>(metrics_at - before).count());
   queued.Set(static_cast<int64_t>(now.queued));
   executing.Set(static_cast<int64_t>(now.executing));
   finished.Set(static_cast<int64_t>(now.finished));
@@ -179,7 +210,57 @@ void SchedulerThread::State::UpdateMetrics() {
   stale_reports.Add(now.stale_reports - counted.stale_reports);
   attempts_lost.Add(now.attempts_lost - counted.attempts_lost);
   merged.Add(now.merged - counted.merged);
+  out_of_memory.Add(now.out_of_memory - counted.out_of_memory);
   counted = std::move(now);
+}
+
+SchedulerThread::State::QueueMetrics& SchedulerThread::State::QueueMetricsOf(
+    const std::string& properties) {
+  const bool room = queue_metrics.size() < kQueueMetricsMax || queue_metrics.contains(properties);
+  QueueMetrics& queue = queue_metrics[room ? properties : "(others)"];
+  if (queue.actions != nullptr) return queue;
+  const std::string labels =
+      fmt::format("properties=\"{}\"", room ? Escaped(properties) : "(others)");
+  queue.actions = &metrics.AddGauge("lre_scheduler_queue_actions",
+                                    "Actions that wait, by the properties they ask for", labels);
+  queue.wait_seconds = &metrics.AddGauge("lre_scheduler_queue_oldest_wait_seconds",
+                                         "How long the first of them has waited", labels);
+  queue.estimate_seconds =
+      &metrics.AddGauge("lre_scheduler_queue_wait_estimate_seconds",
+                        "How long one more would wait, as fast as they start of late", labels);
+  return queue;
+}
+
+void SchedulerThread::State::UpdateQueueMetrics(const scheduler::SchedulerStats& stats,
+                                                double seconds) {
+  for (auto& [_, queue] : queue_metrics) {
+    queue.queued = 0;
+    queue.dispatched_now = 0;
+    queue.oldest_wait = Duration(0);
+  }
+  // Learned sizes split a set of properties into queues that read the same.
+  for (const auto& one : stats.queues) {
+    QueueMetrics& queue = QueueMetricsOf(one.properties);
+    queue.queued += one.queued;
+    queue.dispatched_now += one.dispatched;
+    queue.oldest_wait = std::max(queue.oldest_wait, one.oldest_wait);
+  }
+  for (auto& [_, queue] : queue_metrics) {
+    const uint64_t more =
+        queue.dispatched_now > queue.dispatched ? queue.dispatched_now - queue.dispatched : 0;
+    if (queue.queued > 0) queue.dispatched = queue.dispatched_now;
+    if (seconds > 0) {
+      // Halves in about five seconds.
+      const double weight = 1 - std::exp(-seconds / 7);
+      queue.per_second += (static_cast<double>(more) / seconds - queue.per_second) * weight;
+    }
+    const double waited = std::chrono::duration<double>(queue.oldest_wait).count();
+    const double estimate =
+        queue.per_second > 0.001 ? static_cast<double>(queue.queued) / queue.per_second : waited;
+    queue.actions->Set(static_cast<int64_t>(queue.queued));
+    queue.wait_seconds->Set(static_cast<int64_t>(waited));
+    queue.estimate_seconds->Set(static_cast<int64_t>(estimate));
+  }
 }
 
 void SchedulerThread::State::Shut() {

@@ -2,6 +2,7 @@
 // two ways to carry its messages.
 #include "service/worker_link.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "lre/worker/v1/resource_usage.pb.h"
 #include "reapi/error_details.h"
 #include "service/execution_payload.h"
 
@@ -32,11 +34,39 @@ void SetDuration(Duration duration, google::protobuf::Duration* message) {
   message->set_nanos(static_cast<int32_t>((duration % std::chrono::seconds(1)).count()));
 }
 
+Duration FromMessage(const google::protobuf::Duration& message) {
+  // A worker's nonsense must not overflow.
+  constexpr int64_t kSecondsMax = 1'000'000'000;
+  return std::chrono::seconds(std::clamp<int64_t>(message.seconds(), 0, kSecondsMax)) +
+         std::chrono::nanoseconds(std::clamp<int32_t>(message.nanos(), 0, 999'999'999));
+}
+
+scheduler::Usage UsageOf(const pb::ActionResult& result) {
+  scheduler::Usage usage;
+  for (const auto& any : result.execution_metadata().auxiliary_metadata()) {
+    worker::v1::ResourceUsage message;
+    if (!any.UnpackTo(&message)) continue;
+    usage.memory_peak_bytes = message.memory_peak_bytes();
+    usage.cpu = FromMessage(message.user_cpu()) + FromMessage(message.system_cpu());
+    usage.wall = FromMessage(message.wall());
+  }
+  return usage;
+}
+
+// Killed for want of memory; other things a worker runs out of are not cured by a larger
+// reservation.
+bool IsOutOfMemory(const Status& status) {
+  return status.code() == Code::kResourceExhausted &&
+         status.message().find("memory") != std::string::npos;
+}
+
 // Carries messages to the worker. Thread-safe; nothing is called after Close.
 class Carrier {
  public:
   virtual ~Carrier() = default;
   virtual void Send(const ToWorker& message) = 0;
+  // The same, where the message may be made later on a better thread; in order with Send.
+  virtual void SendLater(std::function<ToWorker()> make) { Send(make()); }
   virtual void Close(const Status& status) = 0;
 };
 
@@ -166,10 +196,12 @@ void Session::Report(const worker::v1::Report& report) {
   *response->mutable_status() = report.status();
   *response->mutable_server_logs() = report.server_logs();
   response->set_message(report.message());
-  scheduler_.FromWorker(link_.load(),
-                        scheduler::WorkerReported{worker_id_, AttemptOf(report.attempt()),
-                                                  reapi::FromRpcStatus(report.status()),
-                                                  report.retryable(), std::move(response)});
+  scheduler::WorkerReported reported{worker_id_, AttemptOf(report.attempt()),
+                                     reapi::FromRpcStatus(report.status()), report.retryable(),
+                                     std::move(response)};
+  reported.usage = UsageOf(report.result());
+  reported.out_of_memory = IsOutOfMemory(reported.status);
+  scheduler_.FromWorker(link_.load(), std::move(reported));
 }
 
 void Session::OnLost() {
@@ -184,12 +216,14 @@ void Session::Refuse(const Status& status) {
 }
 
 void Session::OnAssign(const scheduler::Assign& assign) {
-  ToWorker message;
-  auto& assignment = *message.mutable_assignment();
-  assignment = PayloadOf(assign.request->payload)->assignment;
-  SetAttempt(assign.attempt, assignment.mutable_attempt());
-  SetDuration(assign.timeout, assignment.mutable_timeout());
-  carrier_->Send(message);
+  carrier_->SendLater([assign] {
+    ToWorker message;
+    auto& assignment = *message.mutable_assignment();
+    assignment = PayloadOf(assign.request->payload)->assignment;
+    SetAttempt(assign.attempt, assignment.mutable_attempt());
+    SetDuration(assign.timeout, assignment.mutable_timeout());
+    return message;
+  });
 }
 
 void Session::OnCancel(const scheduler::Cancel& cancel) {
@@ -219,6 +253,12 @@ class RpcCarrier : public Carrier {
  public:
   explicit RpcCarrier(std::shared_ptr<rpc::ServerCall> call) : call_(std::move(call)) {}
   void Send(const ToWorker& message) override { call_->Send({Bytes(message.SerializeAsString())}); }
+  // An assignment holds an action and a command: the scheduler's thread has better things to do.
+  void SendLater(std::function<ToWorker()> make) override {
+    call_->Post([call = call_, make = std::move(make)] {
+      call->Send({Bytes(make().SerializeAsString())});
+    });
+  }
   void Close(const Status& status) override { call_->Finish(status); }
 
  private:

@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
+#include "lre/worker/v1/resource_usage.pb.h"
 #include "service/fake_execution_server.h"
 
 namespace lre::service {
@@ -178,6 +180,72 @@ TEST(WorkerLink, TellsTheClientHowFarTheWorkerIs) {
   EXPECT_EQ(call.metadata.partial_execution_metadata().worker(), "told by worker");
   worker.SendReport(ReportOf(assignment));
   EXPECT_TRUE(call.Finish().ok());
+}
+
+TEST(WorkerLink, RunsAnActionOnceMoreThatRanOutOfMemory) {
+  ExecutionServer server;
+  FakeWorker worker(server.scheduler);
+  ExecuteCall call(server, server.AddAction({"true"}));
+  worker::v1::Report report = ReportOf(worker.NextAssignment());
+  report.mutable_status()->set_code(static_cast<int>(Code::kResourceExhausted));
+  report.mutable_status()->set_message("the command ran out of memory");
+  report.set_retryable(true);
+
+  worker.SendReport(report);
+  const worker::v1::Assignment second = worker.NextAssignment();
+  EXPECT_EQ(second.attempt().number(), 2);
+  *report.mutable_attempt() = second.attempt();
+  report.set_retryable(false);
+  worker.SendReport(report);
+
+  EXPECT_TRUE(call.Finish().ok());
+  EXPECT_EQ(call.response.status().code(), static_cast<int>(Code::kResourceExhausted));
+}
+
+TEST(WorkerLink, LearnsFromWhatTheWorkerMeasured) {
+  ExecutionServer server;
+  FakeWorker worker(server.scheduler, {.slots = 2, .properties = {{"memory", "3GiB"}}});
+  auto run = [&](const std::string& name) {
+    return std::make_unique<ExecuteCall>(server, server.AddAction({name}), false, "CppCompile");
+  };
+  auto first = run("first");
+  worker::v1::Report report = ReportOf(worker.NextAssignment());
+  worker::v1::ResourceUsage usage;
+  usage.set_memory_peak_bytes(int64_t{1500} << 20);
+  report.mutable_result()->mutable_execution_metadata()->add_auxiliary_metadata()->PackFrom(usage);
+  worker.SendReport(report);
+  ASSERT_TRUE(first->Finish().ok());
+
+  auto second = run("second");
+  const worker::v1::Assignment assigned = worker.NextAssignment();
+  auto third = run("third");
+  ASSERT_TRUE(third->Read());
+
+  EXPECT_EQ(third->metadata.stage(), pb::ExecutionStage::QUEUED) << "no room beside the second";
+  worker.SendReport(ReportOf(assigned));
+  worker.SendReport(ReportOf(worker.NextAssignment()));
+  EXPECT_TRUE(second->Finish().ok());
+  EXPECT_TRUE(third->Finish().ok());
+}
+
+TEST(SchedulerThread, MeasuresWhatWaitsByItsProperties) {
+  ExecutionServer server;
+  server.scheduler.DeclarePool({"large", {{"Pool", "lar\"ge"}}});
+  ExecuteCall call(server, server.AddAction({"true"}, false, {{"Pool", "lar\"ge"}}));
+  ASSERT_TRUE(call.Read());
+
+  // Metrics are no older than a second.
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const std::string wanted = "lre_scheduler_queue_actions{properties=\"Pool=lar\\\"ge\"} 1\n";
+  while (server.metrics.Print().find(wanted) == std::string::npos &&
+         std::chrono::steady_clock::now() < give_up) {
+    server.scheduler.Flush();
+    std::this_thread::yield();
+  }
+
+  EXPECT_THAT(server.metrics.Print(), HasSubstr(wanted));
+  EXPECT_THAT(server.metrics.Print(), HasSubstr("lre_scheduler_queue_wait_estimate_seconds{"));
+  call.context.TryCancel();
 }
 
 // The messages of version 1 as they were first sent, in the encoding of the wire; each must be read

@@ -43,6 +43,12 @@ Status Run(server::Config config, const std::string& ready_file, bool with_worke
   if (with_worker) {
     TRY_ASSIGN(worker, StartWorker(config, {server->cas(), *launcher, server->metrics()},
                                    NewLocalLinkConnector(*server)));
+    // No worker but this one is expected: what it cannot serve fails at once instead of waiting.
+    server->scheduler()->DeclarePool({.name = "up",
+                                      .properties = config.worker_properties.empty()
+                                                        ? worker::DefaultProperties()
+                                                        : config.worker_properties});
+    server->scheduler()->ClosePools();
   }
   PrintServing(config, server->addresses());
   if (with_worker) {

@@ -378,6 +378,14 @@ class LinkedWorker final : public Worker {
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> DefaultProperties() {
+#if defined(__aarch64__)
+  return {{"ISA", "arm-a64"}, {"OSFamily", "linux"}};
+#else
+  return {{"ISA", "x86-64"}, {"OSFamily", "linux"}};
+#endif
+}
+
 Result<std::unique_ptr<Worker>> Worker::Start(WorkerParts parts, WorkerOptions options) {
   if (options.slots < 1)
     return Error(Code::kInvalidArgument, "a worker with {} slots", options.slots);
@@ -386,7 +394,7 @@ Result<std::unique_ptr<Worker>> Worker::Start(WorkerParts parts, WorkerOptions o
     gethostname(name, sizeof name - 1);
     options.name = name;
   }
-  if (options.properties.empty()) options.properties = {{"ISA", "x86-64"}, {"OSFamily", "linux"}};
+  if (options.properties.empty()) options.properties = DefaultProperties();
   TRY(SystemFiles().MakeDirectories(options.directory));
   TRY_ASSIGN(auto files, FileCache::Open(parts.cas, {.directory = options.directory + "/files",
                                                      .size_bytes_max = options.cache_bytes_max,

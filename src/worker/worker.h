@@ -23,6 +23,9 @@
 
 namespace lre::worker {
 
+// What a worker offers that is told nothing else: this kind of machine, and Linux.
+std::vector<std::pair<std::string, std::string>> DefaultProperties();
+
 struct WorkerOptions {
   std::string directory;  // caches and slots; the worker's own
   std::string name;       // for people; empty: the host's name

@@ -91,7 +91,8 @@ Result<LogStoreImpl::PinnedKeys> LogStoreImpl::ReadPin(const std::string& path) 
   if (header.until_seconds < WallTime::max().time_since_epoch() / std::chrono::seconds(1))
     pin.pin.until = WallTime(std::chrono::seconds(header.until_seconds));
   pin.keys.resize(header.blobs);
-  std::memcpy(pin.keys.data(), bytes.data() + keys_at, header.blobs * sizeof(LogKey));
+  if (header.blobs > 0)
+    std::memcpy(pin.keys.data(), bytes.data() + keys_at, header.blobs * sizeof(LogKey));
   return pin;
 }
 

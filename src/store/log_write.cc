@@ -204,8 +204,9 @@ std::optional<Status> LogStoreImpl::PutRecord(const LogKey& log_key, RecordHeade
   if (size <= sizeof buffer && table.empty()) {
     // Copying a little is cheaper than a list of pieces.
     std::memcpy(buffer, &header, sizeof header);
-    std::memcpy(buffer + sizeof header, key.data(), key.size());
-    std::memcpy(buffer + sizeof header + key.size(), payload.data(), payload.size());
+    // Not memcpy: an empty key or payload has no address.
+    std::copy_n(payload.data(), payload.size(),
+                std::copy_n(key.data(), key.size(), buffer + sizeof header));
     TRY(file.WriteAt(std::string_view(buffer, size), (*extent)->offset()));
   } else {
     BytesList pieces = {Bytes::Static(ViewOf(header)), Bytes::Static(key), Bytes::Static(payload),

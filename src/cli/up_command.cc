@@ -69,6 +69,20 @@ Status Run(server::Config config, const std::string& ready_file, bool with_worke
   return Status();
 }
 
+// What `up` and `serve` share: the flags, without the sections that mean nothing to the command.
+void Serve(App& app, CLI::App& command, std::vector<std::string> left_out, bool with_worker) {
+  auto flags = std::make_shared<ConfigFlags>(command, std::move(left_out));
+  auto ready_file = std::make_shared<std::string>();
+  command.add_option("--ready-file", *ready_file, "Write a JSON file here once it serves")
+      ->type_name("FILE");
+  command.callback([&app, flags, ready_file, with_worker] {
+    app.action = [flags, ready_file, with_worker]() -> Status {
+      TRY_ASSIGN(server::Config config, flags->Read());
+      return Run(std::move(config), *ready_file, with_worker);
+    };
+  });
+}
+
 }  // namespace
 
 void AddUpCommand(App& app) {
@@ -78,16 +92,7 @@ void AddUpCommand(App& app) {
       "  lre up --data-dir ~/.lre\n"
       "  lre up --data-dir /tmp/farm --listen 127.0.0.1:0 --ready-file /tmp/farm/ready.json\n"
       "It prints the flags that make Bazel use it. Ctrl-C ends it.");
-  auto flags = std::make_shared<ConfigFlags>(*command, std::vector<std::string>{"worker.server"});
-  auto ready_file = std::make_shared<std::string>();
-  command->add_option("--ready-file", *ready_file, "Write a JSON file here once it serves")
-      ->type_name("FILE");
-  command->callback([&app, flags, ready_file] {
-    app.action = [flags, ready_file]() -> Status {
-      TRY_ASSIGN(server::Config config, flags->Read());
-      return Run(std::move(config), *ready_file, true);
-    };
-  });
+  Serve(app, *command, {"worker.server"}, true);
 }
 
 void AddServeCommand(App& app) {
@@ -98,16 +103,7 @@ void AddServeCommand(App& app) {
       "  lre serve --data-dir /var/lib/lre\n"
       "  lre serve --data-dir /var/lib/lre --execution-enabled=false     (a cache only)\n"
       "  lre serve --config /etc/lre.toml --listen unix:/run/lre.sock");
-  auto flags = std::make_shared<ConfigFlags>(*command, std::vector<std::string>{"worker."});
-  auto ready_file = std::make_shared<std::string>();
-  command->add_option("--ready-file", *ready_file, "Write a JSON file here once it serves")
-      ->type_name("FILE");
-  command->callback([&app, flags, ready_file] {
-    app.action = [flags, ready_file]() -> Status {
-      TRY_ASSIGN(server::Config config, flags->Read());
-      return Run(std::move(config), *ready_file, false);
-    };
-  });
+  Serve(app, *command, {"worker."}, false);
 }
 
 }  // namespace lre::cli

@@ -30,9 +30,10 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "a bare Debian 12 in $bare"
 mapfile -t sources < <(grep -lsE '\bbookworm\b' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list)
-mmdebstrap --quiet --variant=minbase --include=git,ca-certificates bookworm "$bare" "${sources[@]}"
+include=git,ca-certificates
+if [ $user != root ]; then include+=,sudo; fi
+mmdebstrap --quiet --variant=minbase --include=$include bookworm "$bare" "${sources[@]}"
 if [ $user != root ]; then
-  chroot "$bare" sh -c "apt-get -q -y install --no-install-recommends sudo >/dev/null"
   chroot "$bare" useradd --create-home --shell /bin/bash $user
   echo "$user ALL=(ALL) NOPASSWD: ALL" >"$bare/etc/sudoers.d/$user"
 fi

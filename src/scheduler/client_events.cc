@@ -8,10 +8,10 @@
 namespace lre::scheduler {
 
 Status Scheduler::State::Refusal(const ActionRequest& request) {
-  if (operations.clients() >= options.clients_max) {
+  const size_t waiting = operations.clients() + awaiting.size();
+  if (waiting >= options.clients_max) {
     return ErrorStatus(Code::kResourceExhausted,
-                       "{} clients wait already (clients_max): try again later",
-                       operations.clients());
+                       "{} clients wait already (clients_max): try again later", waiting);
   }
   if (request.timeout < Duration(0) || request.timeout > options.timeout_max) {
     return ErrorStatus(
@@ -37,38 +37,57 @@ void Scheduler::State::On(const Enqueue& event) {
     effects.push_back(Answer{event.client, event.name, std::move(status), nullptr, nullptr});
   };
   if (Status refusal = Refusal(event.request); !refusal.ok()) return refuse(std::move(refusal));
-  if (Operation* same = operations.FindInFlight(event.request)) return MergeInto(*same, event);
-  if (queued >= options.queued_actions_max) {
+  Operation* same = operations.FindInFlight(event.request);
+  if (same != nullptr && !same->recovered) return MergeInto(*same, event);
+  if (same == nullptr && queued >= options.queued_actions_max) {
     return refuse(ErrorStatus(Code::kResourceExhausted,
                               "{} actions are queued already (queued_actions_max): try again later",
                               queued));
   }
-  Result<Terms> wanted = WantedTerms(event.request.properties, options);
-  if (!wanted) {
-    return refuse(wanted.error().WithContext(fmt::format("action {}", event.request.action)));
+  const Result<PropertyQueue*> queue = QueueOf(event.request);
+  if (!queue) return refuse(queue.error());
+  if (same != nullptr) {
+    MakeOrdinary(*same, event.request, **queue);
+    return MergeInto(*same, event);
   }
-  PropertyQueue* queue = QueueOf(*wanted, event.request.kind);
-  if (queue == nullptr) {
-    return refuse(ErrorStatus(Code::kResourceExhausted,
-                              "actions with {} different sets of platform properties are in flight "
-                              "(property_sets_max): try again later",
-                              options.property_sets_max));
-  }
-  if (queue->classes.empty() && !queue->pool_expected && matching.pools_closed()) {
+  if ((*queue)->classes.empty() && !(*queue)->pool_expected && matching.pools_closed()) {
     return refuse(ErrorStatus(Code::kFailedPrecondition, "no worker can run action {}: {}",
-                              event.request.action, matching.Explain(*queue)));
+                              event.request.action, matching.Explain(**queue)));
   }
 
   Operation& operation =
       operations.Add(event.name, std::make_shared<const ActionRequest>(event.request));
-  operation.queue = queue;
-  matching.AddUser(*queue);
+  operation.queue = *queue;
+  matching.AddUser(**queue);
   operation.rank = {RankOf(now, event.request.priority, options.ageing_step), next_sequence++};
   operations.AddClient(operation, event.client);
   operation.accounts.push_back(
       accounts.Acquire(event.request.partition, event.request.user, event.request.invocation));
   PutInQueue(operation);
   TellStage(operation, event.client);
+}
+
+Result<PropertyQueue*> Scheduler::State::QueueOf(const ActionRequest& request) {
+  const Result<Terms> wanted = WantedTerms(request.properties, options);
+  if (!wanted) {
+    return std::unexpected(wanted.error().WithContext(fmt::format("action {}", request.action)));
+  }
+  PropertyQueue* queue = QueueOf(*wanted, request.kind);
+  if (queue != nullptr) return queue;
+  return Error(Code::kResourceExhausted,
+               "actions with {} different sets of platform properties are in flight "
+               "(property_sets_max): try again later",
+               options.property_sets_max);
+}
+
+void Scheduler::State::MakeOrdinary(Operation& operation, const ActionRequest& request,
+                                    PropertyQueue& queue) {
+  operation.recovered = false;
+  operation.request = std::make_shared<const ActionRequest>(request);
+  MoveTo(operation, queue);
+  operation.rank = {RankOf(now, request.priority, options.ageing_step), next_sequence++};
+  operation.accounts.push_back(
+      accounts.Acquire(request.partition, request.user, request.invocation));
 }
 
 void Scheduler::State::MergeInto(Operation& operation, const Enqueue& event) {
@@ -81,11 +100,11 @@ void Scheduler::State::MergeInto(Operation& operation, const Enqueue& event) {
 void Scheduler::State::On(const ClientAttached& event) {
   Operation* operation = operations.Find(event.name);
   if (operation == nullptr) {
-    effects.push_back(UnknownOperation{event.client, event.name});
+    if (!Await(event)) effects.push_back(UnknownOperation{event.client, event.name});
   } else if (operation->stage == Stage::kCompleted) {
     effects.push_back(Answer{event.client, operation->name, operation->status, operation->answer,
                              operation->request});
-  } else if (operations.clients() >= options.clients_max) {
+  } else if (operations.clients() + awaiting.size() >= options.clients_max) {
     effects.push_back(Answer{
         event.client, operation->name,
         ErrorStatus(Code::kResourceExhausted,
@@ -97,7 +116,39 @@ void Scheduler::State::On(const ClientAttached& event) {
   }
 }
 
+bool Scheduler::State::Await(const ClientAttached& event) {
+  const Instant until = *started + options.adoption_grace;
+  if (now >= until || matching.pools_closed()) return false;
+  if (operations.clients() + awaiting.size() >= options.clients_max) return false;
+  awaiting.emplace(event.name, event.client);
+  timers.Arm(awaiting_end, until, TimerKind::kAdoption, nullptr);
+  return true;
+}
+
+void Scheduler::State::AttachAwaiting(const OperationName& name, Operation& operation) {
+  const auto [begin, end] = awaiting.equal_range(name);
+  for (auto at = begin; at != end; ++at) {
+    operations.AddClient(operation, at->second);
+    TellStage(operation, at->second);
+  }
+  awaiting.erase(begin, end);
+  if (awaiting.empty()) timers.Disarm(awaiting_end);
+}
+
+void Scheduler::State::EndAwaiting() {
+  timers.Disarm(awaiting_end);
+  for (const auto& [name, client] : awaiting) effects.push_back(UnknownOperation{client, name});
+  awaiting.clear();
+}
+
 void Scheduler::State::On(const ClientLeft& event) {
+  const auto waits = std::find_if(awaiting.begin(), awaiting.end(),
+                                  [&](const auto& entry) { return entry.second == event.client; });
+  if (waits != awaiting.end()) {
+    awaiting.erase(waits);
+    if (awaiting.empty()) timers.Disarm(awaiting_end);
+    return;
+  }
   Operation* operation = operations.RemoveClient(event.client);
   if (operation == nullptr || !operation->clients.empty()) return;
   timers.Arm(operation->client_grace, now + options.client_grace, TimerKind::kClientGrace,

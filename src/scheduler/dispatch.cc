@@ -46,6 +46,8 @@ void Scheduler::State::Serve(WorkerClass& worker_class) {
     Worker* worker = workers.Pick(worker_class, *first.operation);
     if (worker == nullptr) {
       no_room.push_back(next);
+      // A suspect waits for another one, not for room.
+      if (next->terms.suspect) continue;
       const bool late = now - first.operation->wait_start >= options.reserve_after;
       if (late && next->held == nullptr) workers.Hold(worker_class, *next);
       continue;
@@ -114,6 +116,7 @@ void Scheduler::State::On(const PoolDeclared& event) {
 
 void Scheduler::State::On(const PoolsClosed&) {
   matching.ClosePools();
+  EndAwaiting();
   const std::vector<PropertyQueue*> active = matching.active();  // failing changes the original
   for (PropertyQueue* queue : active) FailUnserved(*queue);
 }

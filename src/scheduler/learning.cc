@@ -54,6 +54,16 @@ int64_t Scheduler::State::ReservedMemory(const Operation& operation, const Worke
   return place < need.size() ? need[place] / kThousand : 0;
 }
 
+void Scheduler::State::SetAside(Worker& worker, const AttemptId& attempt, int64_t memory_bytes) {
+  Amounts given;
+  SetAmount(options, options.memory_property, memory_bytes, given);
+  Running& running = *workers.FindRunning(worker, attempt);
+  for (size_t i = 0; i < std::min(given.size(), running.taken.size()); i++) {
+    running.taken[i] = std::max(running.taken[i], given[i]);
+  }
+  workers.UpdateFree(worker);
+}
+
 void Scheduler::State::Enlarge(Operation& operation, const Usage& usage) {
   operation.enlarged = true;
   int64_t had = std::max<int64_t>(usage.memory_peak_bytes, kEnlargedMemoryMin / 2);
@@ -67,17 +77,13 @@ void Scheduler::State::Enlarge(Operation& operation, const Usage& usage) {
   sizes.LearnMemory(operation.request->kind, memory_bytes);
   Terms terms = operation.queue->terms;
   terms.learned = LearnedAmounts(operation.request->kind, memory_bytes);
-  PropertyQueue* larger = matching.QueueFor(terms, now);
-  if (larger == nullptr || larger == operation.queue) return;
-  matching.AddUser(*larger);
-  matching.DropUser(*operation.queue);
-  operation.queue = larger;
+  MoveTo(operation, terms);
 }
 
 bool Scheduler::State::RunEnlarged(Operation& operation, const WorkerReported& event) {
   if (!event.out_of_memory) return false;
   out_of_memory++;
-  if (operation.enlarged || operation.attempt >= options.attempts_max) return false;
+  if (operation.enlarged || operation.tries >= options.attempts_max) return false;
   Enlarge(operation, event.usage);
   Retry(operation, event.status);
   return true;

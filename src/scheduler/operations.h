@@ -56,13 +56,18 @@ struct Operation {
   int passed_over = 0;  // for the sake of locality
   uint64_t ahead = 0;   // operations before it when it was queued, plus those dispatched by then
 
-  // Executing. `attempt` counts up over all attempts; `worker` runs the current one.
+  // Executing. `attempt` is the number of the current attempt, `tries` how many there were;
+  // `worker` runs it.
   int64_t attempt = 0;
+  int tries = 0;
   Worker* worker = nullptr;
   WorkerId last_worker;
   bool publishing = false;  // the worker is done, the caller makes the result durable
   bool lost = false;        // queued again because its worker was lost: may be adopted
-  int losses = 0;           // attempts that were lost with their worker
+  AttemptId runs_as;        // the current attempt, as its worker calls it
+  // Taken over from before the start and not asked for since: it cannot be started again.
+  bool recovered = false;
+  int losses = 0;  // attempts that were lost with their worker
   Timers::Slot deadline;
   std::shared_ptr<const void> progress;
 

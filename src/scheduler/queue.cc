@@ -20,7 +20,21 @@ int64_t RankOf(Instant arrival, int32_t priority, Duration ageing_step) {
   return rank;
 }
 
-Accounts::Accounts() { root_.active = 1; }
+namespace {
+
+// Beyond these a turn would count nothing, or for ever.
+constexpr double kWeightMin = 0.001, kWeightMax = 1000;
+
+template <typename Key, typename Map>
+double WeightOf(const Key& key, const Map& weights) {
+  const auto found = weights.find(key);
+  if (found == weights.end()) return 1;
+  return std::clamp(found->second, kWeightMin, kWeightMax);
+}
+
+}  // namespace
+
+Accounts::Accounts(Weights weights) : weights_(std::move(weights)) { root_.active = 1; }
 
 Account* Accounts::Acquire(uint32_t tenant, std::string_view user, std::string_view invocation) {
   // Lengths keep ("a", "bc") and ("ab", "c") apart.
@@ -33,13 +47,15 @@ Account* Accounts::Acquire(uint32_t tenant, std::string_view user, std::string_v
     found->second->active++;
     return found->second.get();
   }
-  Account* leaf = Child(Child(Child(&root_, tenant_key), std::move(user_key)), std::move(key));
+  Account* leaf = Child(&root_, tenant_key, WeightOf(tenant, weights_.tenants));
+  leaf = Child(leaf, std::move(user_key), WeightOf(user, weights_.users));
+  leaf = Child(leaf, std::move(key), 1);
   leaf->active++;
   return leaf;
 }
 
 // The account `key`; a new one becomes a child of `parent`, which it keeps alive.
-Account* Accounts::Child(Account* parent, std::string key) {
+Account* Accounts::Child(Account* parent, std::string key, double weight) {
   std::unique_ptr<Account>& account = accounts_[key];
   if (!account) {
     account = std::make_unique<Account>();
@@ -47,6 +63,7 @@ Account* Accounts::Child(Account* parent, std::string key) {
     account->key = std::move(key);
     account->id = next_id_++;
     account->served = parent->children_floor;
+    account->turn = static_cast<int64_t>(Account::kTurn / weight);
     parent->active++;
   }
   return account.get();
@@ -64,7 +81,7 @@ void Accounts::Charge(Account* leaf) {
   for (Account* account = leaf; account->parent != nullptr; account = account->parent) {
     Account& parent = *account->parent;
     parent.children_floor = std::max(parent.children_floor, account->served);
-    account->served++;
+    account->served += account->turn;
   }
 }
 

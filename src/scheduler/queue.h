@@ -1,10 +1,10 @@
 // The order in which queued operations run.
 //
 // Fairness is start-time fair queueing over a tree: tenants take turns, within a tenant its users,
-// within a user its invocations, each in proportion to what it was already served. An Account is
-// one node of that tree; it counts what it was served and lives while an operation of it does.
-// Whoever becomes active starts where its active siblings stand: it neither saves up turns nor owes
-// any.
+// within a user its invocations, each by what it was already served in proportion to its weight. An
+// Account is one node of that tree; it counts what it was served and lives while an operation of it
+// does. Whoever becomes active starts where its active siblings stand: it neither saves up turns
+// nor owes any.
 //
 // Within an invocation the order is by QueueRank: time of arrival plus priority steps. A step is
 // worth SchedulerOptions::ageing_step of waiting, so the rank never changes, nothing is sorted
@@ -44,18 +44,27 @@ struct QueueRank {
 // `priority` as in ExecutionPolicy: lower runs first. Saturates.
 int64_t RankOf(Instant arrival, int32_t priority, Duration ageing_step);
 
+// Weights of tenants and of users; those that are not named have 1.
+struct Weights {
+  std::map<uint32_t, double> tenants;
+  std::map<std::string, double, std::less<>> users;
+};
+
 struct Account {
+  static constexpr int64_t kTurn = 1 << 20;
   Account* parent = nullptr;  // invocation -> user -> tenant -> root
   std::string key;
   uint64_t id = 0;
-  int64_t served = 0;          // turns taken, counted from where its siblings stood
+  // Turns taken, each kTurn divided by the weight, counted from where its siblings stood.
+  int64_t served = 0;
+  int64_t turn = 0;            // what a turn of it counts
   int64_t children_floor = 0;  // where a child that becomes active starts
   size_t active = 0;           // operations of an invocation; children of the others
 };
 
 class Accounts {
  public:
-  Accounts();
+  explicit Accounts(Weights weights = {});
   // The account of an invocation; give it back with Release.
   Account* Acquire(uint32_t tenant, std::string_view user, std::string_view invocation);
   void Retain(Account* leaf) { leaf->active++; }
@@ -65,8 +74,9 @@ class Accounts {
   size_t size() const { return accounts_.size(); }
 
  private:
-  Account* Child(Account* parent, std::string key);
+  Account* Child(Account* parent, std::string key, double weight);
 
+  const Weights weights_;
   Account root_;
   std::unordered_map<std::string, std::unique_ptr<Account>> accounts_;
   uint64_t next_id_ = 1;

@@ -28,6 +28,30 @@ TEST(FairQueue, TakesTurnsBetweenInvocationsWhateverTheirLength) {
   EXPECT_EQ(order, "ababaaaa");
 }
 
+TEST(FairQueue, GivesTurnsInProportionToTheWeights) {
+  Accounts accounts({.tenants = {{7, 3.0}}, .users = {{"slow", 0.0}}});
+  FairQueue queue;
+  Account* heavy = accounts.Acquire(7, "user", "");
+  Account* light = accounts.Acquire(8, "user", "");
+  Account* nothing = accounts.Acquire(8, "slow", "");
+  uint64_t sequence = 0;
+  for (Account* account : {heavy, light, nothing}) {
+    for (int i = 0; i < 100; i++) queue.Push(account, {0, sequence++}, Marker(1));
+  }
+
+  std::map<Account*, int> turns;
+  for (int i = 0; i < 40; i++) {
+    const FairQueue::Front front = queue.Peek();
+    queue.Remove(front.account, front.rank);
+    Accounts::Charge(front.account);
+    turns[front.account]++;
+  }
+
+  EXPECT_EQ(turns[heavy], 30);
+  EXPECT_EQ(turns[light], 9);
+  EXPECT_EQ(turns[nothing], 1) << "a weight of 0 is the smallest there is";
+}
+
 TEST(FairQueue, LetsANewcomerStartWhereTheOthersStand) {
   Accounts accounts;
   FairQueue queue;

@@ -13,6 +13,7 @@ namespace lre::scheduler {
 
 Scheduler::State::State(SchedulerOptions scheduler_options)
     : options(std::move(scheduler_options)),
+      accounts({options.tenant_weights, options.user_weights}),
       matching(options, timers),
       operations(options, timers),
       workers(options, matching, timers),
@@ -26,6 +27,7 @@ std::vector<Effect> Scheduler::Step(Instant now, const Event& event) {
   State& state = *state_;
   CHECK(now >= state.now, "time does not go backwards");
   state.now = now;
+  if (!state.started) state.started = now;
   state.Expire();                                              // what was due before the event
   std::visit([&](const auto& one) { state.On(one); }, event);  // the event itself
   state.Dispatch();                                            // operations meet free workers
@@ -78,7 +80,7 @@ SchedulerStats Scheduler::Stats(Instant now) const {
   stats.queued = state.queued;
   stats.executing = state.executing;
   stats.finished = state.operations.finished();
-  stats.clients = state.operations.clients();
+  stats.clients = state.operations.clients() + state.awaiting.size();
   stats.workers = state.workers.size();
   for (const auto& [_, worker] : state.workers.all()) {
     stats.slots += static_cast<size_t>(worker->slots);
@@ -86,6 +88,7 @@ SchedulerStats Scheduler::Stats(Instant now) const {
   }
   stats.stale_reports = state.stale_reports;
   stats.attempts_lost = state.attempts_lost;
+  stats.recovered = state.recovered;
   stats.merged = state.merged;
   stats.out_of_memory = state.out_of_memory;
   stats.operations = state.operations.all().size();

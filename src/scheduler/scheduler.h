@@ -6,13 +6,16 @@
 // per priority, with ageing; a worker serves an action when it offers every platform property the
 // action asks for and has enough left of those that are counted (scheduler/terms.h); identical
 // actions in flight (same partition, instance name, digest and digest function; never do_not_cache)
-// run once; every client that waits gets exactly one answer.
+// run once; every client that waits gets exactly one answer. Nothing is written down: after a
+// restart the workers say what they run, which is taken over; what no worker says is unknown, and
+// clients ask for it anew.
 //
 // Bounds: every count and wait has a named option below. Errors that a client can cause are answers
 // to that client; an id used twice (client, new operation name) is the caller's bug and a CHECK.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -50,6 +53,8 @@ struct ActionRequest {
   std::vector<uint64_t> affinities;
   // Hash of what runs of the same size have in common, as mnemonic and target; 0: nothing known.
   uint64_t kind = 0;
+  // Of WorkerJoined::held: what was set aside of the worker's memory; 0: nothing in particular.
+  int64_t memory_bytes = 0;
   std::shared_ptr<const void> payload;
 };
 
@@ -83,6 +88,10 @@ struct WorkerJoined {
   Properties properties;  // a name may come several times
   int slots = 1;
   std::vector<AttemptId> running;  // after a reconnect
+  // What those attempts are, as far as the worker says: a scheduler that was started anew takes
+  // over the ones it does not know. Payloads hold what Publish needs; such an operation is not
+  // started again.
+  std::map<AttemptId, std::shared_ptr<const ActionRequest>> held = {};
 };
 // Where an attempt stands; `progress` is opaque and goes to the clients with StageChanged.
 struct WorkerProgressed {
@@ -230,6 +239,9 @@ struct SchedulerOptions {
   Duration worker_silence_max = std::chrono::seconds(30);  // then the worker is lost
   Duration reconnect_grace = std::chrono::seconds(5);  // a broken link may come back with its work
   Duration cancel_grace = std::chrono::seconds(30);    // a cancelled attempt holds its slot so long
+  // So long after the start a client that asks for an unknown operation waits for a worker that
+  // comes back with it: as long as workers take to notice a restart.
+  Duration adoption_grace = std::chrono::seconds(10);
   // A worker whose fault a failure was rests 1 s, doubling up to this.
   Duration worker_rest_max = std::chrono::minutes(1);
 
@@ -245,6 +257,10 @@ struct SchedulerOptions {
   Duration staging_max = std::chrono::minutes(10);
   Duration timeout_slack = std::chrono::seconds(30);
 
+  // Whoever has twice the weight gets twice the turns; 1 for who is not named. By partition, and by
+  // the name of the authenticated identity.
+  std::map<uint32_t, double> tenant_weights;
+  std::map<std::string, double, std::less<>> user_weights;
   // Waiting that long outweighs one step of priority, so nothing starves.
   Duration ageing_step = std::chrono::seconds(30);
 };
@@ -268,6 +284,7 @@ struct SchedulerStats {
   size_t workers = 0, slots = 0, slots_busy = 0;
   uint64_t stale_reports = 0;  // of attempts other than the one assigned
   uint64_t attempts_lost = 0;
+  uint64_t recovered = 0;  // attempts taken over that ran before the start
   uint64_t merged = 0;
   uint64_t out_of_memory = 0;                       // attempts killed for want of memory
   size_t operations = 0, timers = 0, accounts = 0;  // what is kept in memory

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ namespace lre::scheduler {
 
 struct Scheduler::State {
   explicit State(SchedulerOptions scheduler_options);
+  ~State() { timers.Disarm(awaiting_end); }
 
   // Clients (client_events.cc).
   void On(const Enqueue& event);
@@ -44,12 +46,22 @@ struct Scheduler::State {
   // Why a request cannot be taken; OK when it can.
   Status Refusal(const ActionRequest& request);
   void MergeInto(Operation& operation, const Enqueue& event);
+  // The queue that a request belongs into, or why it cannot be taken.
+  Result<PropertyQueue*> QueueOf(const ActionRequest& request);
+  // A recovered operation is asked for again: from now on it is like any other.
+  void MakeOrdinary(Operation& operation, const ActionRequest& request, PropertyQueue& queue);
+  // Clients who ask for what nobody knows, soon after the start.
+  bool Await(const ClientAttached& event);
+  void AttachAwaiting(const OperationName& name, Operation& operation);
+  void EndAwaiting();
 
   // Sizes that were learned (learning.cc): what to reserve for a kind, also when `memory_bytes_min`
   // is more.
   Amounts LearnedAmounts(uint64_t kind, int64_t memory_bytes_min) const;
   PropertyQueue* QueueOf(Terms wanted, uint64_t kind);
   int64_t ReservedMemory(const Operation& operation, const Worker& worker) const;
+  // What is taken over keeps the memory that it was given.
+  void SetAside(Worker& worker, const AttemptId& attempt, int64_t memory_bytes);
   // After a run that was killed for want of memory.
   void Enlarge(Operation& operation, const Usage& usage);
   bool RunEnlarged(Operation& operation, const WorkerReported& event);
@@ -59,14 +71,25 @@ struct Scheduler::State {
   void TakeFromQueue(Operation& operation);
   void AddInterest(Operation& operation, const ActionRequest& request);
   void Start(Operation& operation, Account* account, Worker& worker);
+  // `worker` runs the operation's current attempt and calls it `id`.
+  void RunOn(Operation& operation, Worker& worker, AttemptId id);
+  Duration TimeoutOf(const Operation& operation) const;
   // The current attempt ended without a result. Queues the operation again, or completes it with
   // `status` when attempts_max is reached.
   void Retry(Operation& operation, Status status);
+  void MoveTo(Operation& operation, PropertyQueue& queue);  // REQUIRES: not queued
+  // From now on it waits in the queue of these terms; as before when there are too many queues.
+  // REQUIRES: not queued.
+  void MoveTo(Operation& operation, const Terms& terms);
+  void Suspect(Operation& operation);
   // The current attempt will not come back; `how` completes "the attempt ...".
   void LoseAttempt(Operation& operation, const std::string& how);
   // Tells the worker to stop; its slot is free when it says so, or after cancel_grace.
   void StopAttempt(Operation& operation, const std::string& reason);
   void Complete(Operation& operation, Status status, std::shared_ptr<const void> answer);
+  // A recovered operation has lost its attempt: its clients are told that it is unknown, and ask
+  // for it anew.
+  void Vanish(Operation& operation);
   void TellStage(const Operation& operation, ClientId client);
   void TellStage(const Operation& operation);
   void CancelRunning(Worker& worker, Running& running, const std::string& reason);
@@ -76,8 +99,10 @@ struct Scheduler::State {
   void LeaveClass(Worker& worker);
   void Rest(Worker& worker);
   void RemoveWorker(Worker& worker, const std::string& how);
-  void Reconcile(Worker& worker, const std::vector<AttemptId>& reported);
+  void Reconcile(Worker& worker, const WorkerJoined& event);
   bool Adopt(Worker& worker, const AttemptId& attempt);
+  bool Recover(Worker& worker, const AttemptId& attempt,
+               const std::shared_ptr<const ActionRequest>& request);
 
   // Dispatch (dispatch.cc).
   void Dispatch();
@@ -104,7 +129,10 @@ struct Scheduler::State {
   uint64_t next_sequence = 1;
   size_t queued = 0;
   size_t executing = 0;
-  uint64_t stale_reports = 0, attempts_lost = 0, merged = 0, out_of_memory = 0;
+  uint64_t stale_reports = 0, attempts_lost = 0, merged = 0, out_of_memory = 0, recovered = 0;
+  std::optional<Instant> started;  // the first step
+  std::multimap<OperationName, ClientId> awaiting;
+  Timers::Slot awaiting_end;
   std::vector<Effect> effects;
 };
 

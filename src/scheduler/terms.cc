@@ -129,6 +129,7 @@ std::string KeyOf(const Terms& terms) {
   for (int64_t amount : terms.amounts) AddKey(amount, key);
   key += '/';
   for (int64_t amount : terms.learned) AddKey(amount, key);
+  if (terms.suspect) key += '!';
   return key;
 }
 

@@ -26,6 +26,9 @@ struct Terms {
   Amounts amounts;
   // Asked for by experience (learned sizes): as much as a worker has is always enough.
   Amounts learned;
+  // For what was lost together with a worker: no two such run on one worker at the same time, so
+  // that an action that kills its worker does not take the same neighbours with it every time.
+  bool suspect = false;
   friend bool operator==(const Terms&, const Terms&) = default;
 };
 

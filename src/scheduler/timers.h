@@ -18,6 +18,7 @@ enum class TimerKind : uint8_t {
   kRest,             // Worker
   kCancelled,        // Running
   kUnserved,         // PropertyQueue
+  kAdoption,         // none: the end of adoption_grace
 };
 
 class Timers {

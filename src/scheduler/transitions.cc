@@ -76,30 +76,41 @@ void Scheduler::State::Start(Operation& operation, Account* account, Worker& wor
   TakeFromQueue(operation);
   Accounts::Charge(account);
   operation.queue->dispatched++;
+  operation.tries++;
+  do operation.attempt++;
+  while (workers.FindRunning(worker, {operation.name, operation.attempt}) != nullptr);
+  operation.progress = nullptr;
+  RunOn(operation, worker, {operation.name, operation.attempt});
+  effects.push_back(Assign{worker.id, operation.runs_as, operation.request, TimeoutOf(operation),
+                           ReservedMemory(operation, worker)});
+  TellStage(operation);
+}
+
+void Scheduler::State::RunOn(Operation& operation, Worker& worker, AttemptId id) {
   operation.stage = Stage::kExecuting;
-  operation.attempt++;
   operation.worker = &worker;
   operation.last_worker = worker.id;
   operation.publishing = false;
   operation.lost = false;
-  operation.progress = nullptr;
+  operation.runs_as = std::move(id);
   executing++;
-  const AttemptId id{operation.name, operation.attempt};
-  workers.Start(worker, id, &operation);
-  const Duration asked = operation.request->timeout;
-  const Duration timeout = asked > Duration(0) ? asked : options.timeout_default;
-  timers.Arm(operation.deadline, now + timeout + options.staging_max + options.timeout_slack,
+  workers.Start(worker, operation.runs_as, &operation);
+  timers.Arm(operation.deadline,
+             now + TimeoutOf(operation) + options.staging_max + options.timeout_slack,
              TimerKind::kAttemptDeadline, &operation);
-  effects.push_back(
-      Assign{worker.id, id, operation.request, timeout, ReservedMemory(operation, worker)});
-  TellStage(operation);
+}
+
+Duration Scheduler::State::TimeoutOf(const Operation& operation) const {
+  const Duration asked = operation.request->timeout;
+  return asked > Duration(0) ? asked : options.timeout_default;
 }
 
 void Scheduler::State::Retry(Operation& operation, Status status) {
   CHECK(operation.stage == Stage::kExecuting && operation.worker == nullptr);
+  if (operation.recovered) return Vanish(operation);
   timers.Disarm(operation.deadline);
   operation.publishing = false;
-  if (operation.attempt >= options.attempts_max) {
+  if (operation.tries >= options.attempts_max) {
     return Complete(operation, std::move(status), nullptr);
   }
   executing--;
@@ -110,18 +121,37 @@ void Scheduler::State::Retry(Operation& operation, Status status) {
 void Scheduler::State::LoseAttempt(Operation& operation, const std::string& how) {
   attempts_lost++;
   operation.worker = nullptr;
+  if (operation.recovered) return Vanish(operation);
   Status status = ErrorStatus(
       Code::kUnavailable, "action {} ended {} of {} attempts without a result; the last one {}",
-      operation.request->action, operation.attempt, options.attempts_max, how);
+      operation.request->action, operation.tries, options.attempts_max, how);
+  if (operation.losses > 0) Suspect(operation);
   Retry(operation, std::move(status));
   operation.lost = operation.stage == Stage::kQueued;
+}
+
+void Scheduler::State::Suspect(Operation& operation) {
+  if (operation.queue->terms.suspect) return;
+  Terms terms = operation.queue->terms;
+  terms.suspect = true;
+  MoveTo(operation, terms);
+}
+
+void Scheduler::State::MoveTo(Operation& operation, const Terms& terms) {
+  if (PropertyQueue* queue = matching.QueueFor(terms, now)) MoveTo(operation, *queue);
+}
+
+void Scheduler::State::MoveTo(Operation& operation, PropertyQueue& queue) {
+  matching.AddUser(queue);
+  matching.DropUser(*operation.queue);
+  operation.queue = &queue;
 }
 
 void Scheduler::State::StopAttempt(Operation& operation, const std::string& reason) {
   if (operation.worker == nullptr) return;
   Worker& worker = *operation.worker;
   operation.worker = nullptr;
-  Running* running = workers.FindRunning(worker, {operation.name, operation.attempt});
+  Running* running = workers.FindRunning(worker, operation.runs_as);
   CHECK(running != nullptr, "an executing operation runs on its worker");
   CancelRunning(worker, *running, reason);
 }
@@ -154,6 +184,15 @@ void Scheduler::State::Complete(Operation& operation, Status status,
   }
   operations.RemoveClients(operation);
   operations.Finish(operation, now);
+}
+
+void Scheduler::State::Vanish(Operation& operation) {
+  for (ClientId client : operation.clients) {
+    effects.push_back(UnknownOperation{client, operation.name});
+  }
+  operations.RemoveClients(operation);
+  Complete(operation, Status(), nullptr);
+  operations.Forget(operation);
 }
 
 void Scheduler::State::TellStage(const Operation& operation, ClientId client) {

@@ -8,6 +8,10 @@
 
 namespace lre::scheduler {
 
+namespace {
+constexpr int64_t kAttemptsApart = 1000;
+}  // namespace
+
 void Scheduler::State::On(const WorkerJoined& event) {
   Worker* worker = workers.Find(event.worker);
   if (worker == nullptr) worker = workers.Add(event.worker, now);
@@ -34,13 +38,13 @@ void Scheduler::State::On(const WorkerJoined& event) {
     worker->terms = std::move(offered);
     workers.EnterClass(*worker);
   }
-  Reconcile(*worker, event.running);
+  Reconcile(*worker, event);
   Freed(*worker);
 }
 
 // What the worker says it runs against what it should run.
-void Scheduler::State::Reconcile(Worker& worker, const std::vector<AttemptId>& reported) {
-  const std::set<AttemptId> claimed(reported.begin(), reported.end());
+void Scheduler::State::Reconcile(Worker& worker, const WorkerJoined& event) {
+  const std::set<AttemptId> claimed(event.running.begin(), event.running.end());
   std::vector<AttemptId> absent;
   for (const auto& [id, _] : worker.running) {
     if (!claimed.contains(id)) absent.push_back(id);
@@ -58,8 +62,12 @@ void Scheduler::State::Reconcile(Worker& worker, const std::vector<AttemptId>& r
     if (Running* running = workers.FindRunning(worker, id)) {
       // A cancel may have been lost with the connection.
       if (running->operation == nullptr) CancelRunning(worker, *running, "cancelled before");
-    } else if (!Adopt(worker, id)) {
-      if (worker.running.size() >= static_cast<size_t>(options.slots_max)) break;
+    } else if (worker.running.size() >= static_cast<size_t>(options.slots_max)) {
+      break;
+    } else {
+      const auto held = event.held.find(id);
+      if (Adopt(worker, id)) continue;
+      if (held != event.held.end() && Recover(worker, id, held->second)) continue;
       CancelRunning(worker, workers.Start(worker, id, nullptr), "not assigned to this worker");
     }
   }
@@ -70,21 +78,47 @@ void Scheduler::State::Reconcile(Worker& worker, const std::vector<AttemptId>& r
 bool Scheduler::State::Adopt(Worker& worker, const AttemptId& attempt) {
   Operation* operation = operations.Find(attempt.operation);
   if (operation == nullptr || operation->stage != Stage::kQueued || !operation->lost ||
-      operation->attempt != attempt.number || operation->last_worker != worker.id) {
+      operation->runs_as != attempt || operation->last_worker != worker.id) {
     return false;
   }
   TakeFromQueue(*operation);
-  operation->stage = Stage::kExecuting;
-  operation->lost = false;
-  operation->worker = &worker;
-  executing++;
-  workers.Start(worker, attempt, operation);
-  const Duration asked = operation->request->timeout;
-  timers.Arm(operation->deadline,
-             now + (asked > Duration(0) ? asked : options.timeout_default) + options.staging_max +
-                 options.timeout_slack,
-             TimerKind::kAttemptDeadline, operation);
+  operation->losses = std::max(operation->losses - 1, 0);
+  RunOn(*operation, worker, attempt);
   TellStage(*operation);
+  return true;
+}
+
+// An attempt from before the start, of an operation that is not known: it becomes known, or serves
+// those who asked for the same action meanwhile and have not got another attempt yet.
+bool Scheduler::State::Recover(Worker& worker, const AttemptId& attempt,
+                               const std::shared_ptr<const ActionRequest>& request) {
+  if (operations.Find(attempt.operation) != nullptr) return false;  // given up, or ended
+  Operation* operation = operations.FindInFlight(*request);
+  if (operation != nullptr && operation->stage != Stage::kQueued) return false;
+  if (operation != nullptr) {
+    TakeFromQueue(*operation);
+    operation->attempt++;
+    operation->tries++;
+  } else {
+    const Result<PropertyQueue*> queue = QueueOf(*request);
+    if (!queue) return false;
+    operation = &operations.Add(attempt.operation, request);
+    operation->recovered = true;
+    // Well beyond what other workers may come back with.
+    operation->attempt = attempt.number + kAttemptsApart;
+    operation->tries = 1;
+    operation->queue = *queue;
+    matching.AddUser(**queue);
+  }
+  recovered++;
+  RunOn(*operation, worker, attempt);
+  SetAside(worker, attempt, request->memory_bytes);
+  TellStage(*operation);
+  AttachAwaiting(attempt.operation, *operation);
+  if (operation->clients.empty() && !operation->client_grace.armed()) {
+    timers.Arm(operation->client_grace, now + options.client_grace, TimerKind::kClientGrace,
+               operation);
+  }
   return true;
 }
 
@@ -123,12 +157,13 @@ void Scheduler::State::On(const WorkerReported& event) {
   if (RunEnlarged(*operation, event)) return;
   if (event.status.ok()) {
     operation->publishing = true;
-    effects.push_back(Publish{event.attempt, operation->request, event.answer});
+    effects.push_back(
+        Publish{{operation->name, operation->attempt}, operation->request, event.answer});
   } else if (its_fault) {
     Retry(*operation, event.status.WithContext(fmt::format(
                           "action {} failed {} times for reasons of its workers, the last time on "
                           "\"{}\"",
-                          operation->request->action, operation->attempt, worker->name)));
+                          operation->request->action, operation->tries, worker->name)));
   } else {
     Complete(*operation, event.status, event.answer);
   }
@@ -255,6 +290,9 @@ void Scheduler::State::Expire() {
       }
       case TimerKind::kUnserved:
         FailUnserved(*static_cast<PropertyQueue*>(due->subject));
+        break;
+      case TimerKind::kAdoption:
+        EndAwaiting();
         break;
     }
   }

@@ -72,6 +72,8 @@ Running& Workers::Start(Worker& worker, AttemptId id, Operation* operation) {
   running.operation = operation;
   if (operation != nullptr) {
     running.taken = NeedOf(operation->queue->terms, worker.terms.amounts);
+    running.suspect = operation->queue->terms.suspect;
+    if (running.suspect) worker.suspects++;
     locality_.Ran(operation->request->affinities, worker.number);
   }
   worker.last_used = next_use_++;
@@ -86,6 +88,7 @@ Running* Workers::FindRunning(Worker& worker, const AttemptId& id) {
 
 void Workers::End(Worker& worker, Running& running) {
   timers_.Disarm(running.cancelled);
+  if (running.suspect) worker.suspects--;
   worker.running.erase(worker.running.find(running.id));
 }
 
@@ -126,8 +129,12 @@ bool Fits(const Amounts& need, const Amounts& left) {
 
 }  // namespace
 
+bool Workers::MayJoin(const Operation& operation, const Worker& worker) {
+  return worker.suspects == 0 || !operation.queue->terms.suspect;
+}
+
 bool Workers::HasRoom(const Worker& worker, const Operation& operation) const {
-  return static_cast<int>(worker.running.size()) < worker.slots &&
+  return static_cast<int>(worker.running.size()) < worker.slots && MayJoin(operation, worker) &&
          Fits(NeedOf(operation.queue->terms, worker.terms.amounts), LeftOf(worker));
 }
 
@@ -139,6 +146,7 @@ Worker* Workers::LeastLoaded(const WorkerClass& worker_class, const Operation& o
     if (!Fits(need, left)) continue;
     for (const FreeKey& key : keys) {
       if (best != nullptr && !(key < best->free_key)) break;
+      if (!MayJoin(operation, *key.worker)) continue;
       if (key.worker->id == operation.last_worker) {
         avoided = key.worker;
         continue;
@@ -166,6 +174,7 @@ Worker* Workers::Warm(const Operation& operation, const Worker& least) const {
     if (found == by_number_.end()) continue;
     Worker& warm = *found->second;
     if (!warm.is_free || warm.id == operation.last_worker) continue;
+    if (!MayJoin(operation, warm)) continue;
     if (warm.free_key.load > least.free_key.load + options_.locality_load_max) continue;
     if (warm.worker_class != least.worker_class) {
       const Terms &its = warm.worker_class->terms, &other = least.worker_class->terms;

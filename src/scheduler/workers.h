@@ -25,6 +25,7 @@ struct Running {
   Worker* worker = nullptr;
   Operation* operation = nullptr;  // null: cancelled
   Amounts taken;                   // of what the worker has
+  bool suspect = false;            // Terms::suspect
   Timers::Slot cancelled;
 };
 
@@ -36,6 +37,7 @@ struct Worker {
   Terms terms;
   WorkerClass* worker_class = nullptr;  // null while draining
   std::map<AttemptId, Running> running;
+  int suspects = 0;  // of those
 
   bool connected = true;
   bool draining = false;
@@ -88,6 +90,7 @@ class Workers {
   const std::unordered_map<WorkerId, std::unique_ptr<Worker>>& all() const { return workers_; }
 
  private:
+  static bool MayJoin(const Operation& operation, const Worker& worker);
   Worker* LeastLoaded(const WorkerClass& worker_class, const Operation& operation) const;
   Worker* Warm(const Operation& operation, const Worker& least) const;
   Amounts LeftOf(const Worker& worker) const;

@@ -31,7 +31,8 @@ namespace lre::service {
 
 class ExecutionServer {
  public:
-  explicit ExecutionServer(scheduler::SchedulerOptions options = {})
+  // No worker was there before: nobody waits for one to come back.
+  explicit ExecutionServer(scheduler::SchedulerOptions options = {.adoption_grace = Duration(0)})
       : action_cache(action_cache::NewMemoryActionCache(store)),
         scheduler({.scheduler = std::move(options)}, NewResultPublisher(*action_cache, io),
                   SystemClock(), metrics) {

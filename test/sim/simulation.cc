@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "scheduler/terms.h"
-
 namespace lre::scheduler {
 
 using std::chrono::hours;
@@ -41,7 +39,7 @@ Simulation::Simulation(uint64_t seed, SimulationOptions options)
       options_(options),
       random_(seed),
       scheduler_options_(DrawOptions()),
-      scheduler_(scheduler_options_),
+      scheduler_(std::make_unique<Scheduler>(scheduler_options_)),
       now_(hours(1)) {}
 
 size_t Simulation::OneOrTwoOr(size_t usual) {
@@ -84,7 +82,7 @@ void Simulation::After(Duration delay, std::function<void()> what) {
 
 void Simulation::Step(const Event& event) {
   steps_++;
-  for (const Effect& effect : scheduler_.Step(now_, event)) Handle(effect);
+  for (const Effect& effect : scheduler_->Step(now_, event)) Handle(effect);
 }
 
 void Simulation::Run() {
@@ -95,7 +93,7 @@ void Simulation::Run() {
   const Instant load_end = now_ + options_.load;
   const Instant end = load_end + hours(1);
   while (now_ < end && !testing::Test::HasFailure()) {
-    const std::optional<Instant> deadline = scheduler_.NextDeadline();
+    const std::optional<Instant> deadline = scheduler_->NextDeadline();
     Instant next = end;
     if (!later_.empty()) next = std::min(next, later_.top().due);
     if (deadline) next = std::min(next, std::max(now_, *deadline));
@@ -121,22 +119,20 @@ void Simulation::ClientArrives() {
         [this] { ClientArrives(); });
   const ClientId id = next_client_++;
   Client& client = clients_[id];
-  client.action = "action" + std::to_string(random_.Below(200));
-  Enqueue event;
-  event.client = id;
-  event.name = "operations/" + std::to_string(next_operation_++);
-  client.operation = event.name;
-  event.request.action = ComputeDigest(DigestFunction::kSha256, client.action);
-  event.request.properties = kSets[random_.OneIn(40) ? kServed : random_.Below(kServed)];
-  event.request.priority = static_cast<int32_t>(random_.Below(5)) - 2;
-  event.request.invocation = std::to_string(random_.Below(4));
-  event.request.partition = static_cast<uint32_t>(random_.Below(2));
-  event.request.do_not_cache = random_.OneIn(10);
-  event.request.timeout = random_.OneIn(100) ? hours(24) : seconds(random_.Below(100));
-  event.request.kind = random_.Below(12);
-  event.request.affinities = {1 + random_.Below(20), 100 + random_.Below(2)};
-  event.request.payload = std::make_shared<std::string>(client.action);
-  Step(event);
+  const uint64_t action = random_.Below(200);
+  client.action = "action" + std::to_string(action);
+  ActionRequest& request = client.request;
+  request.action = ComputeDigest(DigestFunction::kSha256, client.action);
+  request.properties = kSets[action < 5 ? kServed : action % kServed];  // part of the action
+  request.priority = static_cast<int32_t>(random_.Below(5)) - 2;
+  request.invocation = std::to_string(random_.Below(4));
+  request.partition = static_cast<uint32_t>(random_.Below(2));
+  request.do_not_cache = random_.OneIn(10);
+  request.timeout = random_.OneIn(100) ? hours(24) : seconds(random_.Below(100));
+  request.kind = random_.Below(12);
+  request.affinities = {1 + random_.Below(20), 100 + random_.Below(2)};
+  request.payload = std::make_shared<std::string>(client.action);
+  Ask(id);
   if (random_.OneIn(8)) {
     After(Between(Duration(0), minutes(2)), [this, id] { ClientLeaves(id); });
   }
@@ -148,6 +144,12 @@ void Simulation::ClientArrives() {
     After(Between(Duration(0), minutes(9)),
           [this, name = clients_[id].operation] { Step(OperationDeleted{name}); });
   }
+}
+
+void Simulation::Ask(ClientId id) {
+  Client& client = clients_.at(id);
+  client.operation = "operations/" + std::to_string(next_operation_++);
+  Step(Enqueue{client.operation, client.request, id});
 }
 
 void Simulation::ClientLeaves(ClientId id) {
@@ -219,7 +221,7 @@ void Simulation::Handle(const Effect& effect) {
   } else if (const auto* answer = std::get_if<Answer>(&effect)) {
     OnAnswer(answer->client, answer->operation, answer->status, answer->answer);
   } else if (const auto* unknown = std::get_if<UnknownOperation>(&effect)) {
-    OnAnswer(unknown->client, unknown->operation, Status(Code::kNotFound, "unknown"), nullptr);
+    OnUnknown(unknown->client, unknown->operation);
   } else if (const auto* stage = std::get_if<StageChanged>(&effect)) {
     Client& client = clients_.at(stage->client);
     EXPECT_FALSE(client.left);
@@ -232,10 +234,44 @@ void Simulation::Handle(const Effect& effect) {
 
 void Simulation::OnPublish(const Publish& publish) {
   const bool fails = random_.OneIn(50);
-  After(Between(Duration(0), milliseconds(20)), [this, publish, fails] {
+  After(Between(Duration(0), milliseconds(20)), [this, publish, fails, server = generation_] {
+    if (server != generation_) return;
     Step(fails ? Published{publish.attempt, Status(Code::kInternal, "blob absent"), true, nullptr}
                : Published{publish.attempt, Status(), false, publish.answer});
   });
+}
+
+void Simulation::OnUnknown(ClientId id, const OperationName& name) {
+  Client& client = clients_.at(id);
+  if (!client.request.payload || generation_ == 0) {
+    return OnAnswer(id, name, Status(Code::kNotFound, "unknown"), nullptr);
+  }
+  // As clients do when the server was restarted.
+  After(Between(Duration(0), seconds(1)), [this, id, server = generation_] {
+    const Client& again = clients_.at(id);
+    if (!again.left && again.answers == 0 && server == generation_) Ask(id);
+  });
+}
+
+void Simulation::Restart() {
+  recovered_ += scheduler_->Stats(now_).recovered;
+  generation_++;
+  scheduler_ = std::make_unique<Scheduler>(scheduler_options_);
+  for (auto& [_, link] : server_links_) link = 0;
+  std::vector<WorkerId> linked;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.link != 0) linked.push_back(id);
+  }
+  for (const WorkerId& id : linked) Break(id);
+  for (const auto& [id, client] : clients_) {
+    if (client.left || client.answers > 0) continue;
+    After(Between(Duration(0), seconds(5)), [this, id, server = generation_] {
+      const Client& again = clients_.at(id);
+      if (!again.left && again.answers == 0 && server == generation_) {
+        Step(ClientAttached{again.operation, id});
+      }
+    });
+  }
 }
 
 // --- Workers ---
@@ -256,7 +292,13 @@ void Simulation::Connect(const WorkerId& id) {
   worker.link = next_link_++;
   worker.draining = false;
   WorkerJoined joined{id, "name of " + id, worker.properties, worker.slots, {}};
-  for (const auto& [attempt, _] : worker.attempts) joined.running.push_back(attempt);
+  for (const auto& [attempt, what] : worker.attempts) {
+    joined.running.push_back(attempt);
+    if (what.cancelled || !what.request) continue;
+    auto held = std::make_shared<ActionRequest>(*what.request);
+    held->memory_bytes = what.memory_bytes;
+    joined.held[attempt] = std::move(held);
+  }
   const uint64_t link = worker.link;
   last_delivery_[link] = now_;
   const Duration delay = Between(Duration(0), milliseconds(50));
@@ -330,6 +372,7 @@ void Simulation::Crash(const WorkerId& id) {
 void Simulation::Trouble() {
   if (!loading_) return;
   After(Between(seconds(1), seconds(90)), [this] { Trouble(); });
+  if (random_.OneIn(12)) return Restart();
   if (workers_.empty()) return;
   auto at = workers_.begin();
   std::advance(at, random_.Below(workers_.size()));
@@ -355,7 +398,7 @@ void Simulation::OnAssign(Worker& worker, const Assign& assign) {
   EXPECT_LE(live, worker.slots) << worker.id << " has too few slots";
   EXPECT_LE(live, scheduler_options_.slots_max);
   worker.attempts[assign.attempt].memory_bytes = assign.memory_bytes;
-  worker.attempts[assign.attempt].asks = assign.request->properties;
+  worker.attempts[assign.attempt].request = assign.request;
   CheckRoom(worker);
   attempt.finished = false;
   const std::string& action = *static_cast<const std::string*>(assign.request->payload.get());
@@ -367,28 +410,6 @@ void Simulation::OnAssign(Worker& worker, const Assign& assign) {
   const Duration time =
       random_.OneIn(10) ? Between(seconds(1), minutes(2)) : Between(milliseconds(1), seconds(3));
   After(time, [this, id = worker.id, assign] { Finish(id, assign); });
-}
-
-// What runs on a worker never takes more of what is counted than the worker has.
-void Simulation::CheckRoom(const Worker& worker) {
-  const Terms has = OfferedTerms(worker.properties, scheduler_options_);
-  int64_t memory_bytes = 0;
-  for (const auto& [_, attempt] : worker.attempts) {
-    if (!attempt.finished && !attempt.cancelled) memory_bytes += attempt.memory_bytes;
-  }
-  if (!has.amounts.empty()) {
-    EXPECT_LE(memory_bytes, has.amounts[1] / 1000) << worker.id;
-  }
-  Amounts taken(scheduler_options_.minimum_properties.size(), 0);
-  for (const auto& [_, attempt] : worker.attempts) {
-    if (attempt.finished || attempt.cancelled) continue;
-    const Result<Terms> asks = WantedTerms(attempt.asks, scheduler_options_);
-    ASSERT_TRUE(asks);
-    for (size_t i = 0; i < asks->amounts.size(); i++) {
-      taken[i] += std::max<int64_t>(asks->amounts[i], 0);
-    }
-  }
-  for (size_t i = 0; i < has.amounts.size(); i++) EXPECT_LE(taken[i], has.amounts[i]) << worker.id;
 }
 
 void Simulation::Finish(const WorkerId& id, const Assign& assign) {
@@ -433,32 +454,6 @@ void Simulation::OnCancel(Worker& worker, const AttemptId& attempt) {
     owner->second.unacknowledged[attempt] = report;
     Tell(id, report);
   });
-}
-
-// --- The end ---
-
-void Simulation::CheckSettled() {
-  for (const auto& [id, client] : clients_) {
-    EXPECT_EQ(client.answers, client.left ? 0 : 1)
-        << "client " << id << " of " << client.operation << " (" << client.action << ")";
-  }
-  const SchedulerStats stats = scheduler_.Stats(now_);
-  EXPECT_EQ(stats.queued, 0u);
-  EXPECT_EQ(stats.executing, 0u);
-  EXPECT_EQ(stats.clients, 0u);
-  EXPECT_EQ(stats.accounts, 0u);
-  EXPECT_EQ(stats.operations, stats.finished);
-  EXPECT_LE(stats.finished, scheduler_options_.finished_operations_max);
-  EXPECT_EQ(stats.slots_busy, 0u);
-  EXPECT_LE(stats.workers, scheduler_options_.workers_max);
-  EXPECT_EQ(stats.timers, stats.workers) << "one timer for the silence of each worker";
-  EXPECT_GT(answers_, 100u);
-}
-
-std::string Simulation::Summary() const {
-  return fmt::format(
-      "seed {}: {} steps, {} clients, {} answers, {} assigned, {} links broken, {} crashes", seed_,
-      steps_, clients_.size(), answers_, assigns_, breaks_, crashes_);
 }
 
 }  // namespace lre::scheduler

@@ -1,6 +1,7 @@
 // Simulation: a farm in simulated time around a Scheduler. Clients come, leave and come back;
 // workers crash, hang, drain and lose their links, with messages under way; results fail to be
-// published. Everything is drawn from one seed, so a run can be replayed.
+// published; the server is restarted and knows only what workers tell it. Everything is drawn from
+// one seed, so a run can be replayed.
 //
 // What is asserted on the way and at the end:
 //   - every client that stays gets exactly one answer, and the right one;
@@ -39,7 +40,7 @@ class Simulation {
   struct Attempt {
     bool finished = false;   // the report is not acknowledged yet
     bool cancelled = false;  // stopping
-    Properties asks;
+    std::shared_ptr<const ActionRequest> request;
     int64_t memory_bytes = 0;
   };
   struct Worker {
@@ -55,6 +56,7 @@ class Simulation {
   struct Client {
     OperationName operation;
     std::string action;
+    ActionRequest request;
     bool left = false;
     int answers = 0;
   };
@@ -86,13 +88,17 @@ class Simulation {
   void OnCancel(Worker& worker, const AttemptId& attempt);
   void Finish(const WorkerId& id, const Assign& assign);
   void OnPublish(const Publish& publish);
+  // The server stops and comes back at once, or after a while.
+  void Restart();
+  void Ask(ClientId client);
+  void OnUnknown(ClientId client, const OperationName& name);
   void CheckSettled();
 
   const uint64_t seed_;
   const SimulationOptions options_;
   Random random_;
   const SchedulerOptions scheduler_options_;
-  Scheduler scheduler_;
+  std::unique_ptr<Scheduler> scheduler_;
   Instant now_;
   bool loading_ = true;
 
@@ -112,6 +118,8 @@ class Simulation {
   std::map<WorkerId, uint64_t> server_links_;  // the link the scheduler believes in
   std::map<uint64_t, Instant> last_delivery_;  // per link, both ways: messages keep their order
   std::map<OperationName, std::pair<WorkerId, int64_t>> believed_;  // who runs what, as assigned
+  uint64_t generation_ = 0;  // how often the server was started again
+  uint64_t recovered_ = 0;   // attempts taken over, before the last start
   size_t steps_ = 0, answers_ = 0, assigns_ = 0, breaks_ = 0, crashes_ = 0;
 };
 

@@ -1,9 +1,16 @@
 #include "http_client/curl_transfer.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
+
+#include "http_client/public_address.h"
 
 namespace lre {
 namespace {
@@ -22,6 +29,7 @@ struct Transfer {
   uint64_t received = 0;
   Instant last_progress{};
   Status failure;  // of a callback: libcurl only learns that there was one
+  bool refused_address = false;
 
   void ReadStatus() {
     long status = 0;
@@ -95,6 +103,15 @@ int OnProgress(void* context, curl_off_t total, curl_off_t done, curl_off_t, cur
   return 0;
 }
 
+curl_socket_t OnOpenSocket(void* context, curlsocktype, curl_sockaddr* address) {
+  auto& transfer = *static_cast<Transfer*>(context);
+  if (!IsPublicAddress(&address->addr)) {
+    transfer.refused_address = true;
+    return CURL_SOCKET_BAD;
+  }
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 // libcurl's settings are varargs; this keeps their types right.
 void Set(CURL* handle, CURLoption option, long value) { curl_easy_setopt(handle, option, value); }
 void Set(CURL* handle, CURLoption option, const std::string& value) {
@@ -105,15 +122,34 @@ long Milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
 
-void SetConnection(CURL* handle, const HttpClientOptions& options, const std::string& url) {
+bool HasProxy(const HttpClientOptions& options, bool secure) {
+  const std::string& proxy = secure ? options.https_proxy : options.http_proxy;
+  if (!proxy.empty()) return proxy != "DIRECT";
+  for (const char* variable :
+       {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}) {
+    const char* value = std::getenv(variable);
+    if (value != nullptr && *value != '\0') return true;
+  }
+  return false;
+}
+
+// What is left for one attempt; at least a millisecond, because 0 means no bound to libcurl.
+Duration AttemptTimeout(const HttpClientOptions& options, const HttpRequest& request) {
+  if (!request.deadline) return options.attempt_timeout;
+  const Duration left = *request.deadline - SystemClock().Now();
+  return std::clamp<Duration>(left, std::chrono::milliseconds(1), options.attempt_timeout);
+}
+
+void SetConnection(CURL* handle, const HttpClientOptions& options, const HttpRequest& request) {
+  const std::string& url = request.url;
   Set(handle, CURLOPT_NOSIGNAL, 1);  // there are other threads
   Set(handle, CURLOPT_PROTOCOLS_STR, std::string("http,https,file"));
   const bool secure = url.starts_with("https:");
   Set(handle, CURLOPT_REDIR_PROTOCOLS_STR, std::string(secure ? "https" : "http,https"));
-  Set(handle, CURLOPT_FOLLOWLOCATION, options.redirects_max > 0 ? 1 : 0);
+  Set(handle, CURLOPT_FOLLOWLOCATION, options.redirects_max > 0 && !request.check_hop ? 1 : 0);
   Set(handle, CURLOPT_MAXREDIRS, options.redirects_max);
   Set(handle, CURLOPT_CONNECTTIMEOUT_MS, Milliseconds(options.connect_timeout));
-  Set(handle, CURLOPT_TIMEOUT_MS, Milliseconds(options.attempt_timeout));
+  Set(handle, CURLOPT_TIMEOUT_MS, Milliseconds(AttemptTimeout(options, request)));
   const long stall_seconds = std::max(1L, Milliseconds(options.stall_timeout) / 1000);
   Set(handle, CURLOPT_LOW_SPEED_TIME, stall_seconds);
   Set(handle, CURLOPT_LOW_SPEED_LIMIT,
@@ -230,8 +266,11 @@ void CurlHandles::Give(CURL* handle) {
   if (!kept) curl_easy_cleanup(handle);
 }
 
-TransferOutcome RunTransfer(CurlHandles& handles, const HttpClientOptions& options,
-                            const HttpRequest& request, BodySink& sink) {
+namespace {
+
+// One request and its answer; `redirect` is where it sends us, when redirects are checked.
+TransferOutcome RunHop(CurlHandles& handles, const HttpClientOptions& options,
+                       const HttpRequest& request, BodySink& sink, std::string* redirect) {
   const std::string shown = RedactUrl(request.url);
   CURL* handle = handles.Take();
   if (handle == nullptr) return {ErrorStatus(Code::kInternal, "{}: no curl handle", shown)};
@@ -241,16 +280,23 @@ TransferOutcome RunTransfer(CurlHandles& handles, const HttpClientOptions& optio
     headers = curl_slist_append(headers, header.c_str());
   }
   char reason[CURL_ERROR_SIZE] = "";
-  SetConnection(handle, options, request.url);
+  SetConnection(handle, options, request);
   SetRequest(handle, request, headers);
   SetCallbacks(handle, &transfer);
   curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, reason);
+  if (request.public_addresses_only && !HasProxy(options, request.url.starts_with("https:"))) {
+    curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
+    curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, &transfer);
+  }
 
   const CURLcode code = curl_easy_perform(handle);
   if (code == CURLE_OK && transfer.failure.ok()) transfer.failure = transfer.Begin();
   const char* effective = nullptr;
   curl_easy_getinfo(handle, CURLINFO_EFFECTIVE_URL, &effective);
   transfer.response.url = effective != nullptr ? effective : request.url;
+  const char* next = nullptr;
+  curl_easy_getinfo(handle, CURLINFO_REDIRECT_URL, &next);
+  *redirect = request.check_hop && next != nullptr ? next : "";
   handles.Give(handle);
   curl_slist_free_all(headers);
 
@@ -258,6 +304,12 @@ TransferOutcome RunTransfer(CurlHandles& handles, const HttpClientOptions& optio
   const auto [status_code, retryable] = Classify(code);
   if (!transfer.failure.ok()) {
     outcome.status = std::move(transfer.failure);
+  } else if (code != CURLE_OK && transfer.refused_address) {
+    outcome.status =
+        ErrorStatus(Code::kPermissionDenied, "{}: not an address of the public internet", shown);
+  } else if (code == CURLE_OPERATION_TIMEDOUT && request.deadline &&
+             SystemClock().Now() >= *request.deadline) {
+    outcome.status = ErrorStatus(Code::kDeadlineExceeded, "{}: no answer in time", shown);
   } else if (code != CURLE_OK) {
     outcome.status = ErrorStatus(status_code, "{}: {}", shown,
                                  reason[0] != '\0' ? reason : curl_easy_strerror(code));
@@ -267,6 +319,60 @@ TransferOutcome RunTransfer(CurlHandles& handles, const HttpClientOptions& optio
     outcome.retry_after = RetryAfter(outcome.response);
   }
   return outcome;
+}
+
+}  // namespace
+
+TransferOutcome RunTransfer(CurlHandles& handles, const HttpClientOptions& options,
+                            const HttpRequest& request, BodySink& sink) {
+  std::string redirect;
+  if (!request.check_hop) return RunHop(handles, options, request, sink, &redirect);
+  HttpRequest hop = request;
+  for (int redirects = 0;; ++redirects) {
+    if (Status allowed = request.check_hop(hop); !allowed.ok()) return {std::move(allowed)};
+    TransferOutcome outcome = RunHop(handles, options, hop, sink, &redirect);
+    if (!outcome.status.ok() || redirect.empty()) return outcome;
+    const std::string shown = RedactUrl(request.url);
+    if (redirects >= options.redirects_max) {
+      return {ErrorStatus(Code::kFailedPrecondition, "{}: more than {} redirects", shown,
+                          options.redirects_max)};
+    }
+    const auto from = ParseUrl(hop.url), to = ParseUrl(redirect);
+    if (!from || !to || (from->scheme == "https" && to->scheme != "https")) {
+      return {ErrorStatus(Code::kFailedPrecondition, "{}: redirected to {}", shown,
+                          RedactUrl(redirect))};
+    }
+    // Credentials are for the host that they were given for.
+    if (*from != *to) hop.headers.clear();
+    hop.url = redirect;
+  }
+}
+
+Result<UrlParts> ParseUrl(const std::string& url) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), curl_url_cleanup);
+  auto part = [&](CURLUPart which, unsigned flags) {
+    char* text = nullptr;
+    std::string value;
+    if (curl_url_get(parsed.get(), which, &text, flags) == CURLUE_OK) value = text;
+    curl_free(text);
+    std::transform(value.begin(), value.end(), value.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return value;
+  };
+  UrlParts parts;
+  if (parsed != nullptr && curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(),
+                                        CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
+    parts = {.scheme = part(CURLUPART_SCHEME, 0),
+             .host = part(CURLUPART_HOST, CURLU_URLDECODE),
+             .port = part(CURLUPART_PORT, CURLU_DEFAULT_PORT)};
+  }
+  if (parts.host.starts_with('[') && parts.host.ends_with(']')) {
+    parts.host = parts.host.substr(1, parts.host.size() - 2);
+  }
+  if (parts.host.empty()) {
+    return Error(Code::kInvalidArgument, "\"{}\" is not a URL with a host", RedactUrl(url));
+  }
+  return parts;
 }
 
 }  // namespace lre

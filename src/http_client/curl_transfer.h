@@ -25,15 +25,6 @@ class CurlHandles {
   Guarded<std::vector<CURL*>> idle_;
 };
 
-// Receives the body of an answer below 300; other bodies are dropped.
-class BodySink {
- public:
-  virtual ~BodySink() = default;
-  // Before the first byte, and once for an empty body, with the status and headers.
-  virtual Status Begin(const HttpResponse& head) = 0;
-  virtual Status Write(std::string_view bytes) = 0;
-};
-
 struct TransferOutcome {
   Status status;           // of the exchange: OK whenever there was an answer, whatever it says
   bool retryable = false;  // another attempt may go better
@@ -41,6 +32,7 @@ struct TransferOutcome {
   HttpResponse response;   // without its body
 };
 
+// With the redirects that it leads to.
 TransferOutcome RunTransfer(CurlHandles& handles, const HttpClientOptions& options,
                             const HttpRequest& request, BodySink& sink);
 

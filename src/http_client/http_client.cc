@@ -122,6 +122,10 @@ TransferOutcome HttpClient::Impl::Repeat(const HttpRequest& request,
       return outcome;
     }
     const Duration pause = std::min(std::max(backoff, outcome.retry_after), options.backoff_max);
+    if (request.deadline && SystemClock().Now() + pause >= *request.deadline) {
+      return {
+          ErrorStatus(Code::kDeadlineExceeded, "{}: no answer in time", RedactUrl(request.url))};
+    }
     if (!Wait(pause, request.stop)) {
       return {ErrorStatus(Code::kCancelled, "{}: stopped", RedactUrl(request.url))};
     }
@@ -139,10 +143,15 @@ Result<HttpResponse> HttpClient::Send(const HttpRequest& request) {
                  request.offset, *request.end);
   }
   MemorySink sink;
+  TRY_ASSIGN(HttpResponse response, Stream(request, sink));
+  response.body = std::move(sink.body);
+  return response;
+}
+
+Result<HttpResponse> HttpClient::Stream(const HttpRequest& request, BodySink& sink) {
   TransferOutcome outcome = impl_->Repeat(
       request, [&] { return RunTransfer(impl_->handles, impl_->options, request, sink); });
   TRY(outcome.status);
-  outcome.response.body = std::move(sink.body);
   return std::move(outcome.response);
 }
 

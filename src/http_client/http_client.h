@@ -9,7 +9,7 @@
 // kPermissionDenied (401, 403), kUnavailable (no answer, 408, 429, 5xx: after the last attempt),
 // kDataLoss (the bytes are not those expected), kOutOfRange (a body beyond its limit),
 // kFailedPrecondition (other 4xx, too many redirects, certificates), kInvalidArgument (not a URL),
-// kCancelled (stop requested).
+// kCancelled (stop requested), kDeadlineExceeded (the request's own deadline).
 #pragma once
 
 #include <cstdint>
@@ -57,6 +57,13 @@ struct HttpRequest {
   // second.
   std::function<void(uint64_t done, std::optional<uint64_t> total)> progress;
   std::stop_token stop;
+  std::optional<Instant> deadline;  // of the whole call: attempts and the pauses between them
+  // Called before each request of a chain of redirects, the first included; it may refuse that
+  // request, or change it (public_addresses_only). Headers are then sent to the first host only.
+  std::function<Status(HttpRequest& hop)> check_hop;
+  // Connects to addresses of the public internet only (kPermissionDenied for others). With a proxy
+  // it is the proxy's address that would be looked at, so then nothing is.
+  bool public_addresses_only = false;
 };
 
 struct HttpResponse {
@@ -72,6 +79,17 @@ struct HttpExpectation {
   std::optional<uint64_t> size_bytes;  // also the limit of the body
 };
 
+// Receives the body of an answer below 300 as it comes; other bodies are dropped. Called on the
+// calling thread.
+class BodySink {
+ public:
+  virtual ~BodySink() = default;
+  // Before the first byte, and once for an empty body, with the status and headers; again when an
+  // attempt is repeated, and then what came before is void.
+  virtual Status Begin(const HttpResponse& head) = 0;
+  virtual Status Write(std::string_view bytes) = 0;
+};
+
 class HttpClient {
  public:
   explicit HttpClient(HttpClientOptions options = {});
@@ -80,6 +98,8 @@ class HttpClient {
   // The answer in memory, whatever its status (StatusOf tells whether it is a good one). Attempts
   // that got no answer, or 408, 429 or 5xx, are repeated when the method is not POST.
   Result<HttpResponse> Send(const HttpRequest& request);
+  // The same with the body going to `sink`.
+  Result<HttpResponse> Stream(const HttpRequest& request, BodySink& sink);
   // GET into memory, verified.
   Result<std::string> Get(const HttpRequest& request, const HttpExpectation& expected = {});
   // GET into the file `path`, which appears only when complete and verified (fsync, rename). What
@@ -98,5 +118,15 @@ Status StatusOf(const HttpResponse& response);
 
 // `url` without user name and password, for messages.
 std::string RedactUrl(std::string_view url);
+
+// A URL taken apart as the transfer will read it: no second parser that could disagree.
+struct UrlParts {
+  std::string scheme;  // lower case
+  std::string host;    // lower case, an IPv6 address without its brackets
+  std::string port;    // the scheme's when the URL names none
+  friend bool operator==(const UrlParts&, const UrlParts&) = default;
+};
+// kInvalidArgument when it is no URL with a host.
+Result<UrlParts> ParseUrl(const std::string& url);
 
 }  // namespace lre

@@ -23,7 +23,21 @@ class FieldReader {
       : position_(message.data()), end_(message.data() + message.size()) {}
 
   // Moves to the next field; false at the end and when the message is malformed (then !ok()).
-  bool Next();
+  bool Next() {
+    // What nearly every field is: bytes, with tag and length in one byte each.
+    if (end_ - position_ >= 2 && ok_) {
+      const auto tag = static_cast<unsigned char>(position_[0]);
+      const auto size = static_cast<unsigned char>(position_[1]);
+      if ((tag & 0x87) == 2 && tag > 7 && size < 0x80 && size <= end_ - position_ - 2) {
+        number_ = tag >> 3;
+        type_ = WireType::kBytes;
+        bytes_ = {position_ + 2, size};
+        position_ += 2 + size;
+        return true;
+      }
+    }
+    return NextOfAnyKind();
+  }
   bool ok() const { return ok_; }
   uint32_t number() const { return number_; }
   WireType type() const { return type_; }
@@ -46,6 +60,7 @@ class FieldReader {
     }
     return ReadLongVarint(value);
   }
+  bool NextOfAnyKind();
   bool ReadLongVarint(uint64_t* value);
   bool ReadTag(uint64_t* tag);
   bool ReadValue(uint32_t wire_type);

@@ -13,12 +13,45 @@ std::unexpected<Status> Malformed(std::string_view message) {
 }
 
 // The two fields of a Digest message. Reading a second message into it merges, as protobuf does
-// with a singular field that comes twice.
+// with a singular field that comes twice. A hash that decodes is hex and so is UTF-8; only of one
+// that does not must the caller ask IsText before it answers.
 struct RawDigest {
   std::string_view hash;
   int64_t size_bytes = 0;
 
+  bool IsText() const { return IsUtf8(hash); }
+
   bool Read(std::string_view message) {
+    if (!hash.empty() && !IsText()) return false;
+    return ReadUsual(message) || ReadAny(message);
+  }
+
+  // As everybody writes it: the hash, then the size or, of nothing, no more. Changes nothing when
+  // it is otherwise.
+  bool ReadUsual(std::string_view message) {
+    if (message.size() < 2 || message[0] != (1 << 3 | 2)) return false;
+    const auto hex = static_cast<unsigned char>(message[1]);
+    if (hex >= 0x80 || message.size() < 2u + hex) return false;
+    uint64_t size = 0;
+    if (size_t at = 2u + hex; at < message.size()) {
+      if (message[at++] != 2 << 3) return false;
+      // Up to five bytes, the last of which has no mark; the rest is for ReadAny.
+      const size_t end = message.size();
+      if (at == end || end - at > 5 || static_cast<unsigned char>(message[end - 1]) >= 0x80) {
+        return false;
+      }
+      for (int shift = 0; at < end; shift += 7) {
+        const auto byte = static_cast<unsigned char>(message[at++]);
+        if (byte < 0x80 && at < end) return false;
+        size |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      }
+      size_bytes = static_cast<int64_t>(size);
+    }
+    hash = message.substr(2, hex);
+    return true;
+  }
+
+  bool ReadAny(std::string_view message) {
     FieldReader fields(message);
     while (fields.Next()) {
       if (fields.Is(1, WireType::kBytes)) {
@@ -118,6 +151,7 @@ Result<FindMissingRequest> ParseFindMissingRequest(std::string_view bytes) {
     RawDigest raw;
     if (!raw.Read(fields.bytes())) return Malformed(kMessage);
     if (!raw.Decode(outline.function, &request.digests[count++])) {
+      if (!raw.IsText()) return Malformed(kMessage);
       TRY_ASSIGN(DigestFunction function,
                  ResolveDigestFunction(static_cast<int>(outline.function), raw.hash));
       TRY_ASSIGN(Digest never, MakeDigest(function, raw.hash, raw.size_bytes));
@@ -162,6 +196,7 @@ Result<BatchUpdateRequest> ParseBatchUpdateRequest(const Bytes& request) {
     }
     if (!inner.ok()) return Malformed(kMessage);
     entry.digest.valid = raw.Decode(outline.function, &entry.digest.digest);
+    if (!entry.digest.valid && !raw.IsText()) return Malformed(kMessage);
   }
   return result;
 }
@@ -193,6 +228,7 @@ Result<BatchReadRequest> ParseBatchReadRequest(std::string_view bytes) {
       RawDigest raw;
       if (!raw.Read(fields.bytes())) return Malformed(kMessage);
       entry.valid = raw.Decode(outline.function, &entry.digest);
+      if (!entry.valid && !raw.IsText()) return Malformed(kMessage);
     } else if (fields.Is(3, WireType::kVarint)) {
       request.accepts_zstd |= fields.enumeration() == kZstd;
     } else if (fields.Is(3, WireType::kBytes)) {
@@ -267,6 +303,7 @@ Result<GetActionResultRequest> ParseGetActionResultRequest(std::string_view byte
     }
   }
   if (!fields.ok()) return Malformed(kMessage);
+  if (!raw.IsText()) return Malformed(kMessage);
   TRY_ASSIGN(request.action, ActionDigest(raw, present, function));
   return request;
 }
@@ -298,6 +335,7 @@ Result<UpdateActionResultRequest> ParseUpdateActionResultRequest(const Bytes& by
     }
   }
   if (!fields.ok()) return Malformed(kMessage);
+  if (!raw.IsText()) return Malformed(kMessage);
   TRY_ASSIGN(request.action, ActionDigest(raw, present, function));
   if (!has_result) return Error(Code::kInvalidArgument, "action_result is missing");
   return request;

@@ -61,7 +61,8 @@ class Core : public std::enable_shared_from_this<Core> {
               .keepalive_interval = options.keepalive_interval,
               .keepalive_timeout = options.keepalive_timeout,
               .stream_stall_max = Duration(0)},
-        loop(std::make_shared<Loop>(SystemClock())) {
+        loop(std::make_shared<Loop>(SystemClock())),
+        resolver(loop) {
     endpoint.target.metadata = &options.metadata;
     for (int i = 0; i < std::max(1, options.connections); ++i) {
       slots_.push_back(std::make_unique<Slot>(*this, std::random_device()()));
@@ -77,6 +78,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Endpoint endpoint;
   const Http2Options http2;
   const std::shared_ptr<Loop> loop;
+  ResolverThreads resolver;
 
  private:
   std::vector<std::unique_ptr<Slot>> slots_;
@@ -138,9 +140,9 @@ void Slot::Start(std::shared_ptr<ClientStream> stream) {
 
 void Slot::Connect() {
   ready_by_ = core_.loop->now() + core_.options.connect_timeout;
-  connector_ =
-      std::make_shared<Connector>(core_.loop, core_.endpoint.address, core_.options.connect_timeout,
-                                  [this](Result<UniqueFd> fd) { Connected(std::move(fd)); });
+  connector_ = std::make_shared<Connector>(
+      core_.resolver, core_.endpoint.address, core_.options.connect_timeout,
+      [this](Result<UniqueFd> fd) { Connected(std::move(fd)); });
   // Posted, so that a failure at once does not end calls inside Channel::Start.
   core_.loop->Post([weak = std::weak_ptr(connector_)] {
     if (auto connector = weak.lock()) connector->Start();

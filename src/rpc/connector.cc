@@ -9,8 +9,22 @@
 
 namespace lre::rpc {
 
-Connector::Connector(std::shared_ptr<Loop> loop, Address address, Duration timeout, Done done)
-    : loop_(std::move(loop)),
+void ResolverThreads::Resolve(Address address,
+                              std::function<void(Result<std::vector<SocketAddress>>)> done) {
+  // Those that have ended are joined without waiting, so that what is kept is what still runs.
+  std::erase_if(threads_, [](const Lookup& lookup) { return lookup.ended->load(); });
+  auto ended = std::make_shared<std::atomic<bool>>(false);
+  std::jthread thread([loop = loop_, ended, address = std::move(address), done = std::move(done)] {
+    auto found = rpc::Resolve(address);
+    loop->Post([done, found = std::move(found)]() mutable { done(std::move(found)); });
+    ended->store(true);
+  });
+  threads_.push_back({std::move(ended), std::move(thread)});
+}
+
+Connector::Connector(ResolverThreads& resolver, Address address, Duration timeout, Done done)
+    : loop_(resolver.loop()),
+      resolver_(resolver),
       address_(std::move(address)),
       timeout_(timeout),
       done_(std::move(done)),
@@ -19,8 +33,6 @@ Connector::Connector(std::shared_ptr<Loop> loop, Address address, Duration timeo
         Finish(Error(Code::kUnavailable, "connect to {}{}:{}: timed out", address_.unix_path,
                      address_.host, address_.port));
       }) {}
-
-Connector::~Connector() = default;
 
 void Connector::Start() {
   timer_.Set(*loop_, loop_->now() + timeout_);
@@ -33,10 +45,7 @@ void Connector::Start() {
     self->Next();
   };
   if (IsNumeric(address_)) return resolved(Resolve(address_));
-  resolver_ = std::jthread([loop = loop_, address = address_, resolved] {
-    auto found = Resolve(address);
-    loop->Post([resolved, found = std::move(found)]() mutable { resolved(std::move(found)); });
-  });
+  resolver_.Resolve(address_, resolved);
 }
 
 void Connector::Next() {

@@ -22,6 +22,10 @@ nghttp2_nv CopiedHeader(std::string_view name, std::string_view value) {
   return Header(name, value, NGHTTP2_NV_FLAG_NONE);
 }
 
+nghttp2_nv UnindexedHeader(std::string_view name, std::string_view value) {
+  return Header(name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_INDEX);
+}
+
 void AppendMetadata(const Metadata& metadata, std::vector<nghttp2_nv>& headers,
                     std::vector<std::string>& storage) {
   storage.reserve(storage.size() + metadata.size());  // views into it must not move

@@ -216,6 +216,9 @@ class Http2Connection : public Loop::Source,
 nghttp2_nv StaticHeader(std::string_view name, std::string_view value);
 // A header that nghttp2 copies. The views must live until the submit call.
 nghttp2_nv CopiedHeader(std::string_view name, std::string_view value);
+// The same, of a literal name and a value that is not worth a place in the table of what was sent
+// before: it would push out what is.
+nghttp2_nv UnindexedHeader(std::string_view name, std::string_view value);
 // Appends metadata as headers; values of "-bin" names are encoded into `storage`.
 void AppendMetadata(const Metadata& metadata, std::vector<nghttp2_nv>& headers,
                     std::vector<std::string>& storage);

@@ -47,6 +47,9 @@ struct ServerOptions {
   size_t assembling_bytes_max = 256 << 20;
   // How long the calls of a connection that is drained for its age may still take.
   Duration connection_age_grace = std::chrono::minutes(10);
+  // How long a connection without calls may delay a drain: one that has not said anything yet, or
+  // that does not answer the PING.
+  Duration drain_idle_max = std::chrono::seconds(2);
   size_t http_body_bytes_max = 64 << 20;  // of a plain HTTP request; beyond: 413
   // Bodies of all plain HTTP requests that are not answered yet, of all connections; beyond: 503.
   size_t http_bodies_bytes_max = 512 << 20;

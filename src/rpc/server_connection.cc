@@ -261,7 +261,7 @@ Instant ServerConnection::OnTick(Instant now) {
   }
   if (draining_) {
     // A peer that does not answer the PING must not keep the connection open for ever.
-    Instant due = drain_since_ + options.keepalive_timeout;
+    Instant due = drain_since_ + (open_streams() > 0 ? options.keepalive_timeout : IdleDrainMax());
     if (!goaway_sent_ && now >= due) FinalGoaway();
     if (!goaway_sent_) next = std::min(next, due);
     Instant grace = drain_since_ + options.connection_age_grace;
@@ -274,13 +274,16 @@ Instant ServerConnection::OnTick(Instant now) {
   return next;
 }
 
+Duration ServerConnection::IdleDrainMax() const {
+  return std::min(context_.options.keepalive_timeout, context_.options.drain_idle_max);
+}
+
 void ServerConnection::BeginDrain() {
   if (draining_ || closed()) return;
   draining_ = true;
   drain_since_ = loop_.now();
   nghttp2_submit_shutdown_notice(session());
-  TickBy(drain_since_ +
-         std::min(context_.options.keepalive_timeout, context_.options.connection_age_grace));
+  TickBy(drain_since_ + std::min(IdleDrainMax(), context_.options.connection_age_grace));
   RequestFlush();
 }
 

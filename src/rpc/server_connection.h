@@ -45,6 +45,7 @@ class ServerConnection final : public Http2Connection, public Served {
   void CountPing();
   void Calm(const char* what);
   void FinalGoaway();
+  Duration IdleDrainMax() const;  // until the PING of a drain counts as answered
 
   const std::shared_ptr<Loop> shared_loop_;
   const ServerContext& context_;

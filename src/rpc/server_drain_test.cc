@@ -157,6 +157,22 @@ TEST(Drain, EndsCallsOfOldConnectionsAfterTheirGrace) {
   EXPECT_THAT(status.message(), testing::HasSubstr("shutting down"));
 }
 
+// Under the PING's own patience (20 s) and that of a handshake (10 s).
+TEST(Drain, DoesNotWaitLongForConnectionsWithoutCalls) {
+  TestServer server({.drain_idle_max = milliseconds(20)});
+  FakePeer silent(server.address());  // not even a preface
+  FakePeer deaf(server.address());    // answers no PING
+  deaf.Hello();
+  deaf.StartCall(1, "/test/Unary");
+  deaf.SendMessage(1, "x", true);
+  ASSERT_TRUE(deaf.NextOf(kFrameData).has_value());
+  auto begin = std::chrono::steady_clock::now();
+
+  server.server().Drain(seconds(30));
+
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(8));
+}
+
 TEST(Drain, IsQuickWhenNothingIsOpen) {
   auto begin = std::chrono::steady_clock::now();
   {

@@ -127,11 +127,11 @@ void ServerStream::AppendStatus(std::vector<nghttp2_nv>& headers,
   if (!status_.message().empty()) {
     storage.push_back(
         PercentEncode(std::string_view(status_.message()).substr(0, kMessageBytesMax)));
-    headers.push_back(CopiedHeader("grpc-message", storage.back()));
+    headers.push_back(UnindexedHeader("grpc-message", storage.back()));
   }
   if (!status_.details().empty() && status_.details().size() <= kDetailsBytesMax) {
     storage.push_back(Base64Encode(status_.details()));
-    headers.push_back(CopiedHeader("grpc-status-details-bin", storage.back()));
+    headers.push_back(UnindexedHeader("grpc-status-details-bin", storage.back()));
   }
   AppendMetadata(trailers_, headers, storage);
 }
@@ -252,7 +252,7 @@ void HttpStream::Respond(HttpResponse response) {
     has_length = has_length || name == "content-length";
   }
   if (!has_length && response.status != 204 && response.status != 304) {
-    headers.push_back(CopiedHeader("content-length", length));
+    headers.push_back(UnindexedHeader("content-length", length));
   }
   if (!head_) Queue(std::move(response.body), /*framed=*/false);
   QueueEnd();

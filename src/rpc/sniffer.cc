@@ -56,6 +56,12 @@ void Sniffer::Become(bool http2) {
   }
 }
 
+void Sniffer::BeginDrain() {
+  if (socket_ == nullptr) return;
+  timer_.Set(*loop_, loop_->now() +
+                         std::min(context_.options.handshake_max, context_.options.drain_idle_max));
+}
+
 void Sniffer::Drop() {
   if (socket_ == nullptr) return;
   auto self = shared_from_this();

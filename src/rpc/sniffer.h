@@ -19,8 +19,8 @@ class Sniffer final : public Loop::Source,
           ServedSet& set);
   void Start();
 
-  // Served. While draining, a peer that has been accepted may still say what it wants.
-  void BeginDrain() override {}
+  // Served. While draining, a peer that has been accepted may still say what it wants, but soon.
+  void BeginDrain() override;
   void EndCalls() override { Drop(); }
   void Drop() override;
   bool closed() const override { return socket_ == nullptr; }

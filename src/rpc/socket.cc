@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/mapped_copy.h"
+
 namespace lre::rpc {
 namespace {
 
@@ -58,7 +60,7 @@ std::unique_ptr<Socket> NewPlainSocket(UniqueFd fd) {
   return std::make_unique<PlainSocket>(std::move(fd));
 }
 
-void Output::Append(std::string_view copied) {
+void Output::Copy(std::string_view copied, bool mapped) {
   while (!copied.empty()) {
     if (block_ == nullptr || block_used_ == kBlockBytes) {
       block_ = std::make_shared_for_overwrite<char[]>(kBlockBytes);
@@ -66,7 +68,11 @@ void Output::Append(std::string_view copied) {
     }
     size_t n = std::min(copied.size(), kBlockBytes - block_used_);
     char* to = block_.get() + block_used_;
-    std::memcpy(to, copied.data(), n);
+    if (!mapped) {
+      std::memcpy(to, copied.data(), n);
+    } else if (!MappedCopy(to, copied.data(), n)) {
+      broken_ = true;
+    }
     block_used_ += n;
     size_ += n;
     if (pieces_.size() > head_ && pieces_.back().data + pieces_.back().size == to) {
@@ -79,13 +85,16 @@ void Output::Append(std::string_view copied) {
 }
 
 void Output::Append(const Bytes& bytes) {
-  if (bytes.size() <= kCopyMax) return Append(bytes.view());
+  if (bytes.size() <= kCopyMax) return Copy(bytes.view(), /*mapped=*/true);
   pieces_.push_back({bytes, bytes.data(), bytes.size()});
   size_ += bytes.size();
 }
 
 IoResult Output::WriteTo(Socket& socket) {
   IoResult total;
+  if (broken_) {
+    return {.kind = IoResult::kError, .error = "the disk did not give bytes that were promised"};
+  }
   while (head_ < pieces_.size()) {
     iovec vectors[64];
     int count = 0;

@@ -50,7 +50,7 @@ class Output {
   // Pieces up to this size are copied: cheaper than one more iovec and reference.
   static constexpr size_t kCopyMax = 1024;
 
-  void Append(std::string_view copied);
+  void Append(std::string_view copied) { Copy(copied, /*mapped=*/false); }
   // Held until written; copied when small.
   void Append(const Bytes& bytes);
   size_t size() const { return size_; }
@@ -66,6 +66,8 @@ class Output {
     const char* data;
     size_t size;
   };
+  // Bytes that may be of a mapping can turn out not to be readable: then the connection is broken.
+  void Copy(std::string_view copied, bool mapped);
   void Advance(size_t written);
 
   std::vector<Piece> pieces_;
@@ -73,6 +75,7 @@ class Output {
   size_t size_ = 0;
   std::shared_ptr<char[]> block_;  // where copied bytes go
   size_t block_used_ = 0;
+  bool broken_ = false;
 };
 
 // Names of addresses: "127.0.0.1:80", "[::1]:80", "unix:/path"; "unix:" for an unnamed one.

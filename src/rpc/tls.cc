@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/mapped_copy.h"
 
 namespace lre::rpc {
 namespace {
@@ -111,22 +112,21 @@ class TlsSocket final : public Socket {
   }
 
   IoResult Write(const iovec* pieces, int count) override {
-    const char* from = static_cast<const char*>(pieces[0].iov_base);
-    size_t size = std::min(pieces[0].iov_len, kRecordBytes);
+    // Gathered, so that small pieces share a record, and read here instead of by OpenSSL, because
+    // pieces may be of a mapping whose disk fails.
     char gathered[kRecordBytes];
-    if (size < kRecordBytes && count > 1) {
-      size = 0;
-      for (int i = 0; i < count && size < kRecordBytes; ++i) {
-        size_t n = std::min(pieces[i].iov_len, kRecordBytes - size);
-        std::memcpy(gathered + size, pieces[i].iov_base, n);
-        size += n;
+    size_t size = 0;
+    for (int i = 0; i < count && size < kRecordBytes; ++i) {
+      size_t n = std::min(pieces[i].iov_len, kRecordBytes - size);
+      if (!MappedCopy(gathered + size, pieces[i].iov_base, n)) {
+        return {.kind = IoResult::kError, .error = "the disk did not give what was promised"};
       }
-      from = gathered;
+      size += n;
     }
     size_t written = 0;
     wants_read_ = false;
     ERR_clear_error();
-    int result = SSL_write_ex(ssl_, from, size, &written);
+    int result = SSL_write_ex(ssl_, gathered, size, &written);
     if (result == 1) return {.kind = IoResult::kDone, .bytes = written};
     wants_read_ = SSL_want_read(ssl_);
     return Judge(result);

@@ -13,6 +13,7 @@
 #include "digest/digest.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "reapi/retry_delay.h"
 
 namespace lre::reapi {
 
@@ -26,8 +27,6 @@ struct FieldViolation {
   std::string field, description;
 };
 Status BadRequestStatus(std::span<const FieldViolation> violations);
-// `status` with a RetryInfo: come back after `delay`.
-Status WithRetryDelay(Status status, Duration delay);
 
 // As a field of a message (ExecuteResponse.status, per-blob statuses), details included.
 google::rpc::Status ToRpcStatus(const Status& status);

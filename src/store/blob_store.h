@@ -41,6 +41,18 @@ struct ByteRange {
   uint64_t end = UINT64_MAX;
 };
 
+// What a blob is made of: smaller blobs in order, of its own digest function.
+struct Chunking {
+  int function = 0;  // how it was cut: a number of ChunkingFunction.Value, 0 when not known
+  std::vector<Digest> chunks;
+};
+
+// Part of a blob as it lies compressed in the store: a zstd frame of its own.
+struct ZstdFrame {
+  BytesList compressed;
+  uint64_t plain_bytes = 0;
+};
+
 // Takes the bytes of one blob in order, hashing as they come. Confined to one thread at a time.
 // Dropping it uncommitted leaves nothing behind.
 class BlobWriter {
@@ -76,6 +88,22 @@ class BlobStore {
   virtual std::vector<Status> PutMany(Partition partition,
                                       std::span<const std::pair<Digest, Bytes>> blobs);
 
+  // Makes a blob of chunks that are there, as if their bytes were written one after another; one
+  // that is there already stays as it is unless `verified`, which says that the chunks are known to
+  // be the blob. kNotFound names an absent chunk; kInvalidArgument: the chunks are not the blob.
+  // The default copies the bytes; a store that can keep them once keeps the list.
+  virtual Status Splice(const BlobKey& key, const Chunking& chunking, bool verified);
+  // The chunks that the blob is kept as, their leases renewed with its own; nullopt when it is kept
+  // whole (or may be absent: the default).
+  virtual Result<std::optional<Chunking>> Chunks(const BlobKey&) {
+    return std::optional<Chunking>();
+  }
+  // The frame that begins at `offset` of the blob; nullopt when the blob is not kept compressed, or
+  // no frame begins there.
+  virtual Result<std::optional<ZstdFrame>> ReadZstd(const BlobKey&, uint64_t /*offset*/) {
+    return std::optional<ZstdFrame>();
+  }
+
   virtual std::optional<Result<std::vector<uint32_t>>> TryFindMissing(Partition,
                                                                       std::span<const Digest>) {
     return std::nullopt;
@@ -83,6 +111,9 @@ class BlobStore {
   virtual std::optional<Result<BytesList>> TryRead(const BlobKey&, ByteRange) {
     return std::nullopt;
   }
+  // As ReadMany; nullopt: one of them would block. The default tries one after another.
+  virtual std::optional<std::vector<Result<BytesList>>> TryReadMany(
+      Partition partition, std::span<const Digest> digests);
   // Writes a whole blob; `bytes` are already known to hash to the digest when `verified`.
   virtual std::optional<Status> TryPut(const BlobKey&, const Bytes& /*bytes*/, bool /*verified*/) {
     return std::nullopt;

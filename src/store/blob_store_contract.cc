@@ -261,6 +261,31 @@ TEST_P(BlobStoreContract, ManyBlobsAreStoredAtOnceEachWithItsOwnAnswer) {
   EXPECT_EQ(Flatten(*read[2]), blobs[2].second.view());
 }
 
+TEST_P(BlobStoreContract, ManyBlobsReadWithoutBlockingAreThoseReadOneByOne) {
+  std::vector<Digest> digests;
+  for (size_t i = 0; i < 60; ++i) {
+    std::string text = Random(i).NextBytes(i * i * 15);
+    if (i % 10 != 3) ASSERT_EQ(PutText(store_, text), Status());
+    digests.push_back(KeyOf(text).digest);
+  }
+  digests.push_back(digests[5]);
+
+  // The first time some are checked, the second none.
+  for (int i = 0; i < 2; ++i) {
+    auto tried = store_.TryReadMany(0, digests);
+    auto read = store_.ReadMany(0, digests);
+    if (!tried) continue;
+    ASSERT_EQ(tried->size(), read.size());
+    for (size_t k = 0; k < read.size(); ++k) {
+      EXPECT_EQ(CodeOf((*tried)[k]), CodeOf(read[k])) << k;
+      EXPECT_EQ(CodeOf(read[k]), k % 10 == 3 && k < 60 ? Code::kNotFound : Code::kOk) << k;
+      if (read[k]) {
+        EXPECT_EQ(Flatten(*(*tried)[k]), Flatten(*read[k])) << k;
+      }
+    }
+  }
+}
+
 TEST_P(BlobStoreContract, ManyThreadsReadAndWriteAtOnce) {
   constexpr int kThreads = 4, kBlobs = 60;
   std::vector<std::thread> threads;

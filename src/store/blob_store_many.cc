@@ -1,5 +1,5 @@
-// What ReadMany, PutMany and TryPutMany do in stores that have nothing better: one blob after
-// another.
+// What ReadMany, TryReadMany, PutMany and TryPutMany do in stores that have nothing better: one
+// blob after another.
 #include "store/blob_store.h"
 
 namespace lre::store {
@@ -9,6 +9,18 @@ std::vector<Result<BytesList>> BlobStore::ReadMany(Partition partition,
   std::vector<Result<BytesList>> answers;
   answers.reserve(digests.size());
   for (const Digest& digest : digests) answers.push_back(Read({digest, partition}, {}));
+  return answers;
+}
+
+std::optional<std::vector<Result<BytesList>>> BlobStore::TryReadMany(
+    Partition partition, std::span<const Digest> digests) {
+  std::vector<Result<BytesList>> answers;
+  answers.reserve(digests.size());
+  for (const Digest& digest : digests) {
+    auto answer = TryRead({digest, partition}, {});
+    if (!answer) return std::nullopt;
+    answers.push_back(*std::move(answer));
+  }
   return answers;
 }
 
@@ -31,6 +43,17 @@ std::optional<std::vector<Status>> BlobStore::TryPutMany(
     answers.push_back(*std::move(answer));
   }
   return answers;
+}
+
+Status BlobStore::Splice(const BlobKey& key, const Chunking& chunking, bool /*verified*/) {
+  TRY_ASSIGN(std::vector<uint32_t> missing, FindMissing(key.partition, {&key.digest, 1}));
+  if (missing.empty()) return {};
+  TRY_ASSIGN(auto writer, Write(key));
+  for (const Digest& chunk : chunking.chunks) {
+    TRY_ASSIGN(BytesList pieces, Read({chunk, key.partition}, {}));
+    for (Bytes& piece : pieces) TRY(writer->Append(std::move(piece)));
+  }
+  return writer->Commit();
 }
 
 }  // namespace lre::store

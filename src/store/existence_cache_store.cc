@@ -98,6 +98,13 @@ class ExistenceCacheStore final : public BlobStore {
                                                 bool verified) override {
     return base_->TryPutMany(partition, blobs, verified);
   }
+  Status Splice(const BlobKey& key, const Chunking& chunking, bool verified) override {
+    return base_->Splice(key, chunking, verified);
+  }
+  Result<std::optional<Chunking>> Chunks(const BlobKey& key) override { return base_->Chunks(key); }
+  Result<std::optional<ZstdFrame>> ReadZstd(const BlobKey& key, uint64_t offset) override {
+    return base_->ReadZstd(key, offset);
+  }
 
  private:
   template <typename Ask>

@@ -25,6 +25,7 @@ class FakeFile final : public File {
   }
   using File::WriteAt;
   Result<size_t> ReadAt(char* out, size_t size, uint64_t offset) const override {
+    TRY(files_.Check("read", path_));
     return file_->ReadAt(out, size, offset);
   }
   Status Allocate(uint64_t size) override {

@@ -18,8 +18,8 @@ namespace lre::store {
 
 class FakeFileSystem : public FileSystem {
  public:
-  // What happens before an operation ("open", "write", "allocate", "truncate", "sync", "rename",
-  // "remove", "sync_directory") on a path; an error is answered instead of doing it.
+  // What happens before an operation ("open", "read", "write", "allocate", "truncate", "sync",
+  // "rename", "remove", "sync_directory") on a path; an error is answered instead of doing it.
   using Fault = std::function<Status(std::string_view operation, const std::string& path)>;
   void SetFault(Fault fault);
 

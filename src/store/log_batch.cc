@@ -2,6 +2,7 @@
 // their journal entries in another, which is most of what a small write costs.
 #include <algorithm>
 #include <cstring>
+#include <deque>
 
 #include "digest/hasher.h"
 #include "store/crc32c.h"
@@ -25,6 +26,12 @@ bool LogStoreImpl::PutRecords(std::vector<BatchRecord>& records, bool blocking,
   if (records.empty()) return true;
   uint64_t total = 0, sequence = 0;
   for (const BatchRecord& record : records) total += record.header.record_bytes();
+  Status share = CheckShare(total);
+  if (!share.ok()) {
+    for (const BatchRecord& record : records) answers[record.index] = share;
+    records.clear();
+    return true;
+  }
   auto extent = Reserve(total, kFresh, blocking);
   if (!extent) return false;
   auto write = [&]() -> Status {
@@ -48,6 +55,7 @@ bool LogStoreImpl::PutRecords(std::vector<BatchRecord>& records, bool blocking,
       at += record.header.record_bytes();
     }
     TRY(segment->file().WriteAt(buffer, (*extent)->offset()));
+    NoteHolder(puts);
     return journal_.With([&](JournalState& state) -> Status {
       TRY(state.journal->Append(puts));
       journal_bytes_ += puts.size() * sizeof(JournalEntry);
@@ -73,6 +81,7 @@ std::optional<std::vector<Status>> LogStoreImpl::PutBatch(
   if (sync_failed_) return answers;
   uint64_t batch_max = std::min(kBatchBytesMax, options_.segment_bytes / 4), pending = 0;
   std::vector<BatchRecord> records;
+  std::deque<std::string> encoded;  // payloads that are not the blobs' own bytes
   for (size_t i = 0; i < blobs.size(); ++i) {
     const auto& [digest, bytes] = blobs[i];
     BlobKey key{digest, partition};
@@ -83,20 +92,26 @@ std::optional<std::vector<Status>> LogStoreImpl::PutBatch(
     }
     if (!answers[i].ok() || bytes.empty()) continue;
     LogKey log_key = KeyOfBlob(secret_, digest, partition);
-    if (FindAndTouch(log_key)) continue;
+    auto entry = FindAndTouch(log_key);
+    if (entry && !entry->is_list()) continue;
     RecordHeader header = BlobHeader(key);
-    if (header.chunks() > 1 || header.record_bytes() > batch_max) {
+    std::string_view payload = bytes.view();
+    if (Compresses(partition)) {
+      if constexpr (!kBlocking) return std::nullopt;
+      if (header.chunks() == 1) payload = Encode(&header, payload, &encoded.emplace_back());
+    }
+    if (entry || header.chunks() > 1 || header.record_bytes() > batch_max) {
       if constexpr (!kBlocking) return std::nullopt;
       answers[i] = Put(*this, key, bytes);
       continue;
     }
-    header.chunk_crc = Crc32c(bytes.view());
+    header.chunk_crc = Crc32c(payload);
     if (pending + header.record_bytes() > batch_max) {
       if (!PutRecords(records, kBlocking, answers)) return std::nullopt;
       pending = 0;
     }
     pending += header.record_bytes();
-    records.push_back({i, log_key, header, bytes.view()});
+    records.push_back({i, log_key, header, payload});
   }
   if (!PutRecords(records, kBlocking, answers)) return std::nullopt;
   return answers;

@@ -88,8 +88,9 @@ bool RecordHeader::IsSound() const {
   return magic == kMagic && header_crc == Crc32c(After(*this, 8));
 }
 bool RecordHeader::IsOf(const BlobKey& key) const {
-  return kind == RecordKind::kBlob && function == key.digest.function &&
-         partition == key.partition && size == static_cast<uint64_t>(key.digest.size_bytes) &&
+  if (kind == RecordKind::kValue) return false;
+  return function == key.digest.function && partition == key.partition &&
+         blob_bytes() == static_cast<uint64_t>(key.digest.size_bytes) &&
          std::memcmp(hash, key.digest.hash.data(), sizeof hash) == 0;
 }
 

@@ -36,19 +36,24 @@ LogKey KeyOfValue(const LogSecret& secret, std::string_view key);
 struct LogEntry {
   static constexpr uint64_t kSizeMax = (1ull << 39) - 1;
   static constexpr uint64_t kSegmentMax = (1ull << 28) - 1;
+  static constexpr uint64_t kOffsetMax = (1ull << 39) - 1;
   // Of a touch: a tick. 24 bits of them reach from 1970 to 2097.
   static constexpr Duration kTick = std::chrono::minutes(4);
 
   LogKey key;
-  uint64_t location = 0;  // segment number: 28 bits, offset / 16: 36 bits
+  uint64_t location = 0;  // segment number: 28 bits, is a list: 1 bit, offset / 16: 35 bits
   uint64_t state = 0;  // size: 39 bits, verified since start: 1 bit, touched at: 24 bits of ticks
 
   static LogEntry Make(const LogKey& key, uint32_t segment, uint64_t offset, uint64_t size) {
     return {key, static_cast<uint64_t>(segment) << 36 | offset / 16, size << 25};
   }
   uint32_t segment() const { return static_cast<uint32_t>(location >> 36); }
-  uint64_t offset() const { return (location & ((1ull << 36) - 1)) * 16; }
+  uint64_t offset() const { return (location & ((1ull << 35) - 1)) * 16; }
+  // Of the payload as it is stored, which is the blob's own only when it is stored as it is.
   uint64_t size() const { return state >> 25; }
+  // Whether the record names the chunks of a blob.
+  bool is_list() const { return (location >> 35 & 1) != 0; }
+  void set_list() { location |= 1ull << 35; }
   bool verified() const { return (state >> 24 & 1) != 0; }
   void set_verified() { state |= 1ull << 24; }
   uint32_t tick() const { return static_cast<uint32_t>(state & 0xFFFFFF); }
@@ -60,7 +65,9 @@ static_assert(sizeof(LogEntry) == 32);
 // each; padded to 16 bytes.
 inline constexpr uint64_t kChunkBytes = 64 << 10;
 
-enum class RecordKind : uint8_t { kBlob = 1, kValue = 2 };
+// kList: the payload names the chunks that together are the blob; kZstd: the payload is the blob in
+// frames (log_encoded.h).
+enum class RecordKind : uint8_t { kBlob = 1, kValue = 2, kList = 3, kZstd = 4 };
 
 struct RecordHeader {
   static constexpr uint32_t kMagic = 0x3172524C;  // "LRr1"
@@ -75,7 +82,7 @@ struct RecordHeader {
   DigestFunction function = DigestFunction::kUnknown;
   uint32_t key_crc = 0;
   char hash[Digest::kHashSizeMax] = {};
-  uint64_t reserved = 0;
+  uint64_t content_size = 0;  // of the blob, in kinds kList and kZstd; else 0
 
   // Sets header_crc, once all else is set.
   void Seal();
@@ -83,12 +90,19 @@ struct RecordHeader {
   // Whether this is the record of a blob with this key.
   bool IsOf(const BlobKey& key) const;
 
+  // Of the blob, however it is stored.
+  uint64_t blob_bytes() const { return kind == RecordKind::kBlob ? size : content_size; }
   uint64_t chunks() const { return (size + kChunkBytes - 1) / kChunkBytes; }
   uint64_t payload_offset() const { return sizeof(RecordHeader) + key_bytes; }
   uint64_t table_bytes() const { return chunks() > 1 ? chunks() * 4 : 0; }
   uint64_t record_bytes() const { return (payload_offset() + size + table_bytes() + 15) / 16 * 16; }
 };
 static_assert(sizeof(RecordHeader) == 112);
+
+// About what a record takes on the disk.
+inline uint64_t DiskBytes(const LogEntry& entry) {
+  return sizeof(RecordHeader) + entry.size() + 15 + entry.size() / kChunkBytes * 4;
+}
 
 RecordHeader BlobHeader(const BlobKey& key);
 RecordHeader ValueHeader(std::string_view key, std::string_view value);

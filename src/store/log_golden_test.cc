@@ -5,8 +5,11 @@
 #include <gmock/gmock.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 
+#include "base/file.h"
+#include "store/crc32c.h"
 #include "store/log_store.h"
 #include "store/stress.h"
 
@@ -15,7 +18,7 @@ namespace {
 
 using testing::SizeIs;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 std::string Pattern(size_t size) {
   std::string text;
@@ -35,6 +38,12 @@ constexpr GoldenBlob kBlobs[] = {
     {DigestFunction::kSha256, 7, 1000},   {DigestFunction::kSha512, 0, 500},
     {DigestFunction::kBlake3, 0, 20'000}, {DigestFunction::kMd5, 0, 12},
 };
+// Since version 2: compressed, in partition 9, and a blob kept as three chunks, one of them
+// compressed too.
+constexpr GoldenBlob kFramed[] = {{DigestFunction::kSha256, 9, 5000},
+                                  {DigestFunction::kSha256, 9, 1'200'000}};
+constexpr size_t kListedBytes = 3'000'000, kChunkedAt = 1'000'000;
+constexpr Partition kListedPartition = 9;
 constexpr GoldenBlob kAfterSync = {DigestFunction::kSha1, 0, 3000};
 
 BlobKey KeyOf(const GoldenBlob& blob) {
@@ -43,10 +52,35 @@ BlobKey KeyOf(const GoldenBlob& blob) {
 
 LogStoreOptions Options(const std::string& directory, const std::string& boot_id) {
   return {.directory = directory,
-          .size_bytes_max = 2 << 20,
+          .size_bytes_max = 8 << 20,
           .segment_bytes = 64 << 10,
+          .at_rest_partitions = {{9, AtRest::kZstd}},
           .background = false,
           .boot_id = boot_id};
+}
+
+// Small in frames, and so are the golden files.
+std::string Repeats(size_t size) {
+  std::string text;
+  while (text.size() < size) text += std::to_string(text.size() / 50'000) + " ";
+  text.resize(size);
+  return text;
+}
+std::string Listed() { return Repeats(kListedBytes); }
+BlobKey FramedKey(const GoldenBlob& blob) {
+  return {ComputeDigest(blob.function, Repeats(blob.size)), blob.partition};
+}
+BlobKey ListedKey() { return {ComputeDigest(DigestFunction::kSha256, Listed()), kListedPartition}; }
+
+void WriteListed(LogStore& store) {
+  std::string text = Listed();
+  Chunking chunking{.function = 1};
+  for (size_t at = 0; at < text.size(); at += kChunkedAt) {
+    std::string chunk = text.substr(at, kChunkedAt);
+    chunking.chunks.push_back(ComputeDigest(DigestFunction::kSha256, chunk));
+    ASSERT_EQ(Put(store, {chunking.chunks.back(), kListedPartition}, Bytes(chunk)), Status());
+  }
+  ASSERT_EQ(store.Splice(ListedKey(), chunking, false), Status());
 }
 
 std::string Golden(int version, std::string_view name) {
@@ -70,6 +104,9 @@ TEST(LogGoldenAccept, WritesTheStoresOfThisVersionWhenAsked) {
     ASSERT_TRUE(store) << store.error().ToString();
     for (const GoldenBlob& blob : kBlobs)
       ASSERT_EQ(Put(**store, KeyOf(blob), Bytes(Pattern(blob.size))), Status());
+    for (const GoldenBlob& blob : kFramed)
+      ASSERT_EQ(Put(**store, FramedKey(blob), Bytes(Repeats(blob.size))), Status());
+    WriteListed(**store);
     ASSERT_EQ((*store)->PutValue("key", "old"), Status());
     ASSERT_EQ((*store)->PutValue("gone", "value"), Status());
     ASSERT_EQ((*store)->Checkpoint(), Status());
@@ -105,15 +142,50 @@ TEST_P(LogGolden, WhatAnEarlierVersionWroteIsAllThere) {
     EXPECT_EQ(store.Verify(), 0u);
     for (const GoldenBlob& blob : kBlobs)
       EXPECT_EQ(ReadAll(store, KeyOf(blob)), Pattern(blob.size));
+    // What version 1 did not have is written to the store that was upgraded.
+    bool is_old = GetParam() == 1;
+    EXPECT_EQ(store.FindMissing(9, {{FramedKey(kFramed[0]).digest}})->empty(), !is_old);
+    uint64_t newer = is_old ? 0 : std::size(kFramed) + 3 + 1;
+    EXPECT_EQ(store.Stats().entries, std::size(kBlobs) + 1 + (golden.has_last ? 1 : 0) + newer);
+    if (is_old) {
+      for (const GoldenBlob& blob : kFramed)
+        ASSERT_EQ(Put(store, FramedKey(blob), Bytes(Repeats(blob.size))), Status());
+      WriteListed(store);
+    }
+    for (const GoldenBlob& blob : kFramed)
+      EXPECT_TRUE(*ReadAll(store, FramedKey(blob)) == Repeats(blob.size));
+    EXPECT_TRUE(*ReadAll(store, ListedKey()) == Listed());
+    EXPECT_TRUE(*store.Chunks(ListedKey()));
+    EXPECT_TRUE(*store.ReadZstd(FramedKey(kFramed[1]), 1 << 20));
     EXPECT_EQ(store.GetValue("key")->view(), "new");
     EXPECT_EQ(ToStatus(store.GetValue("gone")).code(), Code::kNotFound);
     EXPECT_EQ(ReadAll(store, KeyOf(kAfterSync)).has_value(), golden.has_last);
-    EXPECT_EQ(store.Stats().entries, std::size(kBlobs) + 1 + (golden.has_last ? 1 : 0));
     ASSERT_THAT(store.Pins(), SizeIs(1));
     EXPECT_EQ(store.Pins()[0].name, "tool");
     EXPECT_EQ(store.Pins()[0].size_bytes, 70'000u);
     EXPECT_EQ(Put(store, KeyOf(kAfterSync), Bytes(Pattern(kAfterSync.size))), Status());
+    EXPECT_EQ(ReadFile(dir / "store/store")->substr(12, 4), std::string("\2\0\0\0", 4))
+        << "it says so to older programs";
+    opened->reset();
+    EXPECT_TRUE(OpenLogStore(clock, Options(dir / "store", "later")));
   }
+}
+
+TEST(LogGoldenVersion, AStoreOfALaterVersionIsRefused) {
+  TempDir dir(StressDirectory());
+  FakeClock clock;
+  ASSERT_TRUE(OpenLogStore(clock, Options(dir / "store", "boot")));
+  std::string header = *ReadFile(dir / "store/store");
+  header[12] = kVersion + 1;
+  uint32_t crc = Crc32c(std::string_view(header).substr(12));
+  std::memcpy(header.data() + 8, &crc, sizeof crc);
+  ASSERT_TRUE(WriteFileAtomically(dir / "store/store", header).ok());
+
+  auto opened = OpenLogStore(clock, Options(dir / "store", "boot"));
+
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(opened.error().message(), testing::HasSubstr("version 3 is newer than this lre"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, LogGolden, testing::Range(1, kVersion + 1));

@@ -61,11 +61,11 @@ TEST(LogIndex, BehavesLikeAMapUnderRandomOperations) {
 
 TEST(LogIndex, AnEntryKeepsItsFields) {
   LogEntry entry =
-      LogEntry::Make({1, 2}, LogEntry::kSegmentMax, (1ull << 40) - 16, LogEntry::kSizeMax);
+      LogEntry::Make({1, 2}, LogEntry::kSegmentMax, (1ull << 39) - 16, LogEntry::kSizeMax);
   entry.set_tick(0xFFFFFF);
 
   EXPECT_EQ(entry.segment(), LogEntry::kSegmentMax);
-  EXPECT_EQ(entry.offset(), (1ull << 40) - 16);
+  EXPECT_EQ(entry.offset(), (1ull << 39) - 16);
   EXPECT_EQ(entry.size(), LogEntry::kSizeMax);
   EXPECT_EQ(entry.tick(), 0xFFFFFFu);
   EXPECT_FALSE(entry.verified());

@@ -18,9 +18,11 @@ namespace {
 
 struct StoreHeader {
   static constexpr uint64_t kMagic = 0x3130524F54534552;
+  // 1 had no lists and no frames; a store of that version becomes one of this by saying so.
+  static constexpr uint32_t kVersion = 2;
   uint64_t magic = kMagic;
   uint32_t crc = 0;  // of all that follows
-  uint32_t version = 1;
+  uint32_t version = kVersion;
   LogSecret secret;
 
   uint32_t Crc() const { return Crc32c({reinterpret_cast<const char*>(this) + 12, 20}); }
@@ -49,8 +51,8 @@ uint64_t SegmentBytes(const LogStoreOptions& options) {
   uint64_t bytes = options.segment_bytes;
   if (bytes == 0) bytes = std::clamp<uint64_t>(options.size_bytes_max / 256, 1 << 20, 512 << 20);
   // Recycling needs room to move.
-  return std::clamp<uint64_t>(bytes, 64 << 10,
-                              std::max<uint64_t>(options.size_bytes_max / 8, 64 << 10));
+  uint64_t most = std::min<uint64_t>(options.size_bytes_max / 8, LogEntry::kOffsetMax / 4);
+  return std::clamp<uint64_t>(bytes, 64 << 10, std::max<uint64_t>(most, 64 << 10));
 }
 
 }  // namespace
@@ -74,14 +76,27 @@ LogStoreImpl::LogStoreImpl(const Clock& clock, LogStoreOptions options)
       scrubbed_bytes_((options_.metrics ? *options_.metrics : own_metrics_)
                           .AddCounter("lre_store_scrubbed_bytes_total",
                                       "Bytes that the background scrub has checked")),
+      share_refused_((options_.metrics ? *options_.metrics : own_metrics_)
+                         .AddCounter("lre_store_lease_share_refused_total",
+                                     "Writes refused because of an identity's share of leases")),
       used_gauge_((options_.metrics ? *options_.metrics : own_metrics_)
-                      .AddGauge("lre_store_used_bytes", "Bytes of segments on disk")) {
+                      .AddGauge("lre_store_used_bytes", "Bytes of segments on disk")),
+      lease_gauge_((options_.metrics ? *options_.metrics : own_metrics_)
+                       .AddGauge("lre_store_lease_seconds",
+                                 "How long what was touched is kept, as recycling last found")),
+      ledger_(options_.lease_share_percent < 100
+                  ? std::make_unique<LeaseLedger>(options_.size_bytes_max)
+                  : nullptr),
+      compresses_any_(options_.at_rest == AtRest::kZstd || !options_.at_rest_partitions.empty()),
+      lists_(options_.chunk_list_cache_bytes),
+      frames_(options_.frame_cache_bytes) {
   options_.size_bytes_max = std::max<uint64_t>(options_.size_bytes_max, 1 << 20);
   options_.segment_bytes = SegmentBytes(options_);
   options_.small_blob_bytes_max =
       std::min(options_.small_blob_bytes_max, options_.segment_bytes / 8);
   if (options_.boot_id.empty()) options_.boot_id = KernelBootId();
   touch_step_ = static_cast<uint32_t>(std::max<int64_t>(1, options_.lease / 12 / LogEntry::kTick));
+  NoteLease(LeaseTicks(options_.lease));
 }
 
 std::string LogStoreImpl::PathOf(std::string_view kind, uint64_t number) const {
@@ -110,16 +125,23 @@ Status LogStoreImpl::LoadSecret() {
       return ErrorStatus(Code::kDataLoss, "store {}: the file `store` in it is damaged",
                          options_.directory);
     }
-    if (header.version != 1) {
+    if (header.version == 0 || header.version > StoreHeader::kVersion) {
       return ErrorStatus(Code::kFailedPrecondition,
                          "store {}: format version {} is newer than this lre", options_.directory,
                          header.version);
     }
     secret_ = header.secret;
-    return {};
+    if (header.version == StoreHeader::kVersion) return {};
+    Log(kInfo, "store_upgraded",
+        {{"directory", options_.directory},
+         {"from_version", static_cast<int64_t>(header.version)},
+         {"to_version", static_cast<int64_t>(StoreHeader::kVersion)}});
+  } else if (file.error().code() != Code::kNotFound) {
+    return file.error();
+  } else {
+    CHECK(getrandom(&header.secret, sizeof header.secret, 0) == sizeof header.secret);
   }
-  if (file.error().code() != Code::kNotFound) return file.error();
-  CHECK(getrandom(&header.secret, sizeof header.secret, 0) == sizeof header.secret);
+  header.version = StoreHeader::kVersion;
   header.crc = header.Crc();
   TRY_ASSIGN(auto fresh, files_.Open(path + ".tmp", OpenMode::kCreate));
   TRY(fresh->WriteAt({reinterpret_cast<const char*>(&header), sizeof header}, 0));
@@ -277,6 +299,7 @@ LogStoreStats LogStoreImpl::Stats() const {
   stats.carried_bytes = carried_bytes_.value();
   stats.recycled_segments = recycled_segments_.value();
   stats.scrubbed_bytes = scrubbed_bytes_.value();
+  stats.lease = std::chrono::seconds(lease_gauge_.value());
   std::shared_lock lock(segments_mutex_);
   stats.segments = segments_.size();
   return stats;
@@ -292,12 +315,13 @@ Status LogStoreImpl::List(const std::function<void(const LogRecord&)>& visit) {
       if (segment == nullptr) continue;
       auto header = ReadHeader(*segment, entry);
       if (!header) continue;
-      LogRecord record{.is_value = header->kind == RecordKind::kValue,
-                       .size_bytes = header->size,
-                       .touched = WallTime(LogEntry::kTick * entry.tick())};
+      LogRecord record{
+          .is_value = header->kind == RecordKind::kValue,
+          .size_bytes = header->kind == RecordKind::kValue ? header->size : header->blob_bytes(),
+          .touched = WallTime(LogEntry::kTick * entry.tick())};
       record.blob.partition = header->partition;
       record.blob.digest.function = header->function;
-      record.blob.digest.size_bytes = static_cast<int64_t>(header->size);
+      record.blob.digest.size_bytes = static_cast<int64_t>(header->blob_bytes());
       std::memcpy(record.blob.digest.hash.data(), header->hash, sizeof header->hash);
       record.key.resize(header->key_bytes);
       TRY_ASSIGN(size_t read, segment->file().ReadAt(record.key.data(), record.key.size(),

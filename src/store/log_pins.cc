@@ -4,6 +4,7 @@
 // therefore cost nothing until the store is full, and then one lookup per key every few minutes.
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "base/log.h"
 #include "store/crc32c.h"
@@ -144,14 +145,18 @@ Status LogStoreImpl::SetPin(Pin pin, Partition partition, std::span<const Digest
                        Pin::kNameBytesMax, pin.name.size());
   }
   PinnedKeys pinned;
-  pin.size_bytes = 0;
+  // As large as the blobs are, however they are kept.
+  std::map<LogKey, uint64_t> sizes;
   for (const Digest& digest : digests) {
     TRY(CheckKey({digest, partition}));
     if (IsEmptyBlob(digest)) continue;
-    pinned.keys.push_back(KeyOfBlob(secret_, digest, partition));
+    sizes[KeyOfBlob(secret_, digest, partition)] = static_cast<uint64_t>(digest.size_bytes);
   }
-  std::sort(pinned.keys.begin(), pinned.keys.end());
-  pinned.keys.erase(std::unique(pinned.keys.begin(), pinned.keys.end()), pinned.keys.end());
+  pin.size_bytes = 0;
+  for (const auto& [key, size_bytes] : sizes) {
+    pinned.keys.push_back(key);
+    pin.size_bytes += size_bytes;
+  }
   // Recycling stands still between finding the blobs and having the pin.
   std::lock_guard lock(recycle_mutex_);
   TRY_ASSIGN(std::vector<uint32_t> missing, FindMissing(partition, digests));
@@ -159,8 +164,6 @@ Status LogStoreImpl::SetPin(Pin pin, Partition partition, std::span<const Digest
     return ErrorStatus(Code::kNotFound, "pin {}: blob {} and {} more are absent", pin.name,
                        digests[missing[0]], missing.size() - 1);
   }
-  for (const LogKey& key : pinned.keys)
-    if (auto entry = index_.Find(key)) pin.size_bytes += entry->size();
   pin.blobs = pinned.keys.size();
   pinned.pin = std::move(pin);
   TRY(CheckPinFits(pinned));
@@ -193,6 +196,7 @@ std::vector<Pin> LogStoreImpl::Pins() const {
 void LogStoreImpl::RenewPins() {
   uint32_t now = NowTick();
   std::vector<std::string> expired;
+  std::vector<LogEntry> lists;
   pins_.With([&](auto& pins) {
     for (auto it = pins.begin(); it != pins.end();) {
       if (clock_.WallNow() >= it->second.pin.until) {
@@ -202,10 +206,15 @@ void LogStoreImpl::RenewPins() {
       }
       // Not journalled: after a start the pin touches them again.
       bool moved = false;
-      for (const LogKey& key : it->second.keys) index_.Touch(key, now, 1, &moved);
+      for (const LogKey& key : it->second.keys) {
+        auto entry = index_.Touch(key, now, 1, &moved);
+        if (entry && entry->is_list()) lists.push_back(*entry);
+      }
       ++it;
     }
   });
+  for (const LogEntry& entry : lists)
+    if (auto list = *LoadList<true>(entry)) TouchChunks(entry, **list);
   // One that stays behind is forgotten again after the next start.
   for (const std::string& name : expired) (void)files_.Remove(PathOfPin(name)).ok();
 }

@@ -10,6 +10,8 @@
 #include "base/random.h"
 #include "reapi/error_details.h"
 #include "store/fake_file_system.h"
+#include "store/lease_holder.h"
+#include "store/lease_ledger.h"
 #include "store/log_store.h"
 #include "store/stress.h"
 
@@ -218,6 +220,115 @@ TEST_F(LogPinsTest, StrictLeasesDoNotShrink) {
 
   clock_.Advance(1h);
   EXPECT_EQ(put(2000), Status());
+}
+
+class LeaseShareTest : public LogPinsTest {
+ protected:
+  LeaseShareTest() {
+    options_.size_bytes_max = 16 << 20;
+    options_.segment_bytes = 1 << 20;
+    options_.lease = 3h;
+    options_.lease_min = 15min;
+    options_.lease_share_percent = 25;
+    Open();
+  }
+  // As many blobs of 10,000 bytes as `identity` may write; the last answer.
+  Status Fill(std::string identity, uint64_t* taken) {
+    LeaseHolder scope(identity);
+    for (*taken = 0;; ++*taken) {
+      std::string text = TextOf(next_++);
+      Digest digest = ComputeDigest(DigestFunction::kSha256, text);
+      Status status = Put(*store_, {digest, 0}, Bytes(text));
+      if (!status.ok()) return status;
+      last_.push_back(digest);
+    }
+  }
+  static Duration RetryAfter(const Status& status) {
+    google::rpc::Status details;
+    google::rpc::RetryInfo info;
+    EXPECT_TRUE(details.ParseFromString(status.details()));
+    EXPECT_TRUE(details.details_size() == 1 && details.details(0).UnpackTo(&info));
+    return std::chrono::seconds(info.retry_delay().seconds());
+  }
+  std::vector<Digest> last_;
+};
+
+TEST_F(LeaseShareTest, OneIdentityCannotFillTheStoreAndOthersGoOn) {
+  uint64_t taken = 0;
+  Status status = Fill("greedy", &taken);
+
+  EXPECT_EQ(status.code(), Code::kResourceExhausted);
+  EXPECT_THAT(status.message(), HasSubstr("`greedy` holds"));
+  EXPECT_NEAR(static_cast<double>(taken), (16 << 20) / 4 / 10'000, 20);
+  EXPECT_EQ(RetryAfter(status), 5min);
+  {
+    LeaseHolder scope("greedy");
+    std::string text = "small";
+    BlobKey key{ComputeDigest(DigestFunction::kSha256, text), 0};
+    std::pair<Digest, Bytes> batch(key.digest, Bytes(text));
+    EXPECT_TRUE(store_->TryPut(key, Bytes(text), true)->ok()) << "what fits still fits";
+    std::string large = Random(1).NextBytes(400'000);
+    key.digest = ComputeDigest(DigestFunction::kSha256, large);
+    EXPECT_EQ(Put(*store_, key, Bytes(large)).code(), Code::kResourceExhausted);
+    batch = {key.digest, Bytes(large)};
+    EXPECT_EQ(store_->PutMany(0, {&batch, 1})[0].code(), Code::kResourceExhausted);
+    EXPECT_EQ(store_->PutValue("key", large).code(), Code::kResourceExhausted);
+    EXPECT_EQ(Missing(last_), 0u) << "nothing is taken away";
+  }
+  EXPECT_EQ(Fill("modest", &taken).code(), Code::kResourceExhausted);
+  EXPECT_GT(taken, 350u);
+  EXPECT_EQ(Fill("", &taken).code(), Code::kResourceExhausted);
+  EXPECT_GT(taken, 350u) << "those without a name share one";
+}
+
+TEST_F(LeaseShareTest, LeasesThatEndMakeRoomAndRenewedOnesDoNot) {
+  uint64_t taken = 0;
+  ASSERT_EQ(Fill("a", &taken).code(), Code::kResourceExhausted);
+  uint64_t whole = taken;
+  clock_.Advance(2h);
+  {
+    LeaseHolder scope("a");
+    ASSERT_EQ(store_->FindMissing(0, std::span(last_).first(whole / 2))->size(), 0u);
+  }
+  Status status = Fill("a", &taken);
+  EXPECT_EQ(taken, 0u);
+  clock_.Advance(84min);  // the lease and its rounding
+
+  status = Fill("a", &taken);
+
+  EXPECT_NEAR(static_cast<double>(taken), static_cast<double>(whole) / 2, 25);
+  // What another has renewed is the other's.
+  ASSERT_EQ(RetryAfter(status), 5min);
+  clock_.Advance(20min);
+  {
+    LeaseHolder scope("b");
+    ASSERT_EQ(store_->FindMissing(0, last_)->size(), 0u);
+  }
+  EXPECT_EQ(Fill("a", &taken).code(), Code::kResourceExhausted);
+  EXPECT_GT(taken, whole - 50);
+}
+
+TEST(LeaseLedger, SamplesSmallBlobsAndIsRightOnTheWhole) {
+  uint64_t seed = std::random_device()();
+  Random random(seed);
+  LeaseLedger ledger(1ull << 40);  // of which a sample stands for 16 MiB
+  uint64_t total = 0, counted = 0;
+  for (int i = 0; i < 400'000; ++i) {
+    uint64_t bytes = random.OneIn(100) ? random.Below(64 << 20) : random.Below(400'000);
+    LogKey key{random.Next(), random.Next()};
+    total += bytes;
+    counted += ledger.Counts(key, bytes);
+    ledger.Note(i % 2 == 0 ? "even" : "odd", key, bytes, 100 + static_cast<uint32_t>(i % 10));
+  }
+  EXPECT_LT(counted, 25'000u);
+  auto even = ledger.HeldBy("even", 0), odd = ledger.HeldBy("odd", 0);
+  EXPECT_NEAR(static_cast<double>(even.bytes + odd.bytes), static_cast<double>(total),
+              static_cast<double>(total) / 20)
+      << "seed " << seed;
+  EXPECT_EQ(odd.oldest_tick, 101u);
+  EXPECT_EQ(ledger.HeldBy("odd", 103).oldest_tick, 103u);
+  EXPECT_EQ(ledger.HeldBy("even", 200).bytes, 0u);
+  EXPECT_EQ(ledger.HeldBy("nobody", 0).bytes, 0u);
 }
 
 TEST_F(LogPinsTest, TheScrubFindsDamageInTheBackground) {

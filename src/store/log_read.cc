@@ -1,7 +1,7 @@
-// Reading. Small blobs are copied out with one preadv2 that says at once when the bytes are not in
-// the page cache; large ones are slices of the mapping, handed out once the kernel says that their
-// pages are there. Checksums are computed over what pread gives, never over the mapping, where a
-// bad disk is a signal instead of an error.
+// Reading. Small blobs are copied out: of the mapping once they were verified and as long as their
+// pages are known to be in memory, else with one preadv2 that says at once when they are not. Large
+// ones are slices of the mapping, handed out once the kernel says that their pages are there.
+// Checksums are computed over what pread gives, never over the mapping.
 #include <fcntl.h>
 #include <sys/uio.h>
 
@@ -10,16 +10,13 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/mapped_copy.h"
 #include "store/crc32c.h"
 #include "store/log_store_impl.h"
 
 namespace lre::store {
 namespace {
 
-// Up to this much a copy is cheaper than asking whether the mapping is resident.
-constexpr uint64_t kCopyBytesMax = 32 << 10;
-// Lookups in flight at once: enough to hide a cache miss, few enough for the core to track.
-constexpr size_t kBatch = 16;
 // How often a read looks again when the record moved under it.
 constexpr int kAttempts = 10;
 
@@ -31,6 +28,7 @@ uint32_t LogStoreImpl::NowTick() const {
 
 void LogStoreImpl::JournalTouches(std::vector<JournalEntry>& touches) {
   if (touches.empty()) return;
+  NoteHolder(touches);
   journal_.With([&](JournalState& state) {
     // A disk that takes no more writes costs leases across a restart, nothing now.
     if (state.journal->Append(touches).ok()) {
@@ -51,33 +49,47 @@ std::optional<LogEntry> LogStoreImpl::FindAndTouch(const LogKey& key) {
   return entry;
 }
 
-std::optional<Result<std::vector<uint32_t>>> LogStoreImpl::TryFindMissing(
-    Partition partition, std::span<const Digest> digests) {
-  return FindMissing(partition, digests);
+void LogStoreImpl::AnnounceKeys(Partition partition, std::span<const Digest> digests,
+                                LogKey* keys) const {
+  for (size_t i = 0; i < digests.size(); ++i) {
+    keys[i] = KeyOfBlob(secret_, digests[i], partition);
+    index_.Prefetch(keys[i]);
+  }
 }
 
 Result<std::vector<uint32_t>> LogStoreImpl::FindMissing(Partition partition,
                                                         std::span<const Digest> digests) {
-  std::vector<uint32_t> missing;
+  return *Find<true>(partition, digests);
+}
+std::optional<Result<std::vector<uint32_t>>> LogStoreImpl::TryFindMissing(
+    Partition partition, std::span<const Digest> digests) {
+  return Find<false>(partition, digests);
+}
+
+template <bool kBlocking>
+std::optional<Result<std::vector<uint32_t>>> LogStoreImpl::Find(Partition partition,
+                                                                std::span<const Digest> digests) {
+  std::vector<uint32_t> missing, lists;
   std::vector<JournalEntry> touches;
   uint32_t now = NowTick();
   LogKey keys[kBatch];
   for (size_t start = 0; start < digests.size(); start += kBatch) {
     size_t count = std::min(kBatch, digests.size() - start);
-    for (size_t i = 0; i < count; ++i) {
-      keys[i] = KeyOfBlob(secret_, digests[start + i], partition);
-      index_.Prefetch(keys[i]);
-    }
+    AnnounceKeys(partition, digests.subspan(start, count), keys);
     for (size_t i = 0; i < count; ++i) {
       bool moved = false;
       auto entry = index_.Touch(keys[i], now, touch_step_, &moved);
       if (!entry && !IsEmptyBlob(digests[start + i]))
         missing.push_back(static_cast<uint32_t>(start + i));
       if (entry && moved) touches.push_back({.type = JournalEntry::kTouch, .entry = *entry});
+      if (entry && entry->is_list()) [[unlikely]]
+        lists.push_back(static_cast<uint32_t>(start + i));
     }
     if (touches.size() >= 1024) JournalTouches(touches);
   }
   JournalTouches(touches);
+  if (!lists.empty()) [[unlikely]]
+    return FindListed<kBlocking>(partition, digests, lists, std::move(missing));
   return missing;
 }
 
@@ -144,6 +156,8 @@ std::optional<Result<Bytes>> LogStoreImpl::ReadRecord(const Segment& segment, co
   if (blocking) {
     TRY_ASSIGN(size_t read, segment.file().ReadAt(buffer.get(), size, entry.offset()));
     if (read != size) return Error(Code::kDataLoss, "segment {}: it is cut off", segment.path());
+  } else if (entry.verified() && segment.IsWarm(entry.offset(), size, clock_.Now())) {
+    if (!MappedCopy(buffer.get(), segment.data() + entry.offset(), size)) return std::nullopt;
   } else {
     iovec vector{buffer.get(), size};
     ssize_t read =
@@ -178,17 +192,17 @@ std::optional<Result<BytesList>> LogStoreImpl::TryReadLarge(const SegmentPtr& se
   if (!entry.verified()) return std::nullopt;
   auto clamped = ClampRange(key, entry.size(), range);
   if (!clamped) return std::unexpected(std::move(clamped).error());
+  const Instant now = clock_.Now();
   RecordHeader header;
-  iovec vector{&header, sizeof header};
-  if (preadv2(segment->file().fd(), &vector, 1, static_cast<off_t>(entry.offset()), RWF_NOWAIT) !=
-      sizeof header) {
+  if (!segment->IsWarm(entry.offset(), sizeof header, now) ||
+      !MappedCopy(&header, segment->data() + entry.offset(), sizeof header)) {
     return std::nullopt;
   }
   if (!header.IsOf(key) || header.generation != segment->generation()) return std::nullopt;
   uint64_t at = entry.offset() + header.payload_offset() + clamped->offset;
   uint64_t size = clamped->end - clamped->offset;
   if (size == 0) return BytesList();
-  if (size > 64 << 20 || !segment->IsResident(at, size)) return std::nullopt;
+  if (size > 64 << 20 || !segment->IsWarm(at, size, now)) return std::nullopt;
   return BytesList{Bytes(segment, {segment->data() + at, size})};
 }
 
@@ -203,6 +217,8 @@ std::optional<Result<BytesList>> LogStoreImpl::ReadBlob(const BlobKey& key, Byte
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     auto entry = FindAndTouch(log_key);
     if (!entry) return Error(Code::kNotFound, "blob {}", key.digest);
+    if (entry->size() != static_cast<uint64_t>(key.digest.size_bytes)) [[unlikely]]
+      return ReadEncoded<kBlocking>(key, range);
     SegmentPtr segment = SegmentOf(*entry);
     if (segment == nullptr) continue;  // carried elsewhere since the lookup
     auto clamped = ClampRange(key, entry->size(), range);

@@ -5,12 +5,10 @@
 // carried head, the copies and their journal entries are put on the disk, and only then the files
 // are unlinked. Readers that hold slices of them keep the mapping.
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <unordered_map>
 
 #include "base/log.h"
-#include "reapi/error_details.h"
 #include "store/crc32c.h"
 #include "store/log_store_impl.h"
 
@@ -21,78 +19,9 @@ struct LogStoreImpl::Kept {
   uint64_t bytes = 0;
 };
 
-namespace {
-
-uint64_t DiskBytes(const LogEntry& entry) {
-  return sizeof(RecordHeader) + entry.size() + 15 + entry.size() / kChunkBytes * 4;
-}
-
-}  // namespace
-
 Status LogStoreImpl::Recycle(uint64_t bytes) {
   std::lock_guard lock(recycle_mutex_);
   return RecycleLocked(bytes);
-}
-
-uint32_t LogStoreImpl::KeepSince() {
-  // Ages in ticks up to a year, older ones together.
-  constexpr size_t kAges = 365 * 24 * 15;
-  std::vector<uint64_t> bytes_by_age(kAges + 1);
-  uint32_t now = NowTick();
-  for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
-    index_.Visit(shard, [&](const LogEntry& entry) {
-      uint32_t age = now - std::min(now, entry.tick());
-      bytes_by_age[std::min<size_t>(age, kAges)] += DiskBytes(entry);
-      return false;
-    });
-  }
-  // The oldest age at which everything up to it fits `bytes`.
-  auto age_that_fits = [&](uint64_t bytes) {
-    uint64_t total = 0;
-    for (uint32_t age = 0; age <= kAges; ++age) {
-      total += bytes_by_age[age];
-      if (total > bytes) return age == 0 ? 0 : age - 1;
-    }
-    return static_cast<uint32_t>(kAges);
-  };
-  // One tick for rounding and the steps by which touches are noted belong to the lease.
-  auto ticks = [&](Duration lease) {
-    return static_cast<uint32_t>(lease / LogEntry::kTick) + 1 + touch_step_;
-  };
-  // The next leases that end are those of the oldest, unless even these have ended.
-  uint32_t shortest =
-      ticks(options_.lease_policy == LeasePolicy::kStrict ? options_.lease : options_.lease_min);
-  uint32_t oldest = kAges;
-  while (oldest > 0 && bytes_by_age[oldest] == 0) --oldest;
-  Duration wait = LogEntry::kTick * (shortest - std::min(shortest, oldest));
-  retry_delay_seconds_ = std::clamp<int64_t>(wait / std::chrono::seconds(1), 1, 300);
-
-  uint64_t limit = SpaceLimit(kFresh);
-  uint32_t age = age_that_fits(limit / 4 * 3);
-  if (age < ticks(options_.lease) && options_.lease_policy == LeasePolicy::kStrict) {
-    age = ticks(options_.lease);
-  } else if (age < ticks(options_.lease)) {
-    uint32_t shrunk =
-        age_that_fits(limit / 100 * static_cast<uint64_t>(100 - options_.reserve_percent));
-    age = std::clamp(shrunk, ticks(options_.lease_min), ticks(options_.lease));
-    bool is_short = age < ticks(options_.lease);
-    if (is_short) lease_shrunk_.Add();
-    // One warning each time it begins.
-    if (is_short && !std::exchange(lease_is_short_, true)) {
-      Log(kWarning, "store_lease_shrunk",
-          {{"directory", options_.directory},
-           {"lease_minutes", age * (LogEntry::kTick / std::chrono::minutes(1))}});
-    }
-    if (!is_short) lease_is_short_ = false;
-  } else {
-    lease_is_short_ = false;
-  }
-  return now - std::min(now, age);
-}
-
-Status LogStoreImpl::FullStatus(std::string message) const {
-  return reapi::WithRetryDelay(Status(Code::kResourceExhausted, std::move(message)),
-                               std::chrono::seconds(retry_delay_seconds_));
 }
 
 std::vector<LogStoreImpl::Kept> LogStoreImpl::PlanRecycling(uint32_t keep_since) const {
@@ -133,19 +62,7 @@ std::vector<LogStoreImpl::Kept> LogStoreImpl::PlanRecycling(uint32_t keep_since)
   return plan;
 }
 
-Status LogStoreImpl::RecycleLocked(uint64_t bytes) {
-  TRY(CheckWritable());
-  auto full = [&](uint64_t lacking) {
-    return FullStatus(fmt::format(
-        "store {}: {} more bytes are wanted, but its {} bytes are full of leased blobs; "
-        "raise its size limit or try again later",
-        options_.directory, lacking, options_.size_bytes_max));
-  };
-  // Each look costs two passes over the index: writers who do not wait as they are told must not
-  // make the store busy with nothing else.
-  if (clock_.Now() < recycle_again_at_ && bytes >= recycle_lacked_bytes_) return full(bytes);
-  RenewPins();
-  uint32_t keep_since = KeepSince();
+Result<uint64_t> LogStoreImpl::FreeUnused(uint64_t bytes, uint32_t keep_since) {
   std::vector<Kept> plan = PlanRecycling(keep_since);
   uint64_t freed = 0;
   for (size_t next = 0; next < plan.size() && freed < bytes;) {
@@ -160,7 +77,35 @@ Status LogStoreImpl::RecycleLocked(uint64_t bytes) {
     }
     TRY(GiveUp(victims, keep_since));
   }
-  if (freed >= bytes) return {};
+  return freed;
+}
+
+Status LogStoreImpl::RecycleLocked(uint64_t bytes) {
+  TRY(CheckWritable());
+  auto full = [&](uint64_t lacking) {
+    return FullStatus(fmt::format(
+        "store {}: {} more bytes are wanted, but its {} bytes are full of leased blobs; "
+        "raise its size limit or try again later",
+        options_.directory, lacking, options_.size_bytes_max));
+  };
+  // Each look costs two passes over the index: writers who do not wait as they are told must not
+  // make the store busy with nothing else.
+  if (clock_.Now() < recycle_again_at_ && bytes >= recycle_lacked_bytes_) return full(bytes);
+  DropRemnants();
+  RenewPins();
+  uint64_t freed = 0;
+  uint32_t keep_since = 0;
+  // Where what is used lately lies so scattered that too little comes free, less of it is kept, at
+  // last only what is leased.
+  for (uint64_t percent : {75, 50, 0}) {
+    if (keep_since > 0 && lease_is_short_) break;  // all but leases has gone
+    uint32_t since = KeepSince(SpaceLimit(kFresh) / 100 * percent);
+    if (since <= keep_since) continue;
+    keep_since = since;
+    TRY_ASSIGN(uint64_t more, FreeUnused(bytes - freed, keep_since));
+    freed += more;
+    if (freed >= bytes) return {};
+  }
   recycle_again_at_ = clock_.Now() + std::chrono::seconds(1);
   recycle_lacked_bytes_ = bytes - freed;
   return full(bytes - freed);
@@ -224,6 +169,7 @@ Status LogStoreImpl::Carry(const LogEntry& entry, const Segment& from) {
     auto now = index_.Find(entry.key);
     if (!now || now->location != entry.location) return {};
     LogEntry moved = LogEntry::Make(entry.key, to.number(), (*extent)->offset(), entry.size());
+    if (entry.is_list()) moved.set_list();
     moved.set_tick(now->tick());
     JournalEntry put{.type = JournalEntry::kPut, .entry = moved};
     TRY(state.journal->Append({&put, 1}));

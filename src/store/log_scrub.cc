@@ -23,7 +23,13 @@ void LogStoreImpl::CheckShard(size_t shard, const std::function<bool(uint64_t)>&
     auto header = ReadHeader(*segment, entry);
     auto sound = header ? CheckPayload(*segment, entry, *header, {0, header->size})
                         : Result<bool>(std::unexpected(header.error()));
-    if (!sound || !*sound) DropDamaged(entry, sound ? "checksum" : sound.error().message());
+    if (!sound || !*sound) {
+      DropDamaged(entry, sound ? "checksum" : sound.error().message());
+    } else if (entry.is_list()) {
+      // A chunk was given up or damaged: not this record's fault, but nobody can read the blob.
+      auto list = *LoadList<true>(entry);
+      if (list && !HasChunks(**list)) Drop(entry);
+    }
     if (!pace(sizeof(RecordHeader) + entry.size())) return;
   }
 }

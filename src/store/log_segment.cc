@@ -37,6 +37,7 @@ Status Segment::Map() {
   if (at == MAP_FAILED) return ErrnoStatus(errno, "map " + place_.path);
   data_ = static_cast<const char*>(at);
   mapped_bytes_ = capacity();
+  warm_until_ = std::make_unique<std::atomic<uint32_t>[]>(mapped_bytes_ / kWarmBytes + 1);
   return {};
 }
 
@@ -111,6 +112,23 @@ bool Segment::IsResident(uint64_t offset, uint64_t size) const {
     for (uint64_t i = 0; i < part / kPage; ++i)
       if ((pages[i] & 1) == 0) return false;
     from += part;
+  }
+  return true;
+}
+
+bool Segment::IsWarm(uint64_t offset, uint64_t size, Instant now) const {
+  if (size == 0) return true;
+  const auto tick = static_cast<uint32_t>(now.time_since_epoch() / kWarmTick);
+  const uint64_t end = offset + size;
+  for (uint64_t piece = offset / kWarmBytes; piece * kWarmBytes < end; ++piece) {
+    std::atomic<uint32_t>& until = warm_until_[piece];
+    if (tick < until.load(std::memory_order_relaxed)) continue;
+    const uint64_t from = piece * kWarmBytes, to = std::min(from + kWarmBytes, capacity());
+    if (from < to && IsResident(from, to - from)) {
+      until.store(tick + kWarmTicks, std::memory_order_relaxed);
+    } else if (!IsResident(std::max(from, offset), std::min(to, end) - std::max(from, offset))) {
+      return false;  // the end of a segment that is being filled is never there as a whole
+    }
   }
   return true;
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "store/log_format.h"
@@ -44,6 +45,11 @@ class Segment {
   Status Seal(uint64_t tail);
   // Whether [offset, offset + size) lies in memory, as far as the kernel says.
   bool IsResident(uint64_t offset, uint64_t size) const;
+  // The same from memory where the kernel said so lately: of a piece of 64 KiB it is asked at most
+  // once a second while all of it is there, which spares a system call for each small record. What
+  // the kernel drops meanwhile makes a reader wait for the disk once. Read it with MappedCopy.
+  // `now` is the clock's.
+  bool IsWarm(uint64_t offset, uint64_t size, Instant now) const;
   // Brings it there; false when the disk gave an error. Blocks. Pages may be dropped again later:
   // write(2) and sendfile(2) of one that then cannot be read fail with EFAULT, which the transport
   // treats as a broken connection.
@@ -53,6 +59,10 @@ class Segment {
   std::atomic<bool> dirty{false};  // written since the last sync; changed under the journal's lock
 
  private:
+  static constexpr uint64_t kWarmBytes = 64 << 10;
+  static constexpr Duration kWarmTick = std::chrono::milliseconds(100);
+  static constexpr uint32_t kWarmTicks = 10;
+
   Segment(std::unique_ptr<File> file, Place place) : file_(std::move(file)), place_(place) {}
   Status Map();
 
@@ -62,6 +72,8 @@ class Segment {
   std::atomic<uint64_t> capacity_{0};
   const char* data_ = nullptr;
   uint64_t mapped_bytes_ = 0;
+  // Until which tick a piece of kWarmBytes counts as in memory; 0: not known.
+  std::unique_ptr<std::atomic<uint32_t>[]> warm_until_;
 };
 
 }  // namespace lre::store

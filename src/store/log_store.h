@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -34,6 +35,10 @@ enum class Durability { kBuffered, kSynced };
 // What happens when leases fill the store: they shrink to `lease_min`, or writes are refused.
 enum class LeasePolicy { kShrink, kStrict };
 
+// How blobs lie on the disk: as they are, or in zstd frames where that saves an eighth or more.
+// What is there already stays as it is and can be read under either.
+enum class AtRest { kIdentity, kZstd };
+
 struct LogStoreOptions {
   std::string directory;  // made when missing
   // Of segments, those included that readers still hold; journals and checkpoints come on top
@@ -44,10 +49,19 @@ struct LogStoreOptions {
   Duration lease_min = std::chrono::minutes(15);
   LeasePolicy lease_policy = LeasePolicy::kShrink;
   int reserve_percent = 10;  // of the bound, that leases may not fill before they shrink
+  // Of the bound, what the leases of one identity (lease_holder.h) may hold: its writes answer
+  // kResourceExhausted beyond. 100: no such bound. Counted since the start.
+  int lease_share_percent = 100;
   // Pins together: share of the bound, their number, and the blobs they name (16 bytes each).
   int pinned_percent_max = 50;
   size_t pins_max = 1000;
   size_t pinned_blobs_max = 2'000'000;
+  AtRest at_rest = AtRest::kIdentity;
+  std::map<Partition, AtRest> at_rest_partitions;  // those that differ
+  uint64_t frame_cache_bytes = 32 << 20;  // memory for frames that are being read in pieces
+  // A blob of more chunks than this is kept whole.
+  size_t chunks_per_blob_max = 65'536;
+  uint64_t chunk_list_cache_bytes = 16 << 20;  // memory for the lists of blobs kept as chunks
   Duration sync_interval = std::chrono::seconds(1);
   uint64_t checkpoint_interval_bytes = 64 << 20;  // of journal
   // In the background everything is read and checked once per `scrub_interval`, at no more than
@@ -73,6 +87,7 @@ struct LogStoreStats {
   uint64_t dropped = 0;       // at open: not covered by the last sync before a power loss
   uint64_t damaged = 0;       // since open: blobs that became absent
   uint64_t carried_bytes = 0, recycled_segments = 0;
+  Duration lease{};             // as long as recycling last could keep it
   uint64_t scrubbed_bytes = 0;  // since open
 };
 

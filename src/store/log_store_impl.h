@@ -1,6 +1,6 @@
 // The inside of LogStore, shared by the files that implement it: log_open.cc (opening and closing),
-// log_read.cc, log_write.cc, log_batch.cc, log_recycle.cc, log_sync.cc, log_pins.cc,
-// log_scrub.cc. Locks are taken in the
+// log_read.cc, log_read_many.cc, log_write.cc, log_batch.cc, log_recycle.cc, log_sync.cc,
+// log_pins.cc, log_scrub.cc, log_leases.cc, log_lists.cc, log_frames.cc. Locks are taken in the
 // order in which they are declared; none is held while another's wait is longer than one write to
 // the page cache, except sync_mutex_ and recycle_mutex_, which only I/O threads take.
 #pragma once
@@ -17,10 +17,13 @@
 
 #include "base/guarded.h"
 #include "base/thread_group.h"
+#include "store/lease_ledger.h"
+#include "store/log_encoded.h"
 #include "store/log_index.h"
 #include "store/log_journal.h"
 #include "store/log_segment.h"
 #include "store/log_store.h"
+#include "store/lru_cache.h"
 
 namespace lre::store {
 
@@ -64,7 +67,12 @@ class LogStoreImpl final : public LogStore {
   std::optional<Result<std::vector<uint32_t>>> TryFindMissing(
       Partition partition, std::span<const Digest> digests) override;
   std::optional<Result<BytesList>> TryRead(const BlobKey& key, ByteRange range) override;
+  std::optional<std::vector<Result<BytesList>>> TryReadMany(
+      Partition partition, std::span<const Digest> digests) override;
   std::optional<Status> TryPut(const BlobKey& key, const Bytes& bytes, bool verified) override;
+  Status Splice(const BlobKey& key, const Chunking& chunking, bool verified) override;
+  Result<std::optional<Chunking>> Chunks(const BlobKey& key) override;
+  Result<std::optional<ZstdFrame>> ReadZstd(const BlobKey& key, uint64_t offset) override;
 
   std::vector<Status> PutMany(Partition partition,
                               std::span<const std::pair<Digest, Bytes>> blobs) override;
@@ -90,6 +98,10 @@ class LogStoreImpl final : public LogStore {
 
  private:
   friend class LogWriter;
+  // Up to this much a copy is cheaper than holding on to the mapping.
+  static constexpr uint64_t kCopyBytesMax = 32 << 10;
+  // Lookups in flight at once: enough to hide a cache miss, few enough for the core to track.
+  static constexpr size_t kBatch = 16;
   // Where small records of one kind of origin go. Carried ones are kept apart: they are older.
   struct Head {
     SegmentPtr segment;
@@ -122,6 +134,8 @@ class LogStoreImpl final : public LogStore {
   // The entry, touched; the touch is journalled when it is due.
   std::optional<LogEntry> FindAndTouch(const LogKey& key);
   void JournalTouches(std::vector<JournalEntry>& touches);
+  // The keys of at most kBatch digests, on their way into the cache.
+  void AnnounceKeys(Partition partition, std::span<const Digest> digests, LogKey* keys) const;
   SegmentPtr SegmentOf(const LogEntry& entry) const;
   // The header of a record, if it is sound and of its segment. Blocks.
   Result<RecordHeader> ReadHeader(const Segment& segment, const LogEntry& entry) const;
@@ -130,6 +144,9 @@ class LogStoreImpl final : public LogStore {
                             const RecordHeader& header, ByteRange range) const;
   // Makes a damaged record absent.
   void DropDamaged(const LogEntry& entry, std::string_view what);
+  template <bool kBlocking>
+  std::optional<Result<std::vector<uint32_t>>> Find(Partition partition,
+                                                    std::span<const Digest> digests);
   template <bool kBlocking>
   std::optional<Result<BytesList>> ReadBlob(const BlobKey& key, ByteRange range);
   // `key_bytes` views of header, key and payload in one buffer; nullopt: not in memory (never when
@@ -142,6 +159,75 @@ class LogStoreImpl final : public LogStore {
                                                 const BlobKey& key, ByteRange range);
   template <bool kBlocking>
   std::optional<Result<Bytes>> GetValueWith(std::string_view key);
+
+  // --- log_read_many.cc
+  struct ManyRead;
+  // Fills in `reads`, one for each digest; returns what holds their segments.
+  std::vector<SegmentPtr> FindMany(Partition partition, std::span<const Digest> digests,
+                                   std::vector<ManyRead>& reads);
+
+  // --- log_lists.cc: blobs that are kept as a list of chunks
+  // The list at `entry`; nullopt: would block (never when blocking); kNotFound: it was carried
+  // elsewhere meanwhile, or is damaged and now absent.
+  template <bool kBlocking>
+  std::optional<Result<ChunkListPtr>> LoadList(const LogEntry& entry);
+  // Renews the chunks' leases; false when one is absent, and then the list is dropped.
+  bool TouchChunks(const LogEntry& entry, const ChunkList& list);
+  // As FindAndTouch, blocking; a list counts when its chunks are there.
+  bool FindWhole(const BlobKey& key);
+  // Adds to `missing` those of `lists`, indices of digests, that lack a chunk.
+  template <bool kBlocking>
+  std::optional<Result<std::vector<uint32_t>>> FindListed(Partition partition,
+                                                          std::span<const Digest> digests,
+                                                          std::span<const uint32_t> lists,
+                                                          std::vector<uint32_t> missing);
+  template <bool kBlocking>
+  std::optional<Result<BytesList>> ReadList(const BlobKey& key, const LogEntry& entry,
+                                            ByteRange range);
+  // Whether every chunk is there, without renewing anything.
+  bool HasChunks(const ChunkList& list) const;
+  void Drop(const LogEntry& entry);
+  Status VerifyChunks(const BlobKey& key, const Chunking& chunking);
+
+  // --- log_frames.cc: blobs that are kept compressed
+  bool Compresses(Partition partition) const {
+    if (!compresses_any_) [[likely]]
+      return false;
+    auto it = options_.at_rest_partitions.find(partition);
+    return (it == options_.at_rest_partitions.end() ? options_.at_rest : it->second) ==
+           AtRest::kZstd;
+  }
+  // What a whole blob's record holds: `bytes`, or `*encoded`, and then the header says so.
+  std::string_view Encode(RecordHeader* header, std::string_view bytes, std::string* encoded) const;
+  // A blob whose record is not its bytes: a list or frames. The caller has touched it.
+  template <bool kBlocking>
+  std::optional<Result<BytesList>> ReadEncoded(const BlobKey& key, ByteRange range);
+  std::optional<Result<BytesList>> ReadFramesNow(const Segment& segment, const LogEntry& entry,
+                                                 const BlobKey& key, ByteRange range);
+  Result<BytesList> ReadFrames(const Segment& segment, const LogEntry& entry,
+                               const RecordHeader& header, ByteRange range);
+  Result<std::vector<uint64_t>> ReadFrameTable(const Segment& segment, const LogEntry& entry,
+                                               const RecordHeader& header) const;
+  // Room that a writer had to ask for and did not need: the last bytes of its place.
+  void GiveBack(Extent extent, uint64_t used, uint64_t reserved);
+  Extent TakeRemnant(uint64_t bytes);
+  void DropRemnants();
+
+  // --- log_leases.cc
+  // Ticks for which what was touched is kept: one for rounding and the steps by which touches are
+  // noted belong to the lease.
+  uint32_t LeaseTicks(Duration lease) const {
+    return static_cast<uint32_t>(lease / LogEntry::kTick) + 1 + touch_step_;
+  }
+  // The tick since which what was touched is kept: `keep_bytes` of the most recently used, and
+  // never less than the leases ask for.
+  uint32_t KeepSince(uint64_t keep_bytes);
+  void NoteLease(uint32_t ticks);
+  // kResourceExhausted with the RetryInfo.
+  Status FullStatus(std::string message) const;
+  // kResourceExhausted when the caller's identity would hold more than its share.
+  Status CheckShare(uint64_t bytes);
+  void NoteHolder(std::span<const JournalEntry> touched);
 
   // --- log_write.cc
   Status CheckWritable() const;
@@ -167,9 +253,8 @@ class LogStoreImpl final : public LogStore {
   // --- log_recycle.cc
   // REQUIRES: recycle_mutex_ is held.
   Status RecycleLocked(uint64_t bytes);
-  uint32_t KeepSince();
-  // kResourceExhausted with the RetryInfo.
-  Status FullStatus(std::string message) const;
+  // Gives up segments for about `bytes`; returns how many came free.
+  Result<uint64_t> FreeUnused(uint64_t bytes, uint32_t keep_since);
   std::vector<Kept> PlanRecycling(uint32_t keep_since) const;
   Status GiveUp(const std::vector<SegmentPtr>& victims, uint32_t keep_since);
   Status Carry(const LogEntry& entry, const Segment& from);
@@ -209,7 +294,9 @@ class LogStoreImpl final : public LogStore {
   Counter& recycled_segments_;
   Counter& lease_shrunk_;
   Counter& scrubbed_bytes_;
+  Counter& share_refused_;
   Gauge& used_gauge_;
+  Gauge& lease_gauge_;
   LogSecret secret_;
   uint32_t touch_step_ = 1;  // ticks
   std::unique_ptr<File> lock_;
@@ -226,6 +313,13 @@ class LogStoreImpl final : public LogStore {
   std::atomic<bool> sync_failed_{false};
   std::atomic<int64_t> retry_delay_seconds_{1};  // until leases end, as recycling last saw
 
+  const std::unique_ptr<LeaseLedger> ledger_;  // null: nobody has a share
+  std::atomic<uint32_t> lease_ticks_{0};       // as KeepSince last found
+  const bool compresses_any_;
+  LruCache<ChunkListPtr> lists_;
+  LruCache<Bytes> frames_;                  // decompressed, by location and number
+  std::atomic<uint64_t> remnant_bytes_{0};  // of the largest remnant
+
   std::mutex recycle_mutex_;
   // Under recycle_mutex_: after recycling found too little, when it is worth looking again.
   bool lease_is_short_ = false;
@@ -234,6 +328,11 @@ class LogStoreImpl final : public LogStore {
   std::mutex sync_mutex_;
   std::mutex create_mutex_;
   Guarded<Head> heads_[2];
+  struct Remnant {
+    Extent place;
+    uint64_t bytes = 0;
+  };
+  Guarded<std::vector<Remnant>> remnants_;
   Guarded<SegmentPtr> spare_;  // still with the writer that CreateSegment counts
   Guarded<JournalState> journal_;
   mutable Guarded<std::map<std::string, PinnedKeys>> pins_;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "digest/hasher.h"
 #include "store/crc32c.h"
+#include "store/lease_holder.h"
 #include "store/log_store_impl.h"
 
 namespace lre::store {
@@ -81,6 +82,9 @@ std::optional<Result<Extent>> LogStoreImpl::Reserve(uint64_t bytes, Origin origi
     --own->writers;
     return extent;
   }
+  if (origin == kFresh && remnant_bytes_.load(std::memory_order_relaxed) >= bytes) [[unlikely]] {
+    if (Extent extent = TakeRemnant(bytes)) return extent;
+  }
   for (;;) {
     Extent extent;
     SegmentPtr full;
@@ -112,8 +116,9 @@ std::optional<Result<Extent>> LogStoreImpl::Reserve(uint64_t bytes, Origin origi
 
 Status LogStoreImpl::Publish(const Extent& extent, LogEntry entry, uint64_t* sequence) {
   entry.set_verified();
+  JournalEntry put{.type = JournalEntry::kPut, .entry = entry};
+  NoteHolder({&put, 1});
   return journal_.With([&](JournalState& state) -> Status {
-    JournalEntry put{.type = JournalEntry::kPut, .entry = entry};
     TRY(state.journal->Append({&put, 1}));
     journal_bytes_ += sizeof put;
     *sequence = ++state.appended;
@@ -183,6 +188,7 @@ std::optional<Status> LogStoreImpl::PutRecord(const LogKey& log_key, RecordHeade
                                               bool blocking) {
   if (!blocking && options_.durability == Durability::kSynced) return std::nullopt;
   TRY(CheckWritable());
+  TRY(CheckShare(header.record_bytes()));
   auto extent = Reserve(header.record_bytes(), kFresh, blocking);
   if (!extent) return std::nullopt;
   if (!*extent) return std::move(*extent).error();
@@ -215,6 +221,7 @@ std::optional<Status> LogStoreImpl::PutRecord(const LogKey& log_key, RecordHeade
   }
   LogEntry entry =
       LogEntry::Make(log_key, (*extent)->segment()->number(), (*extent)->offset(), header.size);
+  if (header.kind == RecordKind::kList) entry.set_list();
   entry.set_tick(NowTick());
   uint64_t sequence = 0;
   TRY(Publish(**extent, entry, &sequence));
@@ -230,7 +237,12 @@ std::optional<Status> LogStoreImpl::TryPut(const BlobKey& key, const Bytes& byte
   if (bytes.empty()) return Status();
   LogKey log_key = KeyOfBlob(secret_, key.digest, key.partition);
   if (FindAndTouch(log_key)) return Status();
-  return PutRecord(log_key, BlobHeader(key), {}, bytes.view(), false);
+  RecordHeader header = BlobHeader(key);
+  // Compressing more would hold up the event loop.
+  if (Compresses(key.partition) && bytes.size() > 16 << 10) return std::nullopt;
+  std::string encoded;
+  std::string_view payload = Encode(&header, bytes.view(), &encoded);
+  return PutRecord(log_key, header, {}, payload, false);
 }
 
 Status LogStoreImpl::PutValue(std::string_view key, std::string_view value) {
@@ -272,15 +284,15 @@ class LogWriter final : public BlobWriter {
         log_key_(KeyOfBlob(store.secret_, key.digest, key.partition)),
         present_(present),
         header_(BlobHeader(key)),
-        hasher_(key.digest.function) {}
+        hasher_(key.digest.function),
+        holder_(store.ledger_ ? LeaseHolder::Current() : std::string_view()) {}
 
   Status Append(Bytes bytes) override {
-    if (bytes.size() > header_.size - size_) {
+    if (bytes.size() > static_cast<uint64_t>(key_.digest.size_bytes) - size_) {
       return ErrorStatus(Code::kInvalidArgument, "blob {}: {} bytes came", key_.digest,
                          size_ + bytes.size());
     }
     hasher_.Update(bytes.view());
-    uint64_t offset = size_;
     size_ += bytes.size();
     if (present_) return {};
     if (!extent_) {
@@ -288,29 +300,38 @@ class LogWriter final : public BlobWriter {
         buffer_.append(bytes.view());
         return {};
       }
-      TRY(store_.CheckWritable());
-      TRY_ASSIGN(extent_, *store_.Reserve(header_.record_bytes(), LogStoreImpl::kFresh, true));
-      TRY(WritePayload(buffer_, 0));
-      offset = buffer_.size();
+      LeaseHolder scope(holder_);
+      TRY(TakePlace(buffer_.empty() ? bytes.view() : buffer_));
+      TRY(WritePayload(buffer_));
       buffer_ = std::string();
     }
-    return WritePayload(bytes.view(), offset);
+    return WritePayload(bytes.view());
   }
 
   uint64_t size() const override { return size_; }
 
   Status Commit() override {
+    LeaseHolder scope(holder_);
     TRY(CheckDigest(key_.digest, hasher_.Finish()));
     if (size_ == 0) return {};
-    if (store_.FindAndTouch(log_key_)) return {};
+    if (store_.FindWhole(key_)) return {};
     if (present_) {
       return ErrorStatus(Code::kAborted,
                          "blob {}: it was there, and became damaged or was given "
                          "up while it was written; write it again",
                          key_.digest);
     }
-    if (!extent_) return *store_.PutRecord(log_key_, header_, {}, buffer_, true);
-
+    if (!extent_) {
+      std::string encoded;
+      std::string_view payload = store_.Encode(&header_, buffer_, &encoded);
+      return *store_.PutRecord(log_key_, header_, {}, payload, true);
+    }
+    if (frames_) {
+      std::string rest;
+      frames_->Finish(&rest);
+      TRY(WriteStored(rest));
+      header_.size = stored_;
+    }
     const Segment& segment = *extent_.segment();
     std::string table = sums_.Finish(&header_);
     header_.generation = segment.generation();
@@ -321,14 +342,16 @@ class LogWriter final : public BlobWriter {
     entry.set_tick(store_.NowTick());
     uint64_t sequence = 0;
     TRY(store_.Publish(extent_, entry, &sequence));
-    extent_ = Extent();
+    Extent place = std::exchange(extent_, Extent());
+    if (frames_) store_.GiveBack(std::move(place), header_.record_bytes(), reserved_);
+    place = Extent();  // nobody waits for the sync to recycle
     return store_.WaitSynced(sequence);
   }
 
   ~LogWriter() override {
     // A segment of its own that nobody points to is given back at once; a place in a shared one
     // when that is recycled.
-    if (!extent_ || header_.record_bytes() <= store_.options_.segment_bytes / 4) return;
+    if (!extent_ || reserved_ <= store_.options_.segment_bytes / 4) return;
     uint32_t number = extent_.segment()->number();
     (void)store_.files_.Remove(extent_.segment()->path()).ok();
     std::unique_lock lock(store_.segments_mutex_);
@@ -336,10 +359,32 @@ class LogWriter final : public BlobWriter {
   }
 
  private:
-  Status WritePayload(std::string_view bytes, uint64_t offset) {
+  // `sample`, the first bytes, says whether compressing is worth it.
+  Status TakePlace(std::string_view sample) {
+    TRY(store_.CheckWritable());
+    TRY(store_.CheckShare(header_.record_bytes()));
+    if (store_.Compresses(key_.partition) && Shrinks(sample)) {
+      frames_.emplace();
+      header_.kind = RecordKind::kZstd;
+      header_.content_size = header_.size;
+      // How much it will be nobody knows yet; what is too much is given back.
+      header_.size = FramedBytesMax(header_.content_size);
+    }
+    reserved_ = header_.record_bytes();
+    TRY_ASSIGN(extent_, *store_.Reserve(reserved_, LogStoreImpl::kFresh, true));
+    return {};
+  }
+  Status WritePayload(std::string_view bytes) {
+    if (!frames_) return WriteStored(bytes);
+    std::string frames;
+    frames_->Add(bytes, &frames);
+    return WriteStored(frames);
+  }
+  Status WriteStored(std::string_view bytes) {
+    uint64_t at = extent_.offset() + header_.payload_offset() + stored_;
     sums_.Add(bytes);
-    return extent_.segment()->file().WriteAt(bytes,
-                                             extent_.offset() + header_.payload_offset() + offset);
+    stored_ += bytes.size();
+    return extent_.segment()->file().WriteAt(bytes, at);
   }
 
   LogStoreImpl& store_;
@@ -348,9 +393,12 @@ class LogWriter final : public BlobWriter {
   const bool present_;  // when the writer was made, hence leased: the bytes are only hashed
   RecordHeader header_;
   Hasher hasher_;
+  const std::string holder_;  // whoever made the writer, whatever thread ends it
   ChunkSums sums_;
   std::string buffer_;
   uint64_t size_ = 0;
+  std::optional<FrameEncoder> frames_;
+  uint64_t stored_ = 0, reserved_ = 0;
   Extent extent_;
 };
 
@@ -364,8 +412,7 @@ Result<std::unique_ptr<BlobWriter>> LogStoreImpl::Write(const BlobKey& key) {
                  "blob {}: larger than the store's {} bytes; raise its size limit", key.digest,
                  options_.size_bytes_max);
   }
-  bool present = FindAndTouch(KeyOfBlob(secret_, key.digest, key.partition)).has_value();
-  return std::make_unique<LogWriter>(*this, key, present);
+  return std::make_unique<LogWriter>(*this, key, FindWhole(key));
 }
 
 }  // namespace lre::store

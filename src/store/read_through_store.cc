@@ -99,6 +99,20 @@ class ReadThroughStore final : public BlobStore {
     if (options_.write_through && IsUp()) return std::nullopt;
     return local_->TryPutMany(partition, blobs, verified);
   }
+  // Of chunks that only upstream has, and for an upstream that is written to, the bytes are copied.
+  Status Splice(const BlobKey& key, const Chunking& chunking, bool verified) override {
+    if (verified || !options_.write_through) {
+      Status status = local_->Splice(key, chunking, verified);
+      if (status.code() != Code::kNotFound) return status;
+    }
+    return BlobStore::Splice(key, chunking, verified);
+  }
+  Result<std::optional<Chunking>> Chunks(const BlobKey& key) override {
+    return local_->Chunks(key);
+  }
+  Result<std::optional<ZstdFrame>> ReadZstd(const BlobKey& key, uint64_t offset) override {
+    return local_->ReadZstd(key, offset);
+  }
 
   // Copies a blob that is here to upstream.
   void PushUpstream(const BlobKey& key);

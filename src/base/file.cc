@@ -271,6 +271,9 @@ static Status RemoveTreeAt(int parent, const char* name, const std::string& path
 }
 
 Status RemoveTree(const std::string& path) { return RemoveTreeAt(AT_FDCWD, path.c_str(), path); }
+Status RemoveTreeAt(int directory, const std::string& name) {
+  return RemoveTreeAt(directory, name.c_str(), name);
+}
 
 TempDir::TempDir(const std::string& parent) {
   std::string root = parent;

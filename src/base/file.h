@@ -76,6 +76,8 @@ bool FileExists(const std::string& path);
 // Removes a tree, directories without write permission included; missing is fine. Never follows
 // symlinks.
 Status RemoveTree(const std::string& path);
+// The same for `name` in an open directory.
+Status RemoveTreeAt(int directory, const std::string& name);
 
 // A new private directory under `parent` ($TMPDIR or /tmp when empty), removed with its contents
 // when it goes.

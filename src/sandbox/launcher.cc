@@ -6,9 +6,11 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <map>
@@ -27,14 +29,15 @@
 namespace lre::sandbox {
 namespace {
 
-// One output stream: what comes out of the pipe goes into the file, up to a bound.
+// One output stream: what comes out of the pipe is kept, or goes into the file, up to a bound.
 class Output {
  public:
-  static Result<Output> Open(const std::string& path, uint64_t bytes_max) {
+  static Result<Output> Open(const Command& command, bool is_stderr) {
     Output output;
-    output.left_ = bytes_max;
-    output.file_ = UniqueFd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!output.file_) return ErrnoError(errno, path);
+    output.command_ = &command;
+    output.is_stderr_ = is_stderr;
+    output.left_ = command.output_bytes_max;
+    if (command.output_kept_bytes_max == 0) TRY(output.OpenFile());
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "pipe");
     output.read_end_ = UniqueFd(ends[0]);
@@ -47,6 +50,8 @@ class Output {
   int write_fd() const { return write_end_.get(); }
   void CloseWriteEnd() { write_end_.Reset(); }
   bool truncated() const { return truncated_; }
+  bool in_file() const { return static_cast<bool>(file_); }
+  std::string TakeKept() { return std::move(kept_); }
 
   // Moves what is there now.
   Status Drain() {
@@ -59,28 +64,54 @@ class Output {
         read_end_.Reset();
         return {};
       }
-      uint64_t kept = std::min<uint64_t>(left_, static_cast<uint64_t>(size));
-      truncated_ |= kept < static_cast<uint64_t>(size);
-      left_ -= kept;
-      for (uint64_t done = 0; done < kept;) {
-        ssize_t n = write(file_.get(), buffer + done, kept - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return ErrnoStatus(errno, "write output of the command");
-        done += static_cast<uint64_t>(n);
-      }
+      uint64_t wanted = std::min<uint64_t>(left_, static_cast<uint64_t>(size));
+      truncated_ |= wanted < static_cast<uint64_t>(size);
+      left_ -= wanted;
+      TRY(Take({buffer, wanted}));
       if (static_cast<size_t>(size) < sizeof buffer) return {};
     }
     return {};
   }
 
  private:
+  Status OpenFile() {
+    const std::string& path = is_stderr_ ? command_->stderr_path : command_->stdout_path;
+    file_ = UniqueFd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    return file_ ? Status() : ErrnoStatus(errno, path);
+  }
+  Status Take(std::string_view bytes) {
+    if (bytes.empty()) return {};
+    if (command_->on_output) command_->on_output(is_stderr_, bytes);
+    if (!file_) {
+      if (kept_.size() + bytes.size() <= command_->output_kept_bytes_max) {
+        kept_ += bytes;
+        return {};
+      }
+      TRY(OpenFile());
+      TRY(Write(kept_));
+      kept_ = {};
+    }
+    return Write(bytes);
+  }
+  Status Write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      ssize_t n = write(file_.get(), bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus(errno, "write output of the command");
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+    return {};
+  }
+
+  const Command* command_ = nullptr;
+  bool is_stderr_ = false;
   UniqueFd file_, read_end_, write_end_;
+  std::string kept_;
   uint64_t left_ = 0;
   bool truncated_ = false;
 };
 
-Result<UniqueFd> MakeCommandFile(const Command& command) {
-  std::string bytes = PackCommand(command);
+Result<UniqueFd> MakeCommandFile(std::string_view bytes) {
   UniqueFd fd(memfd_create("lre-command", MFD_CLOEXEC));
   if (!fd) return ErrnoError(errno, "memfd_create");
   for (size_t done = 0; done < bytes.size();) {
@@ -101,6 +132,7 @@ struct Slot {
   std::mutex running;  // held for the length of a run
   UniqueFd socket;     // guarded by `running`; empty until started or after it was lost
   uint64_t last_id = 0;
+  std::shared_ptr<const UniqueFd> memory;  // the slot's file system; shared with MemoryFiles
 };
 
 // Slot number, namespaces, host network: what a slot process is made for.
@@ -108,8 +140,12 @@ using SlotKey = std::tuple<int, bool, bool>;
 
 class ProcessLauncher final : public Launcher {
  public:
-  ProcessLauncher(pid_t pid, UniqueFd socket, SandboxOptions options)
-      : pid_(pid), options_(std::move(options)), socket_(std::move(socket)) {}
+  ProcessLauncher(pid_t pid, UniqueFd socket, SandboxOptions options,
+                  std::unique_ptr<TempDir> scratch)
+      : pid_(pid),
+        options_(std::move(options)),
+        scratch_(std::move(scratch)),
+        socket_(std::move(socket)) {}
 
   ~ProcessLauncher() override {
     slots_.With([](auto& slots) { slots.clear(); });  // ends what runs
@@ -126,9 +162,7 @@ class ProcessLauncher final : public Launcher {
     bool namespaces = command.isolation == Isolation::kNamespaces;
     std::shared_ptr<Slot> slot = FindSlot({command.slot, namespaces, command.network});
     std::lock_guard running(slot->running);
-    if (!slot->socket) {
-      TRY_ASSIGN(slot->socket, StartSlotProcess({namespaces, command.network || !namespaces}));
-    }
+    if (!slot->socket) TRY(StartSlotProcess({namespaces, command.network || !namespaces}, *slot));
     Result<Outcome> outcome = RunIn(*slot, command, stop);
     return outcome;
   }
@@ -137,7 +171,8 @@ class ProcessLauncher final : public Launcher {
     return geteuid() == 0 ? options_.root_runs_as : geteuid();
   }
   bool overlay_allowed() const override { return overlay_allowed_; }
-  void ProbeOverlay();
+  bool memory_overlay_allowed() const override { return memory_overlay_allowed_; }
+  void ProbeOverlays();
 
  private:
   std::shared_ptr<Slot> FindSlot(SlotKey key) {
@@ -148,29 +183,47 @@ class ProcessLauncher final : public Launcher {
     });
   }
 
-  Result<UniqueFd> StartSlotProcess(StartSlot start) {
+  Status StartSlotProcess(StartSlot start, Slot& slot) {
     TRY_ASSIGN(SocketPair pair, MakeSocketPair());
     std::string_view bytes(reinterpret_cast<const char*>(&start), sizeof start);
     TRY(socket_.With(
         [&](UniqueFd& socket) { return SendPacket(socket.get(), bytes, {pair.theirs.get()}); }));
     pair.theirs.Reset();
     TRY_ASSIGN(Packet packet, ReceivePacket(pair.ours.get()));
-    if (packet.closed) return Error(Code::kInternal, "the sandbox's slot process did not start");
+    if (packet.closed)
+      return ErrorStatus(Code::kInternal, "the sandbox's slot process did not start");
     TRY_ASSIGN(Reply ready, UnpackReply(packet.bytes));
     if (ready.code != Code::kOk)
-      return Error(Code::kInternal, "sandbox: {}; `lre doctor` says what to do", ready.message);
-    return std::move(pair.ours);
+      return ErrorStatus(Code::kInternal, "sandbox: {}; `lre doctor` says what to do",
+                         ready.message);
+    slot.memory.reset();
+    if (!packet.fds.empty())
+      slot.memory = std::make_shared<const UniqueFd>(std::move(packet.fds[0]));
+    slot.socket = std::move(pair.ours);
+    return {};
+  }
+
+  Status SendCommand(Slot& slot, const Request& request, const Command& command,
+                     std::vector<int> outputs) {
+    std::string message(AsBytes(request));
+    std::string packed = PackCommand(command);
+    UniqueFd file;
+    if (message.size() + packed.size() <= kMessageBytesMax) {
+      message += packed;
+    } else {
+      TRY_ASSIGN(file, MakeCommandFile(packed));
+      outputs.push_back(file.get());
+    }
+    return SendPacket(slot.socket.get(), message, outputs);
   }
 
   Result<Outcome> RunIn(Slot& slot, const Command& command, std::stop_token stop) {
-    TRY_ASSIGN(Output out, Output::Open(command.stdout_path, command.output_bytes_max));
-    TRY_ASSIGN(Output err, Output::Open(command.stderr_path, command.output_bytes_max));
-    TRY_ASSIGN(UniqueFd packed, MakeCommandFile(command));
+    TRY_ASSIGN(Output out, Output::Open(command, false));
+    TRY_ASSIGN(Output err, Output::Open(command, true));
     UniqueFd cancel(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!cancel) return ErrnoError(errno, "eventfd");
     Request request{RequestKind::kRun, ++slot.last_id};
-    if (Status sent = SendPacket(slot.socket.get(), AsBytes(request),
-                                 {packed.get(), out.write_fd(), err.write_fd()});
+    if (Status sent = SendCommand(slot, request, command, {out.write_fd(), err.write_fd()});
         !sent.ok()) {
       slot.socket.Reset();
       return std::unexpected(sent);
@@ -183,11 +236,20 @@ class ProcessLauncher final : public Launcher {
       slot.socket.Reset();  // the next run starts another slot process
       return std::unexpected(reply.error());
     }
+    if (reply->code != Code::kOk) return std::unexpected(Status(reply->code, reply->message));
+    Outcome outcome = std::move(reply->outcome);
+    bool in_memory = std::any_of(command.overlays.begin(), command.overlays.end(),
+                                 [](const Command::Overlay& o) { return o.upper.empty(); });
+    if (in_memory)
+      outcome.files = std::make_unique<MemoryFiles>(slot.memory, fmt::to_string(request.id));
     TRY(out.Drain());
     TRY(err.Drain());
-    if (reply->code != Code::kOk) return std::unexpected(Status(reply->code, reply->message));
-    reply->outcome.output_truncated = out.truncated() || err.truncated();
-    return reply->outcome;
+    outcome.output_truncated = out.truncated() || err.truncated();
+    outcome.stdout_in_file = out.in_file();
+    outcome.stderr_in_file = err.in_file();
+    outcome.stdout_kept = out.TakeKept();
+    outcome.stderr_kept = err.TakeKept();
+    return outcome;
   }
 
   // Carries output until the reply of run `id` comes.
@@ -225,14 +287,15 @@ class ProcessLauncher final : public Launcher {
 
   const pid_t pid_;
   const SandboxOptions options_;
-  bool overlay_allowed_ = false;  // constant after Start
+  std::unique_ptr<TempDir> scratch_;  // when none was given; removed when the launcher is gone
+  bool overlay_allowed_ = false, memory_overlay_allowed_ = false;  // constant after Start
   Guarded<UniqueFd> socket_;
   Guarded<std::map<SlotKey, std::shared_ptr<Slot>>> slots_;
 };
 
-// An overlay of three empty directories over a program that does not exist: the answer is kNotFound
-// when the kernel mounted it.
-void ProcessLauncher::ProbeOverlay() {
+// An overlay of empty directories over a program that does not exist: the answer is kNotFound when
+// the kernel mounted it.
+void ProcessLauncher::ProbeOverlays() {
   TempDir directory(options_.scratch_directory);
   for (const char* name : {"lower", "upper", "work"}) {
     std::string path = directory / name;
@@ -242,10 +305,15 @@ void ProcessLauncher::ProbeOverlay() {
   Command command;
   command.arguments = {"/nothing"};
   command.working_directory = "/";
-  command.overlays = {{directory / "lower", directory / "upper", directory / "work", "/probe"}};
   command.stdout_path = command.stderr_path = "/dev/null";
-  Result<Outcome> outcome = Run(command, {});
-  overlay_allowed_ = !outcome && outcome.error().code() == Code::kNotFound;
+  auto mounts = [&](Command::Overlay overlay) {
+    command.overlays = {std::move(overlay)};
+    Result<Outcome> outcome = Run(command, {});
+    return !outcome && outcome.error().code() == Code::kNotFound;
+  };
+  overlay_allowed_ =
+      mounts({directory / "lower", directory / "upper", directory / "work", "/probe", {}});
+  memory_overlay_allowed_ = mounts({directory / "lower", "", "", "/probe", {}});
 }
 
 // Whether our user namespace has `id` (a container may map one user only).
@@ -262,12 +330,24 @@ bool IsMapped(const char* map, uint32_t id) {
 
 }  // namespace
 
+MemoryFiles::MemoryFiles(std::shared_ptr<const UniqueFd> slot, std::string name)
+    : slot_(std::move(slot)),
+      name_(std::move(name)),
+      upper_(fmt::format("/proc/self/fd/{}/{}/upper", slot_->get(), name_)) {}
+MemoryFiles::~MemoryFiles() { (void)RemoveTreeAt(slot_->get(), name_); }
+
 Result<std::unique_ptr<Launcher>> Launcher::Start(SandboxOptions options) {
   if (options.slots < 1)
     return Error(Code::kInvalidArgument, "a sandbox with {} slots", options.slots);
   if (geteuid() == 0 && !(IsMapped("/proc/self/uid_map", options.root_runs_as) &&
                           IsMapped("/proc/self/gid_map", options.root_runs_as)))
     options.root_runs_as = 0;
+  std::unique_ptr<TempDir> scratch;
+  if (options.scratch_directory.empty()) {
+    scratch = std::make_unique<TempDir>();
+    options.scratch_directory = scratch->path();
+  }
+  TRY(SystemFiles().MakeDirectories(ScratchPlace(options)));
   TRY_ASSIGN(SocketPair pair, MakeSocketPair());
   // Not fork(): there is one thread, and the handlers of fork would start those of a sanitizer
   // again.
@@ -275,8 +355,9 @@ Result<std::unique_ptr<Launcher>> Launcher::Start(SandboxOptions options) {
   if (pid < 0) return ErrnoError(errno, "fork");
   if (pid == 0) RunLauncherProcess(pair.theirs.get(), options);
   pair.theirs.Reset();
-  auto launcher = std::make_unique<ProcessLauncher>(pid, std::move(pair.ours), std::move(options));
-  launcher->ProbeOverlay();
+  auto launcher = std::make_unique<ProcessLauncher>(pid, std::move(pair.ours), std::move(options),
+                                                    std::move(scratch));
+  launcher->ProbeOverlays();
   return launcher;
 }
 

@@ -12,15 +12,19 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "sandbox/message.h"
 #include "sandbox/plan.h"
+#include "sandbox/root.h"
 #include "sandbox/slot_roots.h"
 #include "sandbox/spawn.h"
+#include "sandbox/system_calls.h"
 
 namespace lre::sandbox {
 namespace {
@@ -38,6 +42,14 @@ void KeepOnly(int fd, int number) {
   if (fd != number) dup2(fd, number);
   fcntl(number, F_SETFD, FD_CLOEXEC);
   syscall(SYS_close_range, static_cast<unsigned>(number) + 1, ~0u, 0u);
+}
+
+// A descriptor of ours must never take the place of a standard stream that is closed.
+void FillStandardStreams() {
+  int fd;
+  while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2) {
+  }
+  if (fd > 2) close(fd);
 }
 
 void ResetSignals() {
@@ -103,33 +115,58 @@ Result<std::string> ReadCommandFile(int fd) {
 // What a slot process keeps between commands.
 struct SlotState {
   SpawnOptions options;
-  int null_fd;
+  int null_fd = -1;
   SlotRoots roots;
+  bool memory_overlays = false;
+  size_t writables = 0;  // of the command that ran last
 };
+
+Result<Command> ReadCommand(const Packet& packet) {
+  if (packet.fds.size() == 2) return UnpackCommand(packet.bytes.substr(sizeof(Request)));
+  if (packet.fds.size() != 3) return Error(Code::kInternal, "a run without descriptors");
+  TRY_ASSIGN(std::string bytes, ReadCommandFile(packet.fds[2].get()));
+  return UnpackCommand(bytes);
+}
 
 Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {
   Reply reply;
   auto refuse = [&](const Status& status) {
     reply.code = status.code();
     reply.message = status.message();
-    return reply;
+    return std::move(reply);
   };
-  if (packet.fds.size() != 3) return refuse(Status(Code::kInternal, "a run without descriptors"));
-  Result<std::string> bytes = ReadCommandFile(packet.fds[0].get());
-  if (!bytes) return refuse(bytes.error());
-  Result<Command> command = UnpackCommand(*bytes);
+  Result<Command> command = ReadCommand(packet);
   if (!command) return refuse(command.error());
-  spawn.stdout_fd = packet.fds[1].get();
-  spawn.stderr_fd = packet.fds[2].get();
+  spawn.stdout_fd = packet.fds[0].get();
+  spawn.stderr_fd = packet.fds[1].get();
   Plan plan;
   BuildPlan(std::move(*command), plan);
+  if (plan.in_memory && !slot.memory_overlays)
+    return refuse(ErrorStatus(Code::kFailedPrecondition, "no overlays in memory on this machine"));
+  std::string name = fmt::to_string(spawn.id);
+  spawn.memory_name = name.c_str();
   if (slot.options.namespaces) {
     Status entered = slot.roots.Enter(plan, slot.options);
     if (!entered.ok())
       return refuse(ErrorStatus(Code::kInternal, "sandbox: {}", entered.message()));
     spawn.root = slot.roots.namespaces();
+    slot.writables =
+        static_cast<size_t>(std::count_if(plan.live.begin(), plan.live.end(), [](const Step& step) {
+          return step.kind == StepKind::kWritable;
+        }));
   }
-  return Spawn(plan, slot.options, spawn);
+  reply = Spawn(plan, slot.options, spawn);
+  // Else the program has it and removes it.
+  if (plan.in_memory && reply.code != Code::kOk) (void)RemoveTreeAt(slot.options.memory_fd, name);
+  return reply;
+}
+
+// Removes what a command left and prepares for the next.
+void Renew(SlotState& slot) {
+  if (!slot.options.namespaces) return;
+  slot.roots.Renew();
+  for (size_t i = 0; i < slot.writables; ++i)
+    (void)RemoveTreeAt(slot.options.memory_fd, std::string(1, kWritableNames[i]));
 }
 
 void ServeRuns(int socket, SlotState& slot) {
@@ -137,7 +174,7 @@ void ServeRuns(int socket, SlotState& slot) {
     Result<Packet> packet = ReceivePacket(socket);
     if (!packet || packet->closed) return;
     Request request;
-    if (packet->bytes.size() != sizeof request) continue;
+    if (packet->bytes.size() < sizeof request) continue;
     std::memcpy(&request, packet->bytes.data(), sizeof request);
     if (request.kind != RequestKind::kRun) continue;  // a cancel that came too late
     SpawnRequest spawn{.id = request.id, .control_fd = socket, .stdin_fd = slot.null_fd};
@@ -146,13 +183,32 @@ void ServeRuns(int socket, SlotState& slot) {
     reply.id = request.id;
     packet->fds.clear();  // the readers of stdout and stderr see the end before the reply
     if (!SendPacket(socket, PackReply(reply)).ok()) return;
-    if (slot.options.namespaces) slot.roots.Renew();
+    Renew(slot);
   }
 }
 
+// The file system in memory that a slot keeps. Sets whether overlays may lie in it.
+Result<UniqueFd> MakeSlotMemory(const SpawnOptions& options, bool& overlays) {
+  Trouble trouble;
+  UniqueFd memory(MountSlotMemory(options, trouble));
+  if (!memory)
+    return Error(Code::kInternal, "{} {}: {}", trouble.what, trouble.path, strerror(trouble.error));
+  std::string path = fmt::format("/proc/self/fd/{}", memory.get());
+  overlays = setxattr(path.c_str(), "user.overlay.lre", "", 0, 0) == 0 &&
+             removexattr(path.c_str(), "user.overlay.lre") == 0;
+  return memory;
+}
+
+// What all slot processes inherit.
+struct Launching {
+  const SandboxOptions& options;
+  sock_fprog filter;
+};
+
 // A slot process. `pipe_fd`: towards the launcher, for mapping ids.
 [[noreturn]] void RunSlot(int socket, int pipe_fd, const StartSlot& start,
-                          const SandboxOptions& options) {
+                          const Launching& launching) {
+  const SandboxOptions& options = launching.options;
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   prctl(PR_SET_NAME, "lre-slot", 0, 0, 0);
   signal(SIGCHLD, SIG_DFL);
@@ -160,30 +216,38 @@ void ServeRuns(int socket, SlotState& slot) {
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   sigprocmask(SIG_BLOCK, &child, nullptr);
-  std::string scratch = options.scratch_directory.empty() ? "/tmp" : options.scratch_directory;
+  const std::string place = ScratchPlace(options);
+  SlotState slot{.options = {.namespaces = start.namespaces,
+                             .scratch = place.c_str(),
+                             .tmpfs_bytes_max = options.tmpfs_bytes_max,
+                             .processes_max = options.processes_max,
+                             .open_files_max = options.open_files_max,
+                             .system_calls = &launching.filter}};
   Status status;
   if (start.namespaces) status = EnterSlotNamespaces(start.network, pipe_fd);
   UniqueFd null_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  slot.null_fd = null_fd.get();
   if (status.ok() && !null_fd) status = ErrnoStatus(errno, "/dev/null");
-  Result<SlotRoots> roots = SlotRoots::Open();
-  if (status.ok() && !roots) status = roots.error();
+  UniqueFd memory;
+  if (status.ok() && start.namespaces) {
+    status = [&]() -> Status {
+      TRY_ASSIGN(memory, MakeSlotMemory(slot.options, slot.memory_overlays));
+      TRY_ASSIGN(slot.roots, SlotRoots::Open());
+      return {};
+    }();
+    slot.options.memory_fd = memory.get();
+  }
   Reply ready;
   ready.code = status.code();
   ready.message = status.message();
-  if (SendPacket(socket, PackReply(ready)).ok() && status.ok()) {
-    SlotState slot{{.namespaces = start.namespaces,
-                    .scratch = scratch.c_str(),
-                    .tmpfs_bytes_max = options.tmpfs_bytes_max,
-                    .processes_max = options.processes_max,
-                    .open_files_max = options.open_files_max},
-                   null_fd.get(),
-                   std::move(*roots)};
-    ServeRuns(socket, slot);
-  }
+  ready.memory_overlays = slot.memory_overlays;
+  std::vector<int> fds;
+  if (memory) fds.push_back(memory.get());
+  if (SendPacket(socket, PackReply(ready), fds).ok() && status.ok()) ServeRuns(socket, slot);
   _exit(0);
 }
 
-void ForkSlot(int socket, const StartSlot& start, const SandboxOptions& options) {
+void ForkSlot(int socket, const StartSlot& start, const Launching& launching) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
   // Not fork(): there is one thread, and the handlers of fork would start those of a sanitizer
@@ -197,12 +261,12 @@ void ForkSlot(int socket, const StartSlot& start, const SandboxOptions& options)
     dup2(theirs, 4);
     KeepOnly(4, 4);
     fcntl(3, F_SETFD, FD_CLOEXEC);
-    RunSlot(3, 4, start, options);
+    RunSlot(3, 4, start, launching);
   }
   close(ends[1]);
   char byte;
   if (pid > 0 && start.namespaces && read(ends[0], &byte, 1) == 1) {
-    uint32_t outside = geteuid() == 0 ? options.root_runs_as : geteuid();
+    uint32_t outside = geteuid() == 0 ? launching.options.root_runs_as : geteuid();
     Status status = MapIds(pid, outside);
     byte = status.ok() ? 'm' : static_cast<char>(EPERM);
     (void)!write(ends[0], &byte, 1);
@@ -212,19 +276,26 @@ void ForkSlot(int socket, const StartSlot& start, const SandboxOptions& options)
 
 }  // namespace
 
+std::string ScratchPlace(const SandboxOptions& options) {
+  return options.scratch_directory + "/mount";
+}
+
 void RunLauncherProcess(int socket, const SandboxOptions& options) {
   KeepOnly(socket, 3);
+  FillStandardStreams();
   ResetSignals();
   signal(SIGCHLD, SIG_IGN);  // slot processes that end need no wait
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_NAME, "lre-launcher", 0, 0, 0);
+  std::vector<sock_filter> filter = MakeSystemCallFilter();
+  Launching launching{options, {static_cast<uint16_t>(filter.size()), filter.data()}};
   for (;;) {
     Result<Packet> packet = ReceivePacket(3);
     if (!packet || packet->closed) _exit(0);
     StartSlot start;
     if (packet->bytes.size() != sizeof start || packet->fds.size() != 1) continue;
     std::memcpy(&start, packet->bytes.data(), sizeof start);
-    ForkSlot(packet->fds[0].get(), start, options);
+    ForkSlot(packet->fds[0].get(), start, launching);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "sandbox/message.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -90,7 +91,9 @@ std::string PackCommand(const Command& command) {
     out.Text(overlay.upper);
     out.Text(overlay.work);
     out.Text(overlay.target);
+    out.Texts(overlay.directories);
   }
+  out.Number(command.memory_files_bytes_max);
   out.Number(static_cast<uint64_t>(command.timeout.count()));
   return out.Take();
 }
@@ -112,7 +115,9 @@ Result<Command> UnpackCommand(std::string_view bytes) {
     overlay.upper = in.Text();
     overlay.work = in.Text();
     overlay.target = in.Text();
+    overlay.directories = in.Texts();
   }
+  command.memory_files_bytes_max = in.Number();
   command.timeout = Duration(in.As<int64_t>());
   if (!in.ok())
     return Error(Code::kInternal, "a packed command of {} bytes ends early", bytes.size());
@@ -130,6 +135,9 @@ std::string PackReply(const Reply& reply) {
   out.Number(static_cast<uint64_t>(reply.outcome.user_cpu.count()));
   out.Number(static_cast<uint64_t>(reply.outcome.system_cpu.count()));
   out.Number(static_cast<uint64_t>(reply.outcome.memory_peak_bytes));
+  out.Number(static_cast<uint64_t>(reply.outcome.read_bytes));
+  out.Number(static_cast<uint64_t>(reply.outcome.write_bytes));
+  out.Number(reply.memory_overlays ? 1 : 0);
   out.Text(std::string_view(reply.message).substr(0, kMessageBytesMax / 2));
   return out.Take();
 }
@@ -146,6 +154,9 @@ Result<Reply> UnpackReply(std::string_view bytes) {
   reply.outcome.user_cpu = Duration(in.As<int64_t>());
   reply.outcome.system_cpu = Duration(in.As<int64_t>());
   reply.outcome.memory_peak_bytes = in.As<int64_t>();
+  reply.outcome.read_bytes = in.As<int64_t>();
+  reply.outcome.write_bytes = in.As<int64_t>();
+  reply.memory_overlays = in.Number() != 0;
   reply.message = in.Text();
   if (!in.ok()) return Error(Code::kInternal, "a reply of {} bytes ends early", bytes.size());
   return reply;
@@ -208,7 +219,13 @@ Result<SocketPair> MakeSocketPair() {
   int fds[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
     return ErrnoError(errno, "socketpair");
-  return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
+  SocketPair pair{UniqueFd(fds[0]), UniqueFd(fds[1])};
+  // Not in the place of a standard stream that is closed: those are inherited.
+  for (UniqueFd* end : {&pair.ours, &pair.theirs}) {
+    if (end->get() <= 2) *end = UniqueFd(fcntl(end->get(), F_DUPFD_CLOEXEC, 3));
+    if (!*end) return ErrnoError(errno, "dup of a socket");
+  }
+  return pair;
 }
 
 }  // namespace lre::sandbox

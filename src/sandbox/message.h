@@ -15,7 +15,7 @@
 
 namespace lre::sandbox {
 
-inline constexpr size_t kMessageBytesMax = 8192;  // of one packet; commands travel in a memfd
+inline constexpr size_t kMessageBytesMax = 32 << 10;  // of one packet
 
 // To the launcher: start a slot process that owns the descriptor beside this message.
 struct StartSlot {
@@ -24,18 +24,21 @@ struct StartSlot {
 };
 
 enum class RequestKind : uint32_t { kRun, kCancel };
-// To a slot process. kRun carries three descriptors: the packed command, stdout, stderr.
+// To a slot process. kRun carries stdout and stderr and is followed by the packed command; one that
+// does not fit into the packet comes as a third descriptor.
 struct Request {
   RequestKind kind = RequestKind::kRun;
   uint64_t id = 0;
 };
 
-// From a slot process: the end of a run; id 0 says that the slot is ready, or why it is not.
+// From a slot process: the end of a run; id 0 says that the slot is ready, with the file system in
+// memory as descriptor (where there are namespaces), or why it is not.
 struct Reply {
   uint64_t id = 0;
   Code code = Code::kOk;
-  Outcome outcome;
+  Outcome outcome;  // but for what was printed and `files`, which do not travel
   std::string message;
+  bool memory_overlays = false;  // when ready: whether overlays in memory are possible
 };
 
 std::string PackCommand(const Command& command);

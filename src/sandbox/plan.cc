@@ -3,6 +3,8 @@
 #include <set>
 #include <string_view>
 
+#include "sandbox/spawn.h"
+
 namespace lre::sandbox {
 namespace {
 
@@ -151,7 +153,12 @@ Status CheckCommand(const Command& command) {
     return ErrorStatus(Code::kInvalidArgument,
                        "working directory \"{}\" is not absolute and normal",
                        command.working_directory);
+  size_t writables = 2;  // /tmp and /dev/shm
   for (const Mount& mount : command.mounts) {
+    writables += mount.kind == MountKind::kTmpfs ? 1 : 0;
+    if (writables > kWritablesMax)
+      return ErrorStatus(Code::kInvalidArgument, "more than {} writable directories in memory",
+                         kWritablesMax);
     if (!IsNormalAbsolute(mount.target) || mount.target == "/")
       return ErrorStatus(Code::kInvalidArgument, "mount target \"{}\" is not absolute and normal",
                          mount.target);
@@ -159,11 +166,27 @@ Status CheckCommand(const Command& command) {
       return ErrorStatus(Code::kInvalidArgument, "the source of mount {} has a NUL byte",
                          mount.target);
   }
+  int in_memory = 0;
   for (const Command::Overlay& overlay : command.overlays) {
     if (!IsNormalAbsolute(overlay.target) || overlay.target == "/")
       return ErrorStatus(Code::kInvalidArgument, "overlay target \"{}\" is not absolute and normal",
                          overlay.target);
+    if (overlay.upper.empty() != overlay.work.empty())
+      return ErrorStatus(Code::kInvalidArgument,
+                         "overlay {} has an upper directory and no work "
+                         "directory, or the reverse",
+                         overlay.target);
+    in_memory += overlay.upper.empty() ? 1 : 0;
+    for (const std::string& directory : overlay.directories) {
+      if (!overlay.upper.empty() || !IsNormalAbsolute("/" + directory) || directory.empty())
+        return ErrorStatus(Code::kInvalidArgument,
+                           "directory \"{}\" cannot be made in the overlay {}", directory,
+                           overlay.target);
+    }
   }
+  if (in_memory > 1)
+    return ErrorStatus(Code::kInvalidArgument, "{} overlays in memory, at most 1 is possible",
+                       in_memory);
   if (command.isolation == Isolation::kNone &&
       !(command.mounts.empty() && command.overlays.empty()))
     return ErrorStatus(Code::kInvalidArgument, "a command without isolation cannot have mounts");
@@ -181,7 +204,12 @@ void BuildPlan(Command command, Plan& plan) {
     builder.Add({.kind = StepKind::kOverlay,
                  .target = builder.Keep(std::string_view(overlay.target).substr(1)),
                  .overlay = plan.overlays.size()});
-    plan.overlays.push_back({overlay.lower.c_str(), overlay.upper.c_str(), overlay.work.c_str()});
+    bool in_memory = overlay.upper.empty();
+    plan.overlays.push_back(
+        {overlay.lower.c_str(), overlay.upper.c_str(), overlay.work.c_str(), in_memory});
+    plan.in_memory |= in_memory;
+    for (const std::string& directory : overlay.directories)
+      plan.upper_directories.push_back(directory.c_str());
   }
   Divide(steps, plan);
   for (std::string& text : plan.command.arguments) plan.arguments.push_back(text.data());

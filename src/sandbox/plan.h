@@ -37,6 +37,7 @@ struct Step {
 
 struct PlannedOverlay {
   const char *lower, *upper, *work;
+  bool in_memory = false;
   int lower_fd = -1, upper_fd = -1, work_fd = -1;
 };
 
@@ -52,6 +53,8 @@ struct Plan {
   std::vector<Step> prepared, live;
   std::string prepared_key;  // equal keys: equal `prepared` steps
   std::vector<PlannedOverlay> overlays;
+  std::vector<const char*> upper_directories;  // to be made in the overlay that is in memory
+  bool in_memory = false;                      // whether there is one
   std::vector<char*> arguments, environment;
   std::vector<const char*> programs;  // tried in order
 };

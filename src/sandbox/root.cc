@@ -8,8 +8,10 @@
 //   4. pivot_root; the host's tree is detached. The mount namespace is kept;
 //   for each command, in a copy of that namespace (EnterRoot):
 //   5. in the host's namespace, where paths are found and the kernel compares a new /proc with the
-//      one there: as 1 and 2, then /proc, the overlay and one tmpfs for everything writable are
-//      made as detached mounts;
+//      one there: as 1 and 2, then /proc, the overlay and the writable directories are made as
+//      detached mounts. The directories, and the overlay's upper layer when it is in memory, are
+//      new ones in a tmpfs that the slot keeps mounted there: layers of an overlay must lie in the
+//      namespace where it is made, and a tmpfs per command costs more than a directory;
 //   6. setns into the copy, which is a pivot_root without the wait that detaching a tree costs; the
 //      detached mounts are put in place.
 #include "sandbox/root.h"
@@ -76,14 +78,37 @@ bool OpenTrees(std::vector<Step>& steps, Trouble& trouble) {
   return true;
 }
 
+// The layers that lie on disk: found before the identity is changed.
 bool OpenOverlays(Plan& plan, Trouble& trouble) {
   for (PlannedOverlay& overlay : plan.overlays) {
     overlay.lower_fd = open(overlay.lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (overlay.lower_fd < 0) return Fail(trouble, "open", overlay.lower);
+    if (overlay.in_memory) continue;
     overlay.upper_fd = open(overlay.upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (overlay.upper_fd < 0) return Fail(trouble, "open", overlay.upper);
     overlay.work_fd = open(overlay.work, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (overlay.work_fd < 0) return Fail(trouble, "open", overlay.work);
+  }
+  return true;
+}
+
+// The layers in memory: made by the command's user.
+bool MakeUpper(Plan& plan, const SpawnOptions& options, const char* name, Trouble& trouble) {
+  for (PlannedOverlay& overlay : plan.overlays) {
+    if (!overlay.in_memory) continue;
+    if (mkdirat(options.memory_fd, name, 0755) != 0) return Fail(trouble, "make", name);
+    int top = openat(options.memory_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0 || mkdirat(top, "upper", 0755) != 0 || mkdirat(top, "work", 0755) != 0)
+      return Fail(trouble, "make", "an overlay in memory");
+    overlay.upper_fd = openat(top, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    overlay.work_fd = openat(top, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (overlay.upper_fd < 0 || overlay.work_fd < 0)
+      return Fail(trouble, "open", "an overlay in memory");
+    close(top);
+    for (const char* directory : plan.upper_directories) {
+      if (mkdirat(overlay.upper_fd, directory, 0755) != 0 && errno != EEXIST)
+        return Fail(trouble, "make", directory);
+    }
   }
   return true;
 }
@@ -121,9 +146,9 @@ int NewMount(const char* type, const FsOption (&fs_options)[N], unsigned attribu
   return mount;
 }
 
-int NewTmpfs(const SpawnOptions& options) {
+int NewTmpfs(uint64_t bytes_max) {
   char size[24];
-  AppendNumber(size, options.tmpfs_bytes_max);
+  AppendNumber(size, bytes_max);
   return NewMount("tmpfs", {{"mode", "0755"}, {"size", size}},
                   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
@@ -194,21 +219,17 @@ bool Attach(int tree, const char* target, Trouble& trouble) {
   return true;
 }
 
-// Every writable directory is one of `tmpfs`, so that they have one bound. It is mounted where the
-// first of them covers it: only what is mounted can be mounted elsewhere again.
-bool MakeWritables(Plan& plan, int tmpfs, Trouble& trouble) {
-  bool mounted = false;
-  uint64_t count = 0;
+// Every writable directory lies in the slot's file system in memory, so that they have one bound.
+bool MakeWritables(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
+  char name[2] = {};
+  size_t count = 0;
   for (Step& step : plan.live) {
     if (step.kind != StepKind::kWritable) continue;
-    if (!mounted && move_mount(tmpfs, "", AT_FDCWD, step.target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
-      return Fail(trouble, "mount", step.target);
-    mounted = true;
-    char name[24];
-    AppendNumber(name, count++);
-    if (mkdirat(tmpfs, name, 0755) != 0 || fchmodat(tmpfs, name, 01777, 0) != 0)
+    name[0] = kWritableNames[count++];
+    if (mkdirat(options.memory_fd, name, 0755) != 0 ||
+        fchmodat(options.memory_fd, name, 01777, 0) != 0)
       return Fail(trouble, "make", step.target);
-    step.tree = open_tree(tmpfs, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    step.tree = open_tree(options.memory_fd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (step.tree < 0) return Fail(trouble, "open", step.target);
   }
   return true;
@@ -251,13 +272,31 @@ bool Perform(const Step& step, Trouble& trouble) {
 
 }  // namespace
 
+int MountSlotMemory(const SpawnOptions& options, Trouble& trouble) {
+  int place = open(options.scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (place < 0) return Fail(trouble, "open", options.scratch) ? 0 : -1;
+  char size[24], id[24];
+  AppendNumber(size, options.tmpfs_bytes_max);
+  AppendNumber(id, kInsideId);
+  int memory = NewMount("tmpfs", {{"mode", "0755"}, {"size", size}, {"uid", id}, {"gid", id}},
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (memory < 0 ||
+      move_mount(memory, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
+    Fail(trouble, "mount a tmpfs on", options.scratch);
+    if (memory >= 0) close(memory);
+    memory = -1;
+  }
+  close(place);
+  return memory;
+}
+
 bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
   umask(022);
   if (unshare(CLONE_NEWNS) != 0) return Fail(trouble, "make a mount namespace", nullptr);
   int scratch = open(options.scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (scratch < 0) return Fail(trouble, "open", options.scratch);
   if (!OpenTrees(plan.prepared, trouble) || !TakeIdentity(trouble)) return false;
-  int root = NewTmpfs(options);
+  int root = NewTmpfs(options.tmpfs_bytes_max);
   if (root < 0) return Fail(trouble, "make a tmpfs", nullptr);
   if (move_mount(root, "", scratch, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     return Fail(trouble, "mount the root", nullptr);
@@ -274,19 +313,17 @@ bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
   return true;
 }
 
-bool EnterRoot(Plan& plan, const SpawnOptions& options, const RootNamespaces& namespaces,
+bool EnterRoot(Plan& plan, const SpawnOptions& options, const SpawnRequest& request,
                Trouble& trouble) {
   umask(022);
-  if (setns(namespaces.host_fd, CLONE_NEWNS) != 0)
+  if (setns(request.root.host_fd, CLONE_NEWNS) != 0)
     return Fail(trouble, "enter the host's mount namespace", nullptr);
   if (!OpenTrees(plan.live, trouble) || !OpenOverlays(plan, trouble) || !TakeIdentity(trouble) ||
-      !MakeFresh(plan, trouble))
+      !MakeUpper(plan, options, request.memory_name, trouble) || !MakeFresh(plan, trouble) ||
+      !MakeWritables(plan, options, trouble))
     return false;
-  int tmpfs = NewTmpfs(options);
-  if (tmpfs < 0) return Fail(trouble, "make a tmpfs", nullptr);
-  if (setns(namespaces.root_fd, CLONE_NEWNS) != 0)
+  if (setns(request.root.root_fd, CLONE_NEWNS) != 0)
     return Fail(trouble, "enter the root's mount namespace", nullptr);
-  if (!MakeWritables(plan, tmpfs, trouble)) return false;
   for (const Step& step : plan.live) {
     if (!Perform(step, trouble)) return false;
   }

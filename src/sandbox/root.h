@@ -22,7 +22,11 @@ bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble);
 
 // Adds `plan.live` and enters. REQUIRES: pid 1 of a fresh pid namespace, CAP_SYS_ADMIN in the user
 // namespace of both mount namespaces.
-bool EnterRoot(Plan& plan, const SpawnOptions& options, const RootNamespaces& namespaces,
+bool EnterRoot(Plan& plan, const SpawnOptions& options, const SpawnRequest& request,
                Trouble& trouble);
+
+// Mounts the slot's file system in memory on options.scratch; -1 on failure. REQUIRES: a mount
+// namespace of the slot's own, CAP_SYS_ADMIN in its user namespace.
+int MountSlotMemory(const SpawnOptions& options, Trouble& trouble);
 
 }  // namespace lre::sandbox

@@ -14,12 +14,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/status.h"
 
 namespace lre::sandbox {
@@ -42,14 +45,27 @@ struct Command {
   std::string working_directory;         // absolute inside
   std::vector<Mount> mounts;
   // An overlay: `lower` is read-only, changes go to `upper` (with `work` beside it, same file
-  // system).
+  // system). Where both are empty changes are kept in memory and handed over as Outcome.files;
+  // `directories`, parents first, are then made in the upper layer beforehand. At most one overlay
+  // in memory. A disk's file system takes longer to make and remove the few files of most commands
+  // than the command runs.
   struct Overlay {
     std::string lower, upper, work, target;
+    std::vector<std::string> directories;
   };
   std::vector<Overlay> overlays;
-  std::string stdout_path, stderr_path;  // host files, made by the sandbox
+  // A command that has written more into an overlay in memory, its /tmp and /dev/shm is ended
+  // (Ending::kOutgrewMemory), to be run again with an overlay on disk. Looked at ten times a
+  // second.
+  uint64_t memory_files_bytes_max = uint64_t{256} << 20;
+  // Host files, made by the sandbox for an output of more than `output_kept_bytes_max`; a smaller
+  // one is in the Outcome only.
+  std::string stdout_path, stderr_path;
+  uint64_t output_kept_bytes_max = 0;
   uint64_t output_bytes_max =
-      64 << 20;          // of each; what is beyond is dropped and `output_truncated` set
+      64 << 20;  // of each; what is beyond is dropped and `output_truncated` set
+  // Told what is printed, as it comes, up to output_bytes_max; called by the thread that calls Run.
+  std::function<void(bool is_stderr, std::string_view bytes)> on_output;
   Duration timeout{};    // 0: none
   bool network = false;  // true: the host's network (operators must allow it)
   int slot = 0;          // network namespaces are kept per slot
@@ -57,7 +73,23 @@ struct Command {
   Isolation isolation = Isolation::kNamespaces;
 };
 
-enum class Ending { kExited, kSignalled, kTimedOut, kOutOfMemory, kCancelled };
+enum class Ending { kExited, kSignalled, kTimedOut, kOutOfMemory, kCancelled, kOutgrewMemory };
+
+// What a command wrote to an overlay in memory. Removed with this, which may outlive the launcher.
+class MemoryFiles {
+ public:
+  // `name`: a directory with the upper and the work directory, in the slot's file system.
+  MemoryFiles(std::shared_ptr<const UniqueFd> slot, std::string name);
+  MemoryFiles(const MemoryFiles&) = delete;
+  MemoryFiles& operator=(const MemoryFiles&) = delete;
+  ~MemoryFiles();
+  // The upper layer: a path that means something in this process only.
+  const std::string& upper() const { return upper_; }
+
+ private:
+  const std::shared_ptr<const UniqueFd> slot_;  // shared with the launcher, whichever ends first
+  const std::string name_, upper_;
+};
 
 struct Outcome {
   Ending ending = Ending::kExited;
@@ -65,12 +97,17 @@ struct Outcome {
   int signal = 0;
   bool output_truncated = false;
   Duration wall{}, user_cpu{}, system_cpu{};
-  int64_t memory_peak_bytes = 0;
+  int64_t memory_peak_bytes = 0;            // of the largest process
+  int64_t read_bytes = 0, write_bytes = 0;  // from and to block devices
+  // Outputs of at most output_kept_bytes_max; empty: none, or in the file.
+  std::string stdout_kept, stderr_kept;
+  bool stdout_in_file = false, stderr_in_file = false;
+  std::unique_ptr<MemoryFiles> files;  // when there was an overlay in memory
 };
 
 struct SandboxOptions {
   int slots = 1;
-  std::string scratch_directory;  // roots are assembled below it; empty: /tmp
+  std::string scratch_directory;  // roots are assembled below it; empty: a temporary one
   // Of the file system in memory that holds /tmp, /dev/shm and other kTmpfs of one command.
   uint64_t tmpfs_bytes_max = uint64_t{2} << 30;
   // The uid and gid outside of a command run by a program that is root. Where the program's user
@@ -95,6 +132,8 @@ class Launcher {
   // Whether the kernel lets a sandbox mount an overlay here; found out by Start. When false, Run
   // with overlays is kFailedPrecondition and the caller stages copies.
   virtual bool overlay_allowed() const = 0;
+  // The same of an overlay in memory (the kernel's tmpfs must know user attributes: Linux 6.6).
+  virtual bool memory_overlay_allowed() const = 0;
 };
 
 // Whether this machine allows the sandbox; the message says what forbids it and how to allow it.

@@ -9,19 +9,17 @@
 #include "sandbox/spawn.h"
 
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -41,6 +39,7 @@ namespace {
 #define LRE_NO_ADDRESS_SANITIZER __attribute__((no_sanitize_address))
 
 constexpr size_t kStackBytes = 128 << 10;
+constexpr int64_t kLookNs = 100'000'000;  // between two looks at how much memory is used
 
 struct Shared {
   Plan* plan;
@@ -64,29 +63,6 @@ LRE_NO_ADDRESS_SANITIZER int64_t NowNs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
-}
-
-// Kernel keyrings belong to the user namespace, which outlives the action: nothing may be left in
-// them for the next one.
-LRE_NO_ADDRESS_SANITIZER bool DenyKeyrings() {
-  constexpr auto kLoad = static_cast<uint16_t>(BPF_LD | BPF_W | BPF_ABS);
-  constexpr auto kEqual = static_cast<uint16_t>(BPF_JMP | BPF_JEQ | BPF_K);
-  constexpr auto kReturn = static_cast<uint16_t>(BPF_RET | BPF_K);
-  constexpr auto kAtLeast = static_cast<uint16_t>(BPF_JMP | BPF_JGE | BPF_K);
-  constexpr uint32_t kX32 = 0x40000000;
-  sock_filter program[] = {
-      {kLoad, 0, 0, offsetof(seccomp_data, arch)},
-      {kEqual, 0, 6, AUDIT_ARCH_X86_64},  // other tables of system calls are refused as a whole
-      {kLoad, 0, 0, offsetof(seccomp_data, nr)},
-      {kAtLeast, 4, 0, kX32},
-      {kEqual, 3, 0, SYS_add_key},
-      {kEqual, 2, 0, SYS_request_key},
-      {kEqual, 1, 0, SYS_keyctl},
-      {kReturn, 0, 0, SECCOMP_RET_ALLOW},
-      {kReturn, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
-  };
-  sock_fprog filter{sizeof program / sizeof program[0], program};
-  return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
 LRE_NO_ADDRESS_SANITIZER void SetLimit(__rlimit_resource resource, uint64_t value) {
@@ -133,7 +109,8 @@ LRE_NO_ADDRESS_SANITIZER int RunProgram(void* argument) {
   SetLimits(*shared.options);
   RestoreSignals();
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      (shared.options->namespaces && !DenyKeyrings())) {
+      (shared.options->namespaces &&
+       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, shared.options->system_calls) != 0)) {
     shared.exec_error = errno;
     return 127;
   }
@@ -176,7 +153,7 @@ LRE_NO_ADDRESS_SANITIZER void KillDescendants() {
 
 // True when the command is to end now.
 LRE_NO_ADDRESS_SANITIZER bool ReadControl(Shared& shared) {
-  char bytes[kMessageBytesMax];
+  char bytes[sizeof(Request) + 1];
   ssize_t size = recv(shared.request->control_fd, bytes, sizeof bytes, MSG_DONTWAIT);
   if (size < 0) return errno != EAGAIN && errno != EINTR;
   if (size == 0) {
@@ -189,10 +166,21 @@ LRE_NO_ADDRESS_SANITIZER bool ReadControl(Shared& shared) {
   return request.kind == RequestKind::kCancel && request.id == shared.request->id;
 }
 
+LRE_NO_ADDRESS_SANITIZER bool OutgrewMemory(const Shared& shared) {
+  struct statfs info;
+  if (fstatfs(shared.options->memory_fd, &info) != 0) return false;
+  auto used =
+      static_cast<uint64_t>(info.f_blocks - info.f_bfree) * static_cast<uint64_t>(info.f_bsize);
+  return used > shared.plan->command.memory_files_bytes_max;
+}
+
 // Reaps until the program ended or must; sets ending and wait_status.
 LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals) {
   int64_t timeout = shared.plan->command.timeout.count();
   int64_t start = NowNs();
+  int64_t look_at = shared.plan->in_memory ? start + kLookNs : INT64_MAX;
+  int64_t end_at = timeout > 0 ? start + timeout : INT64_MAX;
+  shared.ending = Ending::kCancelled;
   for (;;) {
     int status;
     pid_t ended;
@@ -203,23 +191,29 @@ LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals)
       shared.wall_ns = NowNs() - start;
       return;
     }
-    int64_t left = timeout > 0 ? timeout - (NowNs() - start) : 0;
-    if (timeout > 0 && left <= 0) {
+    int64_t now = NowNs();
+    if (now >= end_at) {
       shared.ending = Ending::kTimedOut;
       break;
     }
+    if (now >= look_at) {
+      if (OutgrewMemory(shared)) {
+        shared.ending = Ending::kOutgrewMemory;
+        break;
+      }
+      look_at = now + kLookNs;
+    }
+    int64_t wake_at = std::min(look_at, end_at);
+    int64_t left = wake_at - now;
     timespec wait{left / 1'000'000'000, left % 1'000'000'000};
     pollfd polls[2] = {{signals, POLLIN, 0}, {shared.request->control_fd, POLLIN, 0}};
-    if (ppoll(polls, 2, timeout > 0 ? &wait : nullptr, nullptr) < 0) continue;
+    if (ppoll(polls, 2, wake_at == INT64_MAX ? nullptr : &wait, nullptr) < 0) continue;
     if (polls[0].revents != 0) {
       signalfd_siginfo info;
       while (read(signals, &info, sizeof info) > 0) {
       }
     }
-    if (polls[1].revents != 0 && ReadControl(shared)) {
-      shared.ending = Ending::kCancelled;
-      break;
-    }
+    if (polls[1].revents != 0 && ReadControl(shared)) break;
   }
   shared.wall_ns = NowNs() - start;
 }
@@ -229,7 +223,7 @@ LRE_NO_ADDRESS_SANITIZER int FirstProcess(void* argument) {
   Shared& shared = *static_cast<Shared*>(argument);
   const SpawnOptions& options = *shared.options;
   if (options.namespaces) {
-    if (!EnterRoot(*shared.plan, options, shared.request->root, shared.trouble)) return 1;
+    if (!EnterRoot(*shared.plan, options, *shared.request, shared.trouble)) return 1;
   } else {
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   }
@@ -351,6 +345,8 @@ Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request) {
   outcome.user_cpu = FromTimeval(shared.usage.ru_utime);
   outcome.system_cpu = FromTimeval(shared.usage.ru_stime);
   outcome.memory_peak_bytes = shared.usage.ru_maxrss * 1024;
+  outcome.read_bytes = shared.usage.ru_inblock * 512;
+  outcome.write_bytes = shared.usage.ru_oublock * 512;
   return reply;
 }
 

@@ -2,6 +2,7 @@
 // slot process, which has one thread and waits meanwhile; see spawn.cc for how.
 #pragma once
 
+#include <linux/filter.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -17,9 +18,12 @@ inline constexpr uid_t kInsideId = 1000;
 struct SpawnOptions {
   bool namespaces = true;
   const char* scratch = "/tmp";  // a directory of the host to assemble roots on
+  // The slot's file system in memory, mounted in the host's tree; -1 without namespaces.
+  int memory_fd = -1;
   uint64_t tmpfs_bytes_max = 0;
   uint64_t processes_max = 0;
   uint64_t open_files_max = 0;
+  const sock_fprog* system_calls = nullptr;  // the filter of commands in namespaces
 };
 
 // Mount namespaces of one command, see slot_roots.h.
@@ -33,8 +37,13 @@ struct SpawnRequest {
   int control_fd = -1;  // a cancel Request, or its end, ends the command
   int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;
   RootNamespaces root;
-  bool control_closed = false;  // set when the other end is gone
+  const char* memory_name = nullptr;  // of the directory for an overlay in memory
+  bool control_closed = false;        // set when the other end is gone
 };
+
+// The names in the slot's file system in memory of the command's writable directories.
+constexpr char kWritableNames[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+inline constexpr size_t kWritablesMax = sizeof kWritableNames - 1;
 
 // Runs `plan` to its end; the Reply is complete but for the id.
 Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request);

@@ -113,7 +113,9 @@ std::vector<std::string> RootsOf(const ArchiveSpec& archive, const std::string& 
     }
   };
   // Names like "stable" are used by many archives: first those that look like the right one.
-  const auto looks = [&](const AptSource& s) { return LooksLike(s.uri, archive.name, suite); };
+  const auto looks = [&](const AptSource& s) {
+    return LooksLike(s.uri, archive.Distribution(), suite);
+  };
   add([&](const AptSource& s) { return Offers(s, suite) && looks(s); });
   add([&](const AptSource& s) { return Offers(s, suite); });
   if (roots.empty()) add(looks);

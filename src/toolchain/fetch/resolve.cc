@@ -52,7 +52,7 @@ Result<Release> SuiteReader::ReadRelease(const std::string& base) {
              http_.Get({.url = base + "InRelease", .body_bytes_max = kReleaseBytesMax}));
   const std::string keyring =
       archive_.keyring.empty()
-          ? fmt::format("/usr/share/keyrings/{}-archive-keyring.gpg", archive_.name)
+          ? fmt::format("/usr/share/keyrings/{}-archive-keyring.gpg", archive_.Distribution())
           : archive_.keyring;
   TRY_ASSIGN(const std::string text, options_.verify(message, keyring));
   TRY_ASSIGN(Release release, ParseRelease(text));

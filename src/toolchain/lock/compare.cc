@@ -37,6 +37,8 @@ bool Holds(const Lock& lock, const std::string& role, const std::string& package
   if (path == lock.paths.end()) return false;
   const auto& packages = path->second.packages;
   if (std::binary_search(packages.begin(), packages.end(), package)) return true;
+  const auto with_suite = std::lower_bound(packages.begin(), packages.end(), package + "@");
+  if (with_suite != packages.end() && with_suite->starts_with(package + "@")) return true;
   const auto& references = path->second.references;
   return std::any_of(references.begin(), references.end(),
                      [&](const std::string& reference) { return Holds(lock, reference, package); });

@@ -47,6 +47,12 @@ bool IsArchivePath(std::string_view path) {
   });
 }
 
+bool IsLockedName(std::string_view name) {
+  const size_t at = name.find('@');
+  return IsPackageName(name.substr(0, at)) &&
+         (at == name.npos || IsArchiveWord(name.substr(at + 1)));
+}
+
 bool IsSha256(std::string_view hex) {
   char bytes[32];
   return hex.size() == 64 && HexDecodeTo(hex, bytes);
@@ -59,7 +65,7 @@ Result<std::vector<std::string>> SortedStrings(TomlTable& table, std::string_vie
 }
 
 Result<LockedPackage> ParsePackage(const std::string& name, TomlTable& table) {
-  if (!IsPackageName(name)) return std::unexpected(table.ErrorAt("", "not the name of a package"));
+  if (!IsLockedName(name)) return std::unexpected(table.ErrorAt("", "not the name of a package"));
   LockedPackage package{.name = name};
   TRY_ASSIGN(package.version, table.String("version"));
   TRY_ASSIGN(package.architecture, table.String("architecture"));

@@ -15,7 +15,8 @@
 namespace lre::toolchain {
 
 struct LockedPackage {
-  std::string name;          // "gcc-12"
+  // "gcc-12"; with its suite, "libc6@trixie", when it is for a store path with archives of its own.
+  std::string name;
   std::string version;       // "12.2.0-14+deb12u1"
   std::string architecture;  // "amd64" or "all"
   std::string sha256;        // lower-case hex of the .deb

@@ -37,22 +37,11 @@ class ObjectReader {
     }
   }
   void Read(const char* key, std::vector<std::string>& out) {
-    const Json* value = Take(key);
-    if (value == nullptr) return;
-    if (!value->is_array()) return Fail("is not a list", key);
-    for (const Json& item : *value) {
-      if (!item.is_string()) return Fail("is not a list of strings", key);
-      out.push_back(item.get<std::string>());
-    }
+    ReadStrings(key, "list", [&](const std::string&, std::string item) { out.push_back(item); });
   }
   void Read(const char* key, std::map<std::string, std::string>& out) {
-    const Json* value = Take(key);
-    if (value == nullptr) return;
-    if (!value->is_object()) return Fail("is not an object", key);
-    for (const auto& [name, item] : value->items()) {
-      if (!item.is_string()) return Fail("is not an object of strings", key);
-      out[name] = item.get<std::string>();
-    }
+    ReadStrings(key, "object",
+                [&](const std::string& name, std::string item) { out[name] = item; });
   }
   // The member itself; nullptr when it is absent (an error unless optional).
   const Json* Take(const char* key, bool optional = false) {
@@ -78,6 +67,19 @@ class ObjectReader {
   }
 
  private:
+  template <typename Each>
+  void ReadStrings(const char* key, std::string_view kind, Each each) {
+    const Json* value = Take(key);
+    if (value == nullptr) return;
+    if (kind == "list" ? !value->is_array() : !value->is_object())
+      return Fail(fmt::format("is not {} {}", kind == "list" ? "a" : "an", kind), key);
+    for (const auto& [name, item] : value->items()) {
+      if (!item.is_string())
+        return Fail(fmt::format("is not {} {} of strings", kind == "list" ? "a" : "an", kind), key);
+      each(name, item.template get<std::string>());
+    }
+  }
+
   const Json& object_;
   std::string where_;
   std::set<std::string, std::less<>> seen_;
@@ -107,6 +109,17 @@ Json ToJson(const CcFacts& cc) {
           {"link_libs", cc.link_libs},
           {"loader", cc.loader},
           {"library_paths", cc.library_paths}};
+}
+
+Json ToJson(const JavaFacts& java) {
+  return {
+      {"home", java.home}, {"major", java.major}, {"version", java.version}, {"tools", java.tools}};
+}
+
+Json ToJson(const PythonFacts& python) {
+  return {{"interpreter", python.interpreter},
+          {"version", python.version},
+          {"include_dirs", python.include_dirs}};
 }
 
 Result<StorePath> ReadStorePath(const Json& json, std::string where) {
@@ -147,8 +160,20 @@ Result<JavaFacts> ReadJava(const Json& json) {
   ObjectReader reader(json, "java");
   reader.Read("home", java.home);
   reader.ReadNumber("major", java.major);
+  reader.Read("version", java.version);
+  reader.Read("tools", java.tools);
   TRY(reader.Finish());
   return java;
+}
+
+Result<PythonFacts> ReadPython(const Json& json) {
+  PythonFacts python;
+  ObjectReader reader(json, "python");
+  reader.Read("interpreter", python.interpreter);
+  reader.Read("version", python.version);
+  reader.Read("include_dirs", python.include_dirs);
+  TRY(reader.Finish());
+  return python;
 }
 
 // Before anything else: a newer file may have any shape.
@@ -178,8 +203,8 @@ std::string PrintManifest(const Manifest& manifest) {
                {"prefix", manifest.prefix},   {"lock", manifest.lock}, {"recipe", manifest.recipe},
                {"paths", std::move(paths)},   {"env", manifest.env}};
   if (manifest.cc) json["cc"] = ToJson(*manifest.cc);
-  if (manifest.java)
-    json["java"] = {{"home", manifest.java->home}, {"major", manifest.java->major}};
+  if (manifest.java) json["java"] = ToJson(*manifest.java);
+  if (manifest.python) json["python"] = ToJson(*manifest.python);
   // Bytes that are not UTF-8 can only come from a hostile package name; they must not throw.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -212,6 +237,9 @@ Result<Manifest> ParseManifest(std::string_view text) {
   }
   if (const Json* java = reader.Take("java", /*optional=*/true)) {
     TRY_ASSIGN(manifest.java, ReadJava(*java));
+  }
+  if (const Json* python = reader.Take("python", /*optional=*/true)) {
+    TRY_ASSIGN(manifest.python, ReadPython(*python));
   }
   TRY(reader.Finish());
   return manifest;

@@ -43,9 +43,20 @@ struct CcFacts {
 };
 
 struct JavaFacts {
-  std::string home;  // absolute java_home
-  int major = 0;     // 17
+  std::string home;     // absolute java_home
+  int major = 0;        // 17
+  std::string version;  // "17.0.13"
+  // Bazel's Java tools: "JavaBuilder", "GenClass", "Runner", "Jacoco" (.jar), "ijar", "singlejar",
+  // "sh", "cp" -> absolute path. Empty: the toolchain has none.
+  std::map<std::string, std::string> tools;
   friend bool operator==(const JavaFacts&, const JavaFacts&) = default;
+};
+
+struct PythonFacts {
+  std::string interpreter;                // absolute path: a launcher
+  std::string version;                    // "3.11.2"
+  std::vector<std::string> include_dirs;  // of the headers for extension modules
+  friend bool operator==(const PythonFacts&, const PythonFacts&) = default;
 };
 
 struct Manifest {
@@ -59,6 +70,7 @@ struct Manifest {
   std::map<std::string, std::string> env;  // what `lre env` prints: PATH, CC, CXX, ...
   std::optional<CcFacts> cc;
   std::optional<JavaFacts> java;
+  std::optional<PythonFacts> python;
   // The store path with this role; nullptr when the toolchain has none.
   const StorePath* Find(std::string_view role) const;
   friend bool operator==(const Manifest&, const Manifest&) = default;

@@ -80,8 +80,8 @@ class SolverPool {
   }
 
   Status Load(const SuiteIndex& index, int priority);
-  // Restricts the packages of `previous` that are not in `update` to their locked versions.
-  void Keep(const Lock& previous, const std::vector<std::string>& update);
+  // Restricts packages to these versions, by name, as far as the indices have them.
+  void Keep(const std::map<std::string, std::string>& versions);
   Status Decide(const std::set<std::string>& requested);
 
   // Packages of the decision that satisfy the dependencies of `package`, by name.
@@ -94,7 +94,7 @@ class SolverPool {
   std::string Name(Id id) const { return pool_id2str(pool_.get(), At(id)->name); }
   std::optional<std::string> Satisfier(Id dependency) const;
   Status CheckNames(const std::set<std::string>& requested) const;
-  bool IsKept(const Lock& previous, const std::set<std::string>& update, Id id) const;
+  bool IsKept(const std::map<std::string, std::string>& versions, Id id) const;
 
   const std::string architecture_;
   std::unique_ptr<Pool, PoolDeleter> pool_;
@@ -118,24 +118,22 @@ Status SolverPool::Load(const SuiteIndex& index, int priority) {
   return {};
 }
 
-bool SolverPool::IsKept(const Lock& previous, const std::set<std::string>& update, Id id) const {
-  const auto locked = previous.packages.find(Name(id));
-  return locked != previous.packages.end() && !update.contains(locked->first) &&
-         locked->second.version == pool_id2str(pool_.get(), At(id)->evr);
+bool SolverPool::IsKept(const std::map<std::string, std::string>& versions, Id id) const {
+  const auto locked = versions.find(Name(id));
+  return locked != versions.end() && locked->second == pool_id2str(pool_.get(), At(id)->evr);
 }
 
-void SolverPool::Keep(const Lock& previous, const std::vector<std::string>& update) {
+void SolverPool::Keep(const std::map<std::string, std::string>& versions) {
   Pool* pool = pool_.get();
-  const std::set<std::string> changing(update.begin(), update.end());
   std::set<std::string> kept;  // whose locked version the indices still have
   Id id;
   FOR_POOL_SOLVABLES(id) {
-    if (IsKept(previous, changing, id)) kept.insert(Name(id));
+    if (IsKept(versions, id)) kept.insert(Name(id));
   }
   map_grow(&considered_, pool->nsolvables);
   map_setall(&considered_);
   FOR_POOL_SOLVABLES(id) {
-    if (kept.contains(Name(id)) && !IsKept(previous, changing, id)) MAPCLR(&considered_, id);
+    if (kept.contains(Name(id)) && !IsKept(versions, id)) MAPCLR(&considered_, id);
   }
   pool->considered = &considered_;
 }
@@ -288,17 +286,61 @@ void AddHeld(const Lock& lock, const std::string& role, std::set<std::string>* h
   for (const std::string& reference : path.references) AddHeld(lock, reference, held);
 }
 
-Status FillPaths(const Spec& spec, const SolverPool& pool, Lock* lock) {
-  std::map<std::string, std::vector<std::string>> references;
-  std::vector<std::string> roles;
-  for (const auto& [role, store] : spec.store) {
-    references.emplace(role, store.references);
-    roles.push_back(role);
+// Roles that take their packages from the same archives; they are solved together. Names of
+// packages are those of the archives here, and those of the lock only in the lock.
+class RoleGroup {
+ public:
+  RoleGroup(const Spec& spec, const StoreSpec& any) : spec_(spec) {
+    for (const ArchiveSpec* archive : ArchivesOf(spec, any))
+      suites_.insert(archive->suites.begin(), archive->suites.end());
+    own_archives_ = !any.archives.empty();
   }
-  TRY_ASSIGN(const std::vector<std::string> ordered, OrderRoles(references, roles));
+  void Add(const StoreSpec& store) {
+    roles_.insert(store.role);
+    requested_.insert(store.packages.begin(), store.packages.end());
+  }
+
+  Status Solve(const std::vector<SuiteIndex>& indices, const SolveOptions& options,
+               Lock* lock) const;
+
+ private:
+  // "libc6" of "libc6@trixie", when that is a name of this group in a lock.
+  std::optional<std::string> OwnName(const std::string& locked) const {
+    const size_t at = locked.find('@');
+    if ((at != locked.npos) != own_archives_) return std::nullopt;
+    if (own_archives_ && !suites_.contains(locked.substr(at + 1))) return std::nullopt;
+    return locked.substr(0, at);
+  }
+  std::string LockedName(const LockedPackage& package) const {
+    return own_archives_ ? package.name + "@" + package.suite : package.name;
+  }
+  std::map<std::string, std::string> KeptVersions(const SolveOptions& options) const;
+  Status FillPaths(const SolverPool& pool, Lock* lock) const;
+
+  const Spec& spec_;
+  std::set<std::string> suites_;
+  bool own_archives_ = false;
+  std::set<std::string> roles_, requested_;
+};
+
+std::map<std::string, std::string> RoleGroup::KeptVersions(const SolveOptions& options) const {
+  std::map<std::string, std::string> versions;
+  const std::set<std::string> changing(options.update.begin(), options.update.end());
+  for (const auto& [name, package] : options.previous->packages) {
+    const auto own = OwnName(name);
+    if (own && !changing.contains(name)) versions.emplace(*own, package.version);
+  }
+  return versions;
+}
+
+Status RoleGroup::FillPaths(const SolverPool& pool, Lock* lock) const {
+  std::map<std::string, std::vector<std::string>> references;
+  for (const std::string& role : roles_) references.emplace(role, spec_.store.at(role).references);
+  TRY_ASSIGN(const std::vector<std::string> ordered,
+             OrderRoles(references, {roles_.begin(), roles_.end()}));
   for (const std::string& role : ordered) {
-    const StoreSpec& store = spec.store.at(role);
-    std::set<std::string> without(spec.ignore.begin(), spec.ignore.end());
+    const StoreSpec& store = spec_.store.at(role);
+    std::set<std::string> without(spec_.ignore.begin(), spec_.ignore.end());
     for (const std::string& reference : store.references) AddHeld(*lock, reference, &without);
     const std::set<std::string> packages = Closure(pool, store.packages, without);
     LockedPath path{.role = role, .references = store.references};
@@ -306,24 +348,52 @@ Status FillPaths(const Spec& spec, const SolverPool& pool, Lock* lock) {
     std::sort(path.references.begin(), path.references.end());
     lock->paths.emplace(role, std::move(path));
   }
-  for (const auto& [name, toolchain] : spec.toolchains) {
-    std::vector<std::string> paths = toolchain.paths;
-    std::sort(paths.begin(), paths.end());
-    lock->toolchains.emplace(name, std::move(paths));
+  return {};
+}
+
+Status RoleGroup::Solve(const std::vector<SuiteIndex>& indices, const SolveOptions& options,
+                        Lock* lock) const {
+  TRY_ASSIGN(std::string architecture, DebianArchitecture(options.system));
+  SolverPool pool(std::move(architecture));
+  int priority = static_cast<int>(indices.size());
+  for (const SuiteIndex& index : indices) {
+    if (!suites_.contains(index.suite)) continue;
+    TRY(pool.Load(index, spec_.prefer == Preference::kFirstSuite ? priority-- : 0));
+  }
+  if (options.previous != nullptr) pool.Keep(KeptVersions(options));
+  TRY(pool.Decide(requested_));
+
+  Lock own;
+  TRY(FillPaths(pool, &own));
+  const std::map<std::string, LockedPackage> chosen = pool.Chosen();
+  for (const auto& [role, path] : own.paths) {
+    for (const std::string& name : path.packages) own.packages[name] = chosen.at(name);
+  }
+  TRY(ReadAllFileFields(indices, &own.packages));
+  for (auto& [role, path] : own.paths) {
+    for (std::string& name : path.packages) name = LockedName(chosen.at(name));
+    std::sort(path.packages.begin(), path.packages.end());
+    lock->paths.emplace(role, std::move(path));
+  }
+  for (auto& [name, package] : own.packages) {
+    for (const std::string& depends : pool.Depends(name)) {
+      if (own.packages.contains(depends)) package.depends.push_back(LockedName(chosen.at(depends)));
+    }
+    std::sort(package.depends.begin(), package.depends.end());
+    const std::string locked = LockedName(package);
+    package.name = locked;
+    lock->packages.emplace(locked, std::move(package));
   }
   return {};
 }
 
-Status FillPackages(const SolverPool& pool, const std::vector<SuiteIndex>& indices, Lock* lock) {
-  const std::map<std::string, LockedPackage> chosen = pool.Chosen();
-  for (const auto& [role, path] : lock->paths) {
-    for (const std::string& name : path.packages) lock->packages[name] = chosen.at(name);
-  }
-  TRY(ReadAllFileFields(indices, &lock->packages));
-  for (auto& [name, package] : lock->packages) {
-    for (std::string& depends : pool.Depends(name)) {
-      if (lock->packages.contains(depends)) package.depends.push_back(std::move(depends));
-    }
+Status CheckUpdate(const SolveOptions& options) {
+  for (const std::string& name : options.update) {
+    if (options.previous == nullptr || options.previous->packages.contains(name)) continue;
+    std::vector<std::string> known;
+    for (const auto& [locked, package] : options.previous->packages) known.push_back(locked);
+    return ErrorStatus(Code::kInvalidArgument, "cannot update {}: it is not in the lock{}", name,
+                       DidYouMean(name, known));
   }
   return {};
 }
@@ -338,32 +408,20 @@ Result<std::string> DebianArchitecture(std::string_view system) {
 
 Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
                    const SolveOptions& options) {
-  TRY_ASSIGN(std::string architecture, DebianArchitecture(options.system));
-  SolverPool pool(std::move(architecture));
-  int priority = static_cast<int>(indices.size());
-  for (const SuiteIndex& index : indices) {
-    TRY(pool.Load(index, spec.prefer == Preference::kFirstSuite ? priority-- : 0));
-  }
-  if (options.previous != nullptr) {
-    for (const std::string& name : options.update) {
-      if (options.previous->packages.contains(name)) continue;
-      std::vector<std::string> known;
-      for (const auto& [locked, package] : options.previous->packages) known.push_back(locked);
-      return Error(Code::kInvalidArgument, "cannot update {}: it is not in the lock{}", name,
-                   DidYouMean(name, known));
-    }
-    pool.Keep(*options.previous, options.update);
-  }
-  std::set<std::string> requested;
+  TRY(DebianArchitecture(options.system));
+  TRY(CheckUpdate(options));
+  std::map<std::vector<std::string>, RoleGroup> groups;  // by the archives they name
   for (const auto& [role, store] : spec.store) {
-    requested.insert(store.packages.begin(), store.packages.end());
+    groups.try_emplace(store.archives, spec, store).first->second.Add(store);
   }
-  TRY(pool.Decide(requested));
-
   Lock lock{.system = options.system};
-  if (!spec.archives.empty()) lock.distribution = spec.archives.front().name;
-  TRY(FillPaths(spec, pool, &lock));
-  TRY(FillPackages(pool, indices, &lock));
+  if (!spec.archives.empty()) lock.distribution = spec.archives.front().Distribution();
+  for (const auto& [archives, group] : groups) TRY(group.Solve(indices, options, &lock));
+  for (const auto& [name, toolchain] : spec.toolchains) {
+    std::vector<std::string> paths = toolchain.paths;
+    std::sort(paths.begin(), paths.end());
+    lock.toolchains.emplace(name, std::move(paths));
+  }
   return lock;
 }
 

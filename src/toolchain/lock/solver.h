@@ -1,6 +1,8 @@
 // Solving: from a request and the archives' indices to exact packages. Pure: no network, no disk,
-// no clock; the same arguments give the same lock. One solve over the union of all roles, so that
-// all toolchains of one lock share every version. Thread-safe (each call has its own libsolv pool).
+// no clock; the same arguments give the same lock. One solve over the union of all roles that take
+// their packages from the same archives, so that all toolchains of one lock share every version;
+// what comes from other archives is locked under another name, "libc6@trixie". Thread-safe (each
+// call has its own libsolv pools).
 //
 // A package of a role is what the role asks for, and what that depends on ("Depends" and
 // "Pre-Depends", never "Recommends"), without ignored packages and without what a referenced role

@@ -131,6 +131,60 @@ TEST(SolverTest, TakesFromALaterSuiteWhatTheFirstDoesNotHave) {
   EXPECT_EQ(lock->packages.at("only-in-security").suite, "stable-security");
 }
 
+// A store path with an archive of its own: the same names, other versions.
+Spec SpecWithNext() {
+  Spec spec = GoldenSpec();
+  spec.archives.push_back({.name = "next", .distribution = "debian", .suites = {"next"}});
+  spec.store["tool"] = {.role = "tool", .packages = {"tool"}, .archives = {"next"}};
+  return spec;
+}
+
+std::vector<SuiteIndex> IndicesWithNext(const std::string& zlib_version) {
+  std::vector<SuiteIndex> indices = GoldenIndices();
+  auto package = [](const std::string& name, const std::string& version,
+                    const std::string& depends) {
+    return fmt::format(
+        "Package: {0}\nVersion: {1}\nArchitecture: amd64\n{2}Filename: pool/{0}.deb\nSize: 1\n"
+        "SHA256: {3}\n\n",
+        name, version, depends, std::string(64, 'a'));
+  };
+  indices.push_back(
+      {"next", package("tool", "9", "Depends: zlib1g\n") + package("zlib1g", zlib_version, "")});
+  return indices;
+}
+
+TEST(SolverTest, LocksWhatComesFromAnArchiveOfItsOwnUnderANameOfItsOwn) {
+  const Lock plain = SolveGolden().value();
+
+  const auto lock = Solve(SpecWithNext(), IndicesWithNext("1:9-1"), {});
+
+  ASSERT_TRUE(lock) << lock.error().ToString();
+  EXPECT_THAT(lock->paths.at("tool").packages, ElementsAre("tool@next", "zlib1g@next"));
+  EXPECT_EQ(lock->packages.at("zlib1g@next").version, "1:9-1");
+  EXPECT_THAT(lock->packages.at("tool@next").depends, ElementsAre("zlib1g@next"));
+  // Nothing else is touched by it.
+  for (const auto& [name, package] : plain.packages) EXPECT_EQ(lock->packages.at(name), package);
+  for (const auto& [role, path] : plain.paths) EXPECT_EQ(lock->paths.at(role), path);
+  const auto read = ParseLock(PrintLock(*lock));
+  ASSERT_TRUE(read) << read.error().ToString();
+  EXPECT_EQ(*read, *lock);
+  EXPECT_THAT(Disagreements(SpecWithNext(), *lock), testing::IsEmpty());
+}
+
+TEST(SolverTest, KeepsAndUpdatesWhatIsLockedUnderANameOfItsOwn) {
+  const Lock before = Solve(SpecWithNext(), IndicesWithNext("1:9-1"), {}).value();
+  std::vector<SuiteIndex> both = IndicesWithNext("1:9-1");
+  both.back().packages += IndicesWithNext("1:9-2").back().packages;
+
+  const auto same = Solve(SpecWithNext(), both, {.previous = &before});
+  const auto one = Solve(SpecWithNext(), both, {.previous = &before, .update = {"zlib1g@next"}});
+
+  ASSERT_TRUE(same && one);
+  EXPECT_EQ(*same, before);
+  EXPECT_THAT(CompareLocks(before, *one),
+              ElementsAre(LockChange{"zlib1g@next", "1:9-1", "1:9-2", "next"}));
+}
+
 TEST(SolverTest, UpdatesOnlyWhatItIsToldTo) {
   const Lock before = SolveGolden().value();
 

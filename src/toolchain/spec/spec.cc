@@ -71,6 +71,10 @@ Result<ArchiveSpec> ParseArchive(const std::string& name, TomlTable& table) {
         table.ErrorAt("", "an archive's name has lower-case letters and digits"));
   }
   ArchiveSpec archive{.name = name};
+  TRY_ASSIGN(archive.distribution, table.StringOr("distribution", ""));
+  if (!IsRoleName(archive.Distribution())) {
+    return std::unexpected(table.ErrorAt("distribution", "has lower-case letters and digits"));
+  }
   TRY_ASSIGN(archive.suites, table.RequiredStrings("suites"));
   TRY(CheckWords(table, "suites", archive.suites));
   TRY_ASSIGN(archive.components, table.Strings("components"));
@@ -106,6 +110,35 @@ Status ParseArchives(TomlTable& root, Spec* spec) {
   return {};
 }
 
+Status CheckArchives(const TomlTable& table, const Spec& spec,
+                     const std::vector<std::string>& named) {
+  std::vector<std::string> known;
+  for (const ArchiveSpec& archive : spec.archives) known.push_back(archive.name);
+  for (const std::string& name : named) {
+    if (std::count(known.begin(), known.end(), name) > 0) continue;
+    return table.ErrorAt("archives", fmt::format("no archive.{}{}", name, DidYouMean(name, known)));
+  }
+  return {};
+}
+
+// Packages of other archives are other packages, so what such a path holds cannot stand in for what
+// this one would.
+Status CheckReferences(const TomlTable& table, const Spec& spec, const std::string& role,
+                       const std::vector<std::string>& roles) {
+  for (const std::string& named : spec.store.at(role).references) {
+    const auto found = spec.store.find(named);
+    if (found == spec.store.end()) {
+      return table.ErrorAt("references",
+                           fmt::format("no store.{}{}", named, DidYouMean(named, roles)));
+    }
+    if (found->second.archives != spec.store.at(role).archives) {
+      return table.ErrorAt("references",
+                           fmt::format("store.{} takes its packages from other archives", named));
+    }
+  }
+  return {};
+}
+
 Status ParseStore(TomlTable& root, Spec* spec) {
   TRY(root.EachTable("store", [&](const std::string& role, TomlTable& table) -> Status {
     if (!IsRoleName(role)) return table.ErrorAt("", "not a role: [a-z0-9][a-z0-9.-]*");
@@ -118,6 +151,9 @@ Status ParseStore(TomlTable& root, Spec* spec) {
                            fmt::format("\"{}\" is asked for, and in ignore as well", package));
     }
     TRY_ASSIGN(store.references, table.Strings("references"));
+    TRY_ASSIGN(store.archives, table.Strings("archives"));
+    std::sort(store.archives.begin(), store.archives.end());
+    TRY(CheckArchives(table, *spec, store.archives));
     spec->store.emplace(role, std::move(store));
     return {};
   }));
@@ -130,15 +166,9 @@ Status ParseStore(TomlTable& root, Spec* spec) {
     references.emplace(role, store.references);
   }
   // Again over the tables: only now all roles are known.
-  TRY(root.EachTable("store", [&](const std::string&, TomlTable& table) -> Status {
-    TRY_ASSIGN(auto named, table.Strings("references"));
-    table.Has("packages");
-    for (const std::string& role : named) {
-      if (spec->store.contains(role)) continue;
-      return table.ErrorAt("references",
-                           fmt::format("no store.{}{}", role, DidYouMean(role, roles)));
-    }
-    return {};
+  TRY(root.EachTable("store", [&](const std::string& role, TomlTable& table) -> Status {
+    for (const char* key : {"packages", "references", "archives"}) table.Has(key);
+    return CheckReferences(table, *spec, role, roles);
   }));
   if (const auto ordered = OrderRoles(references, roles); !ordered) {
     return root.ErrorAt("store", ordered.error().message());
@@ -169,6 +199,20 @@ Status ParseToolchains(TomlTable& root, Spec* spec) {
 bool IsRoleName(std::string_view name) { return IsName(name, ".-", 64); }
 
 bool IsPackageName(std::string_view name) { return name.size() >= 2 && IsName(name, "+.-", 128); }
+
+std::vector<const ArchiveSpec*> ArchivesOf(const Spec& spec, const StoreSpec& store) {
+  std::set<std::string> named;
+  for (const auto& [role, each] : spec.store)
+    named.insert(each.archives.begin(), each.archives.end());
+  std::vector<const ArchiveSpec*> archives;
+  for (const ArchiveSpec& archive : spec.archives) {
+    const bool mine = store.archives.empty() ? !named.contains(archive.name)
+                                             : std::count(store.archives.begin(),
+                                                          store.archives.end(), archive.name) > 0;
+    if (mine) archives.push_back(&archive);
+  }
+  return archives;
+}
 
 Result<Spec> ParseSpec(std::string_view text, std::string_view file) {
   TRY_ASSIGN(TomlDocument document, TomlDocument::Parse(text, file));
@@ -219,6 +263,9 @@ std::string ExplainSpec(const Spec& spec) {
         fmt::format("store path {}: {} and what they need", role, fmt::join(store.packages, ", "));
     if (!store.references.empty()) {
       text += fmt::format(", without what {} holds", fmt::join(store.references, ", "));
+    }
+    if (!store.archives.empty()) {
+      text += fmt::format(", from archive {}", fmt::join(store.archives, ", "));
     }
     text += '\n';
   }

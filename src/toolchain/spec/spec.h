@@ -15,15 +15,17 @@ namespace lre::toolchain {
 
 // One Debian archive: "[archive.debian]".
 struct ArchiveSpec {
-  std::string name;                     // the distribution: "debian"
+  std::string name;                     // "debian"
+  std::string distribution;             // whose archive it is; empty: that of its name
   std::vector<std::string> suites;      // earlier ones are preferred (see Spec::prefer)
   std::vector<std::string> components;  // default: main
   // Roots that hold dists/ and pool/. Empty: those of the machine's own apt configuration.
   std::vector<std::string> mirrors;
   // Roots that keep old versions: tried for packages that the mirrors no longer have.
   std::vector<std::string> snapshots;
-  // File of the keys that sign it. Empty: /usr/share/keyrings/<name>-archive-keyring.gpg.
+  // File of the keys that sign it. Empty: /usr/share/keyrings/<distribution>-archive-keyring.gpg.
   std::string keyring;
+  const std::string& Distribution() const { return distribution.empty() ? name : distribution; }
   friend bool operator==(const ArchiveSpec&, const ArchiveSpec&) = default;
 };
 
@@ -32,6 +34,8 @@ struct StoreSpec {
   std::string role;
   std::vector<std::string> packages;    // what is asked for, in the order of the file
   std::vector<std::string> references;  // roles whose packages this one uses and does not repeat
+  // Sorted names of the archives it takes packages from. Empty: those that no store path names.
+  std::vector<std::string> archives;
   friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
 };
 
@@ -58,6 +62,10 @@ struct Spec {
   std::map<std::string, ToolchainSpec> toolchains;  // by name
   friend bool operator==(const Spec&, const Spec&) = default;
 };
+
+// The archives of `store`, in the order of the file. An archive that some store path names serves
+// only those that name it, so that its newer packages reach nothing else.
+std::vector<const ArchiveSpec*> ArchivesOf(const Spec& spec, const StoreSpec& store);
 
 // kInvalidArgument with file, line and key: not TOML; unknown key (with the nearest known one),
 // wrong type, missing; a role that is not there; a reference cycle; a suite in two archives; a name

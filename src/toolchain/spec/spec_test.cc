@@ -57,6 +57,32 @@ TEST(SpecTest, ReadsArchivesRolesAndToolchains) {
   EXPECT_EQ(spec->prefer, Preference::kFirstSuite);
 }
 
+TEST(SpecTest, AnArchiveThatAStorePathNamesServesNobodyElse) {
+  std::string text =
+      Replaced("[store.libc]",
+               "[archive.next]\ndistribution = \"debian\"\nsuites = [\"trixie\"]\n\n"
+               "[store.tool]\narchives = [\"next\"]\npackages = [\"tool\"]\n\n[store.libc]");
+
+  const auto spec = ParseSpec(text);
+
+  ASSERT_TRUE(spec) << spec.error().ToString();
+  const auto own = ArchivesOf(*spec, spec->store.at("tool"));
+  const auto others = ArchivesOf(*spec, spec->store.at("libc"));
+  ASSERT_EQ(own.size(), 1u);
+  EXPECT_EQ(own[0]->name, "next");
+  EXPECT_EQ(own[0]->distribution, "debian");
+  ASSERT_EQ(others.size(), 1u);
+  EXPECT_EQ(others[0]->name, "debian");
+}
+
+TEST(SpecTest, RefusesReferencesBetweenPathsOfDifferentArchives) {
+  EXPECT_THAT(ErrorOf(Replaced("references = [\"libc\"]",
+                               "references = [\"libc\"]\narchives = [\"debian\"]")),
+              HasSubstr("store.libc takes its packages from other archives"));
+  EXPECT_THAT(ErrorOf(Replaced("references = [\"libc\"]", "archives = [\"debain\"]")),
+              HasSubstr("no archive.debain, did you mean \"debian\""));
+}
+
 TEST(SpecTest, KeepsTheOrderOfArchivesInTheFile) {
   const auto spec = ParseSpec(std::string(kSpec) +
                               "[archive.apple]\nsuites = [\"own\"]\nmirrors = [\"file:///a/\"]\n");

@@ -93,7 +93,13 @@ std::vector<Finding> CheckProject() {
   } else {
     findings.push_back({"paths", Verdict::kBad, missing + " is not here", "lre sync"});
   }
-  Result<std::vector<toolchain::GeneratedFile>> files = toolchain::Generate(*manifest);
+  Result<std::vector<toolchain::Manifest>> further = ReadFurtherManifests(kManifestFile);
+  if (!further) {
+    findings.push_back({"manifest", Verdict::kBad, further.error().message(), "lre sync"});
+    return findings;
+  }
+  Result<std::vector<toolchain::GeneratedFile>> files =
+      toolchain::Generate(*manifest, {.further = *further});
   if (!files) {
     findings.push_back({"generated", Verdict::kBad, files.error().message(), "lre sync"});
     return findings;

@@ -12,6 +12,7 @@ namespace {
 
 struct GenerateFlags {
   std::string manifest = kManifestFile;
+  std::vector<std::string> further;
   std::string output = ".";
   bool without_environment = false;
   std::string prefix;
@@ -20,9 +21,16 @@ struct GenerateFlags {
 
 Status RunGenerate(const GenerateFlags& flags) {
   TRY_ASSIGN(toolchain::Manifest manifest, ReadManifest(flags.manifest));
-  TRY_ASSIGN(std::vector<toolchain::GeneratedFile> files,
-             toolchain::Generate(manifest, {.with_environment = !flags.without_environment,
-                                            .bazelrc_prefix = flags.prefix}));
+  toolchain::GenerateOptions options{.with_environment = !flags.without_environment,
+                                     .bazelrc_prefix = flags.prefix};
+  if (flags.manifest == kManifestFile && flags.further.empty()) {
+    TRY_ASSIGN(options.further, ReadFurtherManifests(flags.manifest));
+  }
+  for (const std::string& path : flags.further) {
+    TRY_ASSIGN(toolchain::Manifest further, ReadManifest(path));
+    options.further.push_back(std::move(further));
+  }
+  TRY_ASSIGN(std::vector<toolchain::GeneratedFile> files, toolchain::Generate(manifest, options));
   size_t changed = 0;
   for (const toolchain::GeneratedFile& file : files) {
     const std::string path = flags.output + "/" + file.path;
@@ -73,6 +81,10 @@ void AddGenerateCommand(App& app) {
       ->add_option("--manifest", flags->manifest,
                    "The manifest [local-remote-execution/toolchain.json]")
       ->type_name("FILE");
+  command
+      ->add_option("--further", flags->further,
+                   "Manifests of further toolchains [all beside the default manifest]")
+      ->type_name("FILE...");
   command->add_option("--output", flags->output, "The project's root [.]")->type_name("DIR");
   command->add_flag("--without-environment", flags->without_environment,
                     "lre.bazelrc for machines that do not have the toolchain: remote only");

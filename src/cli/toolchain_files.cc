@@ -36,6 +36,19 @@ Result<toolchain::Manifest> ReadManifest(const std::string& path) {
   return manifest;
 }
 
+Result<std::vector<toolchain::Manifest>> ReadFurtherManifests(const std::string& path) {
+  const std::filesystem::path file(path);
+  const std::string folder = file.has_parent_path() ? file.parent_path().string() : ".";
+  TRY_ASSIGN(std::vector<std::string> names, SystemFiles().List(folder));
+  std::vector<toolchain::Manifest> manifests;
+  for (const std::string& name : names) {
+    if (!name.ends_with(".json") || name == file.filename()) continue;
+    TRY_ASSIGN(toolchain::Manifest manifest, ReadManifest(folder + "/" + name));
+    manifests.push_back(std::move(manifest));
+  }
+  return manifests;
+}
+
 Result<toolchain::Mirrors> MirrorsFor(const toolchain::Lock& lock, const std::string& spec_path,
                                       const toolchain::AptConfiguration& apt) {
   if (!FileExists(spec_path)) return toolchain::ChooseMirrors(lock, apt);

@@ -21,6 +21,8 @@ inline constexpr const char* kManifestFile = "local-remote-execution/toolchain.j
 // Errors name the file and the command that makes it.
 Result<toolchain::Lock> ReadLock(const std::string& path, std::string* digest = nullptr);
 Result<toolchain::Manifest> ReadManifest(const std::string& path);
+// The manifests of further toolchains beside `path`: every other *.json in its folder, by name.
+Result<std::vector<toolchain::Manifest>> ReadFurtherManifests(const std::string& path);
 // Where packages come from: what lre.toml beside the lock says, else the machine's apt sources.
 Result<toolchain::Mirrors> MirrorsFor(const toolchain::Lock& lock, const std::string& spec_path,
                                       const toolchain::AptConfiguration& apt);

@@ -1,5 +1,5 @@
 # How the compiler is called: features and flags of the C++ toolchain.
-# Written by `lre generate` from manifest sha256:6aec1a867cd8dbddea9106c9aaccd4a71a5e690e15e00a561a5a714721a7b8f4
+# Written by `lre generate` from manifest sha256:b9172239d028de81039aa22042f870422aea1b10d535767a969f2206985aadf0
 # of lre-cc: edits are lost.
 
 load("@rules_cc//cc:action_names.bzl", "ACTION_NAMES")

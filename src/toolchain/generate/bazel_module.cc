@@ -26,7 +26,7 @@ module(
 
 bazel_dep(name = "platforms", version = "0.0.10")
 bazel_dep(name = "rules_cc", version = "0.0.17")
-)";
+)" + (input.java != nullptr ? "bazel_dep(name = \"rules_java\", version = \"7.6.5\")\n" : "");
 }
 
 std::string ConfigBuild(const GenerateInput& input) {

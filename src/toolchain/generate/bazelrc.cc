@@ -11,9 +11,18 @@ struct Flag {
   std::string why;  // a comment above; empty: belongs to the one above
 };
 
+void AddJavaFlags(const JavaFacts& java, std::vector<Flag>* flags) {
+  flags->push_back({"--extra_toolchains=@local-remote-execution//generated-java/config:all",
+                    "The JDK: for what is built, and for what the build itself runs."});
+  for (const char* flag : {"java_runtime_version", "tool_java_runtime_version"})
+    flags->push_back({fmt::format("--{}=lre_jdk", flag), ""});
+  for (const char* flag : {"java_language_version", "tool_java_language_version"})
+    flags->push_back({fmt::format("--{}={}", flag, java.major), ""});
+}
+
 std::vector<Flag> Flags(const GenerateInput& input) {
   constexpr std::string_view kModule = "@local-remote-execution//generated-cc/config";
-  return {
+  std::vector<Flag> flags = {
       {"--repo_env=BAZEL_DO_NOT_DETECT_CPP_TOOLCHAIN=1",
        "Bazel must not look for a compiler of this machine. As a repository variable: an "
        "--action_env\n"
@@ -37,6 +46,8 @@ std::vector<Flag> Flags(const GenerateInput& input) {
        "The shell of genrules, with its userland first in PATH; tests get the same userland."},
       {"--test_env=PATH=" + input.path, ""},
   };
+  if (input.java != nullptr) AddJavaFlags(*input.java->java, &flags);
+  return flags;
 }
 
 std::string Commented(std::string_view text) {

@@ -50,7 +50,7 @@ std::string ReccConf(const GenerateInput& input, const GenerateOptions& options)
                   "recc: keep as recc/recc.conf in the project, or name its folder in "
                   "RECC_CONFIG_DIRECTORY.") +
          fmt::format(
-             "\nserver=grpc://{executor}\ncas_server=grpc://{cache}\naction_cache_server=grpc://"
+             "\nserver=http://{executor}\ncas_server=http://{cache}\naction_cache_server=http://"
              "{cache}\n"
              "instance={instance}\n\n"
              "# The worker's system; no store path stands here: the compiler's path in the command "

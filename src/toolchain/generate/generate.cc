@@ -62,6 +62,28 @@ Status CheckStrings(const Manifest& manifest, const CcFacts& cc) {
   return {};
 }
 
+// What one module holds must be for one system and in one store.
+Status CheckFurther(const Manifest& manifest, const Manifest& further) {
+  if (further.system != manifest.system || further.prefix != manifest.prefix) {
+    return ErrorStatus(Code::kInvalidArgument,
+                       "manifest {} is for {} in {}, manifest {} for {} in {}: one module cannot "
+                       "have both",
+                       further.name, further.system, further.prefix, manifest.name, manifest.system,
+                       manifest.prefix);
+  }
+  TRY(CheckPlain("name", further.name));
+  if (!further.java) return {};
+  TRY(CheckPlain("java home", further.java->home));
+  for (const auto& [name, tool] : further.java->tools) TRY(CheckPlain("java tool " + name, tool));
+  if (further.java->tools.empty()) return {};
+  for (const char* tool : {"GenClass", "Jacoco", "JavaBuilder", "cp", "ijar", "sh", "singlejar"}) {
+    if (further.java->tools.contains(tool)) continue;
+    return ErrorStatus(Code::kInvalidArgument, "manifest {}: java.tools lacks \"{}\"", further.name,
+                       tool);
+  }
+  return {};
+}
+
 Result<std::string> CpuOf(const Manifest& manifest) {
   constexpr std::pair<std::string_view, std::string_view> kSystems[] = {
       {"x86_64-linux", "x86_64"}, {"aarch64-linux", "aarch64"}};
@@ -80,7 +102,8 @@ std::string ManifestDigest(const Manifest& manifest) {
   return "sha256:" + ComputeDigest(DigestFunction::kSha256, PrintManifest(manifest)).Hex();
 }
 
-Result<GenerateInput> MakeGenerateInput(const Manifest& manifest) {
+Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
+                                        const std::vector<Manifest>& further) {
   if (!manifest.cc) {
     return Error(Code::kInvalidArgument, "manifest {}: no cc facts, so no C++ toolchain",
                  manifest.name);
@@ -102,7 +125,7 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest) {
   TRY_ASSIGN(std::string cpu, CpuOf(manifest));
   // The probe names the shell's launcher, which puts the userland first in PATH.
   auto shell = cc.tools.find("bash");
-  return GenerateInput{
+  GenerateInput input{
       .manifest = manifest,
       .cc = cc,
       .digest = ManifestDigest(manifest),
@@ -111,19 +134,39 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest) {
       .shell = shell != cc.tools.end() ? shell->second : base->path + "/usr/bin/bash",
       .path = base->path + "/usr/bin:/bin:/usr/bin",
   };
+  for (const Manifest& other : further) {
+    TRY(CheckFurther(manifest, other));
+    if (other.java && !other.java->tools.empty()) input.java = &other;
+  }
+  return input;
 }
 
-std::string FileHead(const GenerateInput& input, std::string_view mark, std::string_view what) {
+namespace {
+std::string Head(std::string_view mark, std::string_view what, std::string_view digest,
+                 std::string_view name) {
   return fmt::format(
       "{0} {1}\n{0} Written by `lre generate` from manifest {2}\n{0} of {3}: edits are lost.\n",
-      mark, what, input.digest, input.manifest.name);
+      mark, what, digest, name);
+}
+}  // namespace
+
+std::string FileHead(const GenerateInput& input, std::string_view mark, std::string_view what) {
+  return Head(mark, what, input.digest, input.manifest.name);
+}
+
+std::string FileHead(const Manifest& manifest, std::string_view mark, std::string_view what) {
+  return Head(mark, what, ManifestDigest(manifest), manifest.name);
 }
 
 Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
                                             const GenerateOptions& options) {
   TRY(CheckOptions(options));
-  TRY_ASSIGN(GenerateInput input, MakeGenerateInput(manifest));
+  TRY_ASSIGN(GenerateInput input, MakeGenerateInput(manifest, options.further));
   std::vector<GeneratedFile> files = BazelModule(input);
+  if (input.java != nullptr) {
+    std::ranges::move(JavaModule(input), std::back_inserter(files));
+    std::ranges::move(JavaExamples(input), std::back_inserter(files));
+  }
   files.push_back({"lre.bazelrc", Bazelrc(input, options)});
   files.push_back({"lre.cmake", CmakeToolchain(input)});
   files.push_back({"recc.conf", ReccConf(input, options)});
@@ -134,7 +177,7 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
 
 Result<std::string> GenerateBazelrc(const Manifest& manifest, const GenerateOptions& options) {
   TRY(CheckOptions(options));
-  TRY_ASSIGN(GenerateInput input, MakeGenerateInput(manifest));
+  TRY_ASSIGN(GenerateInput input, MakeGenerateInput(manifest, options.further));
   return Bazelrc(input, options);
 }
 

@@ -32,6 +32,8 @@ struct GenerateOptions {
   std::string cache_endpoint = "127.0.0.1:50051";
   std::string executor_endpoint = "127.0.0.1:50052";
   std::string instance_name = "main";
+  // Manifests of further toolchains (lre-java, lre-py): what they have is registered too.
+  std::vector<Manifest> further;
 };
 
 // Sorted by path. kInvalidArgument when the manifest lacks what a file needs (no cc facts, no

@@ -57,6 +57,22 @@ Manifest SmallManifest() {
   return manifest;
 }
 
+Manifest JavaManifest() {
+  const Manifest base = SmallManifest();
+  std::string jdk = Hash('7') + "-jdk", tools = Hash('8') + "-java-tools/";
+  Manifest manifest;
+  manifest.name = "lre-java";
+  manifest.system = base.system;
+  manifest.lock = base.lock;
+  manifest.recipe = base.recipe;
+  manifest.paths = {{"jdk", jdk, "sha256:" + std::string(64, '7') + "/82", 1, {}, {}}};
+  manifest.java = {.home = jdk + "/usr/lib/jvm/java-17", .major = 17, .version = "17.0.13"};
+  for (const char* tool :
+       {"GenClass", "Jacoco", "JavaBuilder", "Runner", "cp", "ijar", "sh", "singlejar"})
+    manifest.java->tools[tool] = tools + tool;
+  return manifest;
+}
+
 std::map<std::string, std::string> GenerateMap(const Manifest& manifest,
                                                const GenerateOptions& options = {}) {
   auto files = Generate(manifest, options);
@@ -101,6 +117,54 @@ TEST(GenerateTest, WritesEveryFileAsTheGoldenOnesSay) {
                                  "local-remote-execution/generated-cc/config/BUILD.bazel",
                                  "local-remote-execution/toolchain.json", "lre.bazelrc",
                                  "lre.cmake", "recc.conf"));
+}
+
+// In a folder of their own: the module without Java is a golden one too.
+TEST(GenerateTest, WritesWhatFurtherToolchainsAddAsTheGoldenFilesSay) {
+  const auto without = GenerateMap(SmallManifest());
+  const auto with = GenerateMap(SmallManifest(), {.further = {JavaManifest()}});
+
+  std::vector<std::string> added;
+  for (const auto& [path, text] : with) {
+    if (!without.contains(path)) added.push_back(path);
+    if (!without.contains(path) || without.at(path) != text) ExpectGolden("java/" + path, text);
+  }
+  EXPECT_THAT(added, ElementsAre("local-remote-execution/examples/java/BUILD.bazel",
+                                 "local-remote-execution/examples/java/Greeting.java",
+                                 "local-remote-execution/examples/java/GreetingTest.java",
+                                 "local-remote-execution/examples/java/HelloLre.java",
+                                 "local-remote-execution/generated-java/config/BUILD.bazel",
+                                 "local-remote-execution/generated-java/java/BUILD.bazel",
+                                 "local-remote-execution/generated-java/java/tools.bzl",
+                                 "local-remote-execution/lre-java.json"));
+}
+
+TEST(GenerateTest, NeitherJavaNorTheCompilerEntersTheOthersFiles) {
+  Manifest other = JavaManifest();
+  other.java->home = Hash('9') + "-jdk/usr/lib/jvm/java-17";
+  const auto one = GenerateMap(SmallManifest(), {.further = {JavaManifest()}});
+  const auto two = GenerateMap(SmallManifest(), {.further = {other}});
+
+  for (const auto& [path, text] : one) {
+    const bool java = path.find("java") != path.npos;
+    EXPECT_EQ(text == two.at(path), !java || path.ends_with(".java")) << path;
+    if (path.find("generated-java/") == path.npos) continue;
+    for (const char* role : {"-gcc", "-base", "-binutils", "-sysroot"})
+      EXPECT_THAT(text, Not(HasSubstr(role))) << path;
+  }
+}
+
+TEST(GenerateTest, RefusesAFurtherToolchainForAnotherSystemOrWithoutItsTools) {
+  Manifest other_system = JavaManifest(), no_ijar = JavaManifest();
+  other_system.system = "aarch64-linux";
+  no_ijar.java->tools.erase("ijar");
+
+  for (auto [manifest, message] :
+       {std::pair{other_system, "one module cannot have both"}, {no_ijar, "lacks \"ijar\""}}) {
+    auto files = Generate(SmallManifest(), {.further = {manifest}});
+    ASSERT_FALSE(files) << message;
+    EXPECT_THAT(files.error().message(), HasSubstr(message));
+  }
 }
 
 TEST(GenerateTest, WritesLreBazelrcInFourForms) {

@@ -13,22 +13,29 @@ namespace lre::toolchain {
 
 // A manifest that was checked, with what several files derive from it.
 struct GenerateInput {
-  const Manifest& manifest;  // outlives this
-  const CcFacts& cc;         // of `manifest`
-  std::string digest;        // ManifestDigest
-  std::string cpu;           // the constraint in @platforms//cpu: "x86_64"
-  std::string base;          // store path of the userland
-  std::string shell;         // what runs shell actions: puts `base` first in PATH
-  std::string path;          // PATH of tests
+  const Manifest& manifest;        // outlives this
+  const CcFacts& cc;               // of `manifest`
+  std::string digest;              // ManifestDigest
+  std::string cpu;                 // the constraint in @platforms//cpu: "x86_64"
+  std::string base;                // store path of the userland
+  std::string shell;               // what runs shell actions: puts `base` first in PATH
+  std::string path;                // PATH of tests
+  const Manifest* java = nullptr;  // the manifest, this or a further one, with a JDK and its tools
 };
-// kInvalidArgument names what the manifest lacks.
-Result<GenerateInput> MakeGenerateInput(const Manifest& manifest);
+// kInvalidArgument names what the manifest lacks. What is in `further` outlives the input.
+Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
+                                        const std::vector<Manifest>& further = {});
 
 // The comment that opens every generated file: who wrote it, from what. `mark` is "#" or "//".
 std::string FileHead(const GenerateInput& input, std::string_view mark, std::string_view what);
+// The same for a file that derives from another manifest.
+std::string FileHead(const Manifest& manifest, std::string_view mark, std::string_view what);
 
 // local-remote-execution/...
 std::vector<GeneratedFile> BazelModule(const GenerateInput& input);
+// REQUIRES: input.java.
+std::vector<GeneratedFile> JavaModule(const GenerateInput& input);
+std::vector<GeneratedFile> JavaExamples(const GenerateInput& input);
 // cc_toolchain_config.bzl without its head.
 std::string_view CcToolchainConfigText();
 // The tool paths that Bazel asks for, by Bazel's names; a tool the toolchain lacks fails when

@@ -266,8 +266,15 @@ Result<std::optional<CcFacts>> ProbeGcc(const ProbeInput& input, const std::stri
 std::map<std::string, std::string> ToolEnvironment(const Manifest& manifest) {
   std::map<std::string, std::string> environment;
   std::string& path = environment["PATH"];
+  std::string busybox;  // of Bazel's Java tools, for their own use only
+  if (manifest.java) {
+    environment["JAVA_HOME"] = manifest.java->home;
+    path = manifest.java->home + "/bin";
+    auto shell = manifest.java->tools.find("sh");
+    if (shell != manifest.java->tools.end()) busybox = ParentPath(shell->second);
+  }
   for (auto it = manifest.paths.rbegin(); it != manifest.paths.rend(); ++it) {
-    if (!FileExists(it->path + "/usr/bin")) continue;
+    if (!FileExists(it->path + "/usr/bin") || it->path + "/usr/bin" == busybox) continue;
     // The libc path has programs too (ldd, iconv ...): they come last, as it comes first in the
     // closure.
     path += (path.empty() ? "" : ":") + it->path + "/usr/bin";

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/subprocess.h"
 #include "toolchain/elf/relocate.h"
+#include "toolchain/root/java_recipe.h"
 #include "toolchain/root/launcher.h"
 
 namespace lre::toolchain {
@@ -311,6 +312,8 @@ Result<FileTree> ApplyRecipe(FileTree tree, const RecipeInput& input) {
   if (gcc) drivers = GccDrivers(tree, input.relocation.system, *gcc);
   TRY(DisarmGccPrefixes(tree, drivers, input.relocation.system));
   AddAlternatives(tree);
+  if (auto jdk = FindJdk(tree)) TRY(FinishJdk(tree, *jdk));
+  if (FindJavaTools(tree, input.relocation.system.triplet)) FinishJavaTools(tree);
   TRY(RelocateTree(tree, input.relocation));
   if (input.role == "sysroot") LinkRuntimeLibraries(tree, input);
   if (gcc) TRY(FinishGcc(tree, input, *gcc));

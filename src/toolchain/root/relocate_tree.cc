@@ -1,6 +1,7 @@
 // Which directories go into a file's rpath: for each library it needs, the first place that has it,
 // in the order that the loader would look: the file's own $ORIGIN entries, its other rpath entries
-// seen in the tree, the default directories of the tree, then those of the references. Only
+// seen in the tree, the default directories of the tree, those of the references, then any other
+// folder of the tree. Only
 // directories that are needed are named, so a path names no other path without a reason, and
 // nothing is searched in vain at every start.
 //
@@ -13,6 +14,7 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <map>
 
 #include "toolchain/elf/relocate.h"
 #include "toolchain/root/parallel.h"
@@ -51,6 +53,9 @@ class TreeRelocator {
   TreeRelocator(const FileTree& tree, const RelocateTreeOptions& options)
       : tree_(tree), options_(options) {
     directories_ = {"usr/lib/" + options.system.triplet, "usr/lib", "usr/lib64"};
+    for (const auto& [path, node] : tree)
+      if (path.find(".so") != path.npos)
+        elsewhere_.try_emplace(std::string(BaseName(path)), ParentPath(path));
   }
 
   Status RelocateFile(const std::string& path, FileNode& node) const {
@@ -142,6 +147,12 @@ class TreeRelocator {
           found = true;
         }
       }
+      // A library of the program's own, in a folder of its own: libjvm.so.
+      if (auto other = !found ? elsewhere_.find(needed) : elsewhere_.end();
+          other != elsewhere_.end()) {
+        add(options_.store_path + "/" + other->second);
+        found = true;
+      }
       if (!found && needed.find('/') == needed.npos)
         return Error(Code::kNotFound,
                      "{} needs {}, which is neither in its own packages nor in those of the paths "
@@ -159,6 +170,8 @@ class TreeRelocator {
   const FileTree& tree_;
   const RelocateTreeOptions& options_;
   std::vector<std::string> directories_;
+  std::map<std::string, std::string, std::less<>>
+      elsewhere_;  // name -> the first folder that has it
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "digest/digest.h"
 #include "toolchain/root/deb.h"
+#include "toolchain/root/java_probe.h"
 #include "toolchain/root/parallel.h"
 #include "toolchain/root/probe.h"
 #include "toolchain/root/recipe.h"
@@ -217,6 +218,20 @@ Status MakeMissing(const Lock& lock, const std::vector<StorePath>& planned,
   return {};
 }
 
+// Asks what was made what it is, and tries it.
+Status Probe(ToolchainStore& store, const SyncOptions& options, Manifest& manifest) {
+  TRY_ASSIGN(SystemFacts system, FindSystem(manifest.system));
+  ProbeInput input{.paths = manifest.paths, .system = std::move(system)};
+  TRY_ASSIGN(manifest.cc, ProbeGcc(input, options.prefix));
+  TRY_ASSIGN(manifest.java, ProbeJava(input));
+  TRY_ASSIGN(std::string scratch, store.NewStaging());
+  Status status;
+  if (manifest.cc) status = SelfTestGcc(*manifest.cc, options.prefix, scratch);
+  if (manifest.java && status.ok()) status = SelfTestJava(*manifest.java, scratch);
+  (void)RemoveTree(scratch).ok();
+  return status;
+}
+
 }  // namespace
 
 SyncProgress& NoProgress() {
@@ -269,6 +284,13 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
   TRY_ASSIGN(std::vector<StorePath> planned, PlannedPaths(lock, toolchain, options));
   TRY_ASSIGN(std::unique_ptr<ToolchainStore> store, ToolchainStore::Open(options.prefix));
   std::string kept = ManifestPath(toolchain, planned, options);
+  // From here on nobody else takes them away: neither a collection nor a worker that fetched them.
+  std::vector<UniqueFd> held;
+  for (const StorePath& path : planned) {
+    TRY_ASSIGN(UniqueFd hold, store->HoldPath(path.path));
+    held.push_back(std::move(hold));
+    TRY(store->UnmarkFetched(path.path));
+  }
   if (AllPresent(*store, planned)) {
     if (auto manifest = ReadKeptManifest(kept, planned)) return manifest;
   }
@@ -285,15 +307,7 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
   }
   progress.Step("probing", toolchain, static_cast<int>(planned.size()),
                 static_cast<int>(planned.size()));
-  TRY_ASSIGN(SystemFacts system, FindSystem(lock.system));
-  TRY_ASSIGN(manifest.cc,
-             ProbeGcc({.paths = manifest.paths, .system = std::move(system)}, options.prefix));
-  if (manifest.cc) {
-    TRY_ASSIGN(std::string scratch, store->NewStaging());
-    Status status = SelfTestGcc(*manifest.cc, options.prefix, scratch);
-    (void)RemoveTree(scratch).ok();
-    TRY(status);
-  }
+  TRY(Probe(*store, options, manifest));
   manifest.env = ToolEnvironment(manifest);
   TRY(SystemFiles().MakeDirectories(std::string(ParentPath(kept))));
   TRY(WriteFileAtomically(kept, PrintManifest(manifest)));

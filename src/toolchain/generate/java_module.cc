@@ -1,0 +1,237 @@
+// The Java half of the Bazel module: the JDK and Bazel's own Java tools, by absolute paths in the
+// store. Bazel wants its tools to be files of a build; each is a script of two lines, whose shell
+// lies beside the tools, so that neither another base userland nor another compiler re-keys Java.
+#include "toolchain/generate/parts.h"
+
+namespace lre::toolchain {
+namespace {
+
+// The oldest and newest --java_language_version that a JDK compiles are 8 and its own.
+constexpr int kLanguageMin = 8;
+
+std::string ConfigBuild(const GenerateInput& input) {
+  return FileHead(*input.java, "#", "The JDK and the Java compiler, registered.") +
+         fmt::format(R"(
+package(default_visibility = ["//visibility:public"])
+
+# --java_runtime_version: lre_jdk, {major} or lre_jdk_{major}.
+[
+    config_setting(
+        name = "runtime_" + version,
+        values = {{"java_runtime_version": version}},
+    )
+    for version in ["lre_jdk", "{major}", "lre_jdk_{major}"]
+]
+
+alias(
+    name = "runtime",
+    actual = select({{
+        ":runtime_lre_jdk": ":runtime_lre_jdk",
+        ":runtime_{major}": ":runtime_{major}",
+        "//conditions:default": ":runtime_lre_jdk_{major}",
+    }}),
+)
+
+LRE = [
+    "//generated-cc/config:lre",
+    "@platforms//cpu:{cpu}",
+    "@platforms//os:linux",
+]
+
+# What runs Java programs.
+toolchain(
+    name = "runtime-toolchain",
+    target_compatible_with = LRE,
+    target_settings = [":runtime"],
+    toolchain = "//generated-java/java:jdk",
+    toolchain_type = "@bazel_tools//tools/jdk:runtime_toolchain_type",
+)
+
+# Whose classes programs are compiled against.
+toolchain(
+    name = "bootstrap-runtime-toolchain",
+    exec_compatible_with = LRE,
+    target_settings = [":runtime"],
+    toolchain = "//generated-java/java:jdk",
+    toolchain_type = "@bazel_tools//tools/jdk:bootstrap_runtime_toolchain_type",
+)
+
+# What compiles them.
+[
+    config_setting(
+        name = "language_%d" % version,
+        values = {{"java_language_version": str(version)}},
+    )
+    for version in range({language_min}, {major} + 1)
+]
+
+[
+    toolchain(
+        name = "java%d-toolchain" % version,
+        exec_compatible_with = LRE,
+        target_settings = [":language_%d" % version],
+        toolchain = "//generated-java/java:toolchain_java%d" % version,
+        toolchain_type = "@bazel_tools//tools/jdk:toolchain_type",
+    )
+    for version in range({language_min}, {major} + 1)
+]
+)",
+                     fmt::arg("major", input.java->java->major), fmt::arg("cpu", input.cpu),
+                     fmt::arg("language_min", kLanguageMin));
+}
+
+std::string ToolsText(const GenerateInput& input) {
+  return FileHead(*input.java, "#", "Bazel's Java tools as files of a build.") + R"(
+def _tool_impl(ctx):
+    script = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(
+        script,
+        "#!%s\nexec %s \"$@\"\n" % (ctx.attr.shell, " ".join(ctx.attr.command)),
+        is_executable = True,
+    )
+    return [DefaultInfo(
+        executable = script,
+        files = depset([script]),
+    )]
+
+lre_java_tool = rule(
+    implementation = _tool_impl,
+    attrs = {
+        "command": attr.string_list(
+            doc = "What runs, before the caller's arguments.",
+            mandatory = True,
+        ),
+        "shell": attr.string(mandatory = True),
+    },
+    doc = "A program of the store. The script names it, so its path is part of every key.",
+    executable = True,
+)
+
+def _file_impl(ctx):
+    file = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.run(
+        arguments = [ctx.attr.path, file.path],
+        executable = ctx.attr.cp,
+        mnemonic = "LreStoreFile",
+        outputs = [file],
+    )
+    return [DefaultInfo(
+        executable = file,
+        files = depset([file]),
+    )]
+
+lre_store_file = rule(
+    implementation = _file_impl,
+    attrs = {
+        "cp": attr.string(mandatory = True),
+        "path": attr.string(mandatory = True),
+    },
+    doc = "A copy of a file of the store, for what has to be an input; Bazel takes only programs as tools.",
+    executable = True,
+)
+)";
+}
+
+std::string Tool(const JavaFacts& java, std::string_view name,
+                 const std::vector<std::string>& command) {
+  return fmt::format("\nlre_java_tool(\n    name = {},\n    command = {},\n    shell = {},\n)\n",
+                     StarlarkString(name), StarlarkList(command, 4),
+                     StarlarkString(java.tools.at("sh")));
+}
+
+// What JavaBuilder needs of the JDK: javac's own packages, and steady file names and messages.
+std::vector<std::string> JavaBuilderCommand(const JavaFacts& java) {
+  std::vector<std::string> command = {java.home + "/bin/java"};
+  for (const char* package : {"api", "main", "model", "processing", "resources", "tree", "util"})
+    command.push_back(
+        fmt::format("--add-exports=jdk.compiler/com.sun.tools.javac.{}=ALL-UNNAMED", package));
+  for (const char* package : {"code", "comp", "file", "parser"})
+    command.push_back(
+        fmt::format("--add-opens=jdk.compiler/com.sun.tools.javac.{}=ALL-UNNAMED", package));
+  for (const char* flag :
+       {"--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED",
+        "-Dfile.encoding=UTF-8", "-Dsun.io.useCanonCaches=false", "-XX:-CompactStrings",
+        "-XX:-UsePerfData", "-Xlog:disable", "-Xlog:all=warning:stderr:uptime,level,tags", "-jar"})
+    command.push_back(flag);
+  command.push_back(java.tools.at("JavaBuilder"));
+  return command;
+}
+
+std::string JavaBuild(const GenerateInput& input) {
+  const JavaFacts& java = *input.java->java;
+  std::string out =
+      FileHead(*input.java, "#", "The JDK and Bazel's Java tools, by absolute paths.") +
+      fmt::format(R"(
+load("@rules_java//java/toolchains:java_runtime.bzl", "java_runtime")
+load("@rules_java//java/toolchains:java_toolchain.bzl", "java_toolchain")
+load(":tools.bzl", "lre_java_tool", "lre_store_file")
+
+package(default_visibility = ["//visibility:public"])
+
+# The JDK is no input: its path says which it is.
+java_runtime(
+    name = "jdk",
+    java_home = {home},
+    version = {major},
+)
+)",
+                  fmt::arg("home", StarlarkString(java.home)), fmt::arg("major", java.major));
+  out += Tool(java, "JavaBuilder", JavaBuilderCommand(java));
+  out += Tool(java, "GenClass",
+              {java.home + "/bin/java", "-XX:-UsePerfData", "-jar", java.tools.at("GenClass")});
+  out += Tool(java, "ijar", {java.tools.at("ijar")});
+  out += Tool(java, "singlejar", {java.tools.at("singlejar")});
+  out += fmt::format(R"(
+lre_store_file(
+    name = "jacoco.jar",
+    cp = {cp},
+    path = {jacoco},
+)
+
+# Interfaces are taken by ijar from what was compiled: the archive's turbine is older than what Bazel
+# asks of it.
+[
+    java_toolchain(
+        name = "toolchain_java%d" % version,
+        bootclasspath = ["@rules_java//toolchains:platformclasspath"],
+        forcibly_disable_header_compilation = True,
+        genclass = [":GenClass"],
+        header_compiler = [":GenClass"],
+        header_compiler_direct = [":GenClass"],
+        ijar = [":ijar"],
+        jacocorunner = ":jacoco.jar",
+        java_runtime = ":jdk",
+        javabuilder = [":JavaBuilder"],
+        misc = [
+            "-XDskipDuplicateBridges=true",
+            "-XDcompilePolicy=simple",
+            "-g",
+            "-parameters",
+        ],
+        proguard_allowlister = ":singlejar",
+        singlejar = [":singlejar"],
+        source_version = str(version),
+        target_version = str(version),
+    )
+    for version in range({language_min}, {major} + 1)
+]
+)",
+                     fmt::arg("cp", StarlarkString(java.tools.at("cp"))),
+                     fmt::arg("jacoco", StarlarkString(java.tools.at("Jacoco"))),
+                     fmt::arg("language_min", kLanguageMin), fmt::arg("major", java.major));
+  return out;
+}
+
+}  // namespace
+
+std::vector<GeneratedFile> JavaModule(const GenerateInput& input) {
+  const std::string module = "local-remote-execution/";
+  return {
+      {module + input.java->name + ".json", PrintManifest(*input.java)},
+      {module + "generated-java/config/BUILD.bazel", ConfigBuild(input)},
+      {module + "generated-java/java/BUILD.bazel", JavaBuild(input)},
+      {module + "generated-java/java/tools.bzl", ToolsText(input)},
+  };
+}
+
+}  // namespace lre::toolchain

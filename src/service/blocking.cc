@@ -1,6 +1,7 @@
 #include "service/blocking.h"
 
 #include "reapi/error_details.h"
+#include "store/lease_holder.h"
 
 namespace lre::service {
 
@@ -14,6 +15,7 @@ void RunBlocking(ThreadPool& io, std::shared_ptr<rpc::ServerCall> call,
                  std::function<void()> work) {
   rpc::ServerCall& answered = *call;
   auto run = [call, work = std::move(work)] {
+    store::LeaseHolder scope(call->info().identity);
     if (!call->cancelled()) work();
   };
   if (!io.TryRun(std::move(run))) answered.Finish(BusyStatus());

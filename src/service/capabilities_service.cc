@@ -28,8 +28,12 @@ pb::ServerCapabilities MakeCapabilities(const CapabilitiesOptions& options) {
   cache->set_max_cas_blob_size_bytes(options.cas_blob_size_bytes_max);
   cache->set_split_blob_support(true);
   cache->set_splice_blob_support(true);
-  cache->mutable_fast_cdc_2020_params()->set_avg_chunk_size_bytes(options.chunks.average_bytes);
-  cache->mutable_fast_cdc_2020_params()->set_seed(options.chunks.seed);
+  auto* fast_cdc = cache->mutable_fast_cdc_2020_params();
+  fast_cdc->set_avg_chunk_size_bytes(options.chunks.fast_cdc.average_bytes);
+  fast_cdc->set_seed(options.chunks.fast_cdc.seed);
+  auto* rep_max_cdc = cache->mutable_rep_max_cdc_params();
+  rep_max_cdc->set_min_chunk_size_bytes(options.chunks.rep_max_cdc.bytes_min);
+  rep_max_cdc->set_horizon_size_bytes(options.chunks.rep_max_cdc.horizon_bytes);
   if (!options.exec_enabled) return capabilities;
 
   auto* execution = capabilities.mutable_execution_capabilities();

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "rpc/call.h"
-#include "service/fast_cdc.h"
+#include "service/chunk_methods.h"
 
 namespace lre::service {
 
@@ -17,7 +17,7 @@ struct CapabilitiesOptions {
   // of the message needs room too.
   int64_t batch_total_size_bytes_max = (4 << 20) - (64 << 10);
   int64_t cas_blob_size_bytes_max = 0;  // 0: no limit is announced
-  FastCdcOptions chunks = {};           // as SplitBlob cuts
+  ChunkOptions chunks = {};             // as SplitBlob cuts
 };
 
 std::vector<rpc::Method> CapabilitiesMethods(const CapabilitiesOptions& options);

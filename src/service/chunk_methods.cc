@@ -14,25 +14,88 @@ constexpr store::Partition kPartition = 0;
 
 // --- SplitBlob ---
 
-Result<pb::SplitBlobResponse> Split(store::BlobStore& store, const Digest& digest,
-                                    const FastCdcOptions& options) {
-  pb::SplitBlobResponse response;
-  response.set_chunking_function(pb::ChunkingFunction::FAST_CDC_2020);
-  const auto size = static_cast<uint64_t>(digest.size_bytes);
-  // Also of the empty blob: it is either there or NOT_FOUND.
-  for (uint64_t offset = 0; offset == 0 || offset < size;) {
-    TRY_ASSIGN(BytesList window,
-               store.Read({digest, kPartition}, {offset, offset + options.bytes_max()}));
-    const Bytes bytes = window.size() == 1 ? window[0] : Bytes(Flatten(window));
-    if (bytes.empty()) break;
-    const Bytes chunk = bytes.Slice(0, FastCdcCut(bytes.view(), options));
-    const Digest chunk_digest = ComputeDigest(digest.function, chunk.view());
-    // A blob that is one chunk is that chunk.
-    if (chunk_digest != digest) TRY(store::Put(store, {chunk_digest, kPartition}, chunk));
-    reapi::ToProto(chunk_digest, response.add_chunk_digests());
-    offset += chunk.size();
+// Cuts one blob, with the function that the client prefers or else FAST_CDC_2020.
+class Cutter {
+ public:
+  Cutter(int preferred, const ChunkOptions& options) : options_(options) {
+    if (preferred == pb::ChunkingFunction::REP_MAX_CDC) rep_max_.emplace(options.rep_max_cdc);
   }
+  pb::ChunkingFunction::Value function() const {
+    return rep_max_ ? pb::ChunkingFunction::REP_MAX_CDC : pb::ChunkingFunction::FAST_CDC_2020;
+  }
+  size_t window_bytes() const {
+    return rep_max_ ? options_.rep_max_cdc.window_bytes() : options_.fast_cdc.bytes_max();
+  }
+  size_t chunk_bytes_min() const {
+    return rep_max_ ? options_.rep_max_cdc.bytes_min : options_.fast_cdc.bytes_min();
+  }
+  size_t Cut(std::string_view bytes) {
+    return rep_max_ ? rep_max_->Cut(bytes) : FastCdcCut(bytes, options_.fast_cdc);
+  }
+
+ private:
+  const ChunkOptions& options_;
+  std::optional<RepMaxCdc> rep_max_;
+};
+
+pb::SplitBlobResponse SplitAnswer(const store::Chunking& chunking) {
+  pb::SplitBlobResponse response;
+  response.set_chunking_function(static_cast<pb::ChunkingFunction::Value>(chunking.function));
+  for (const Digest& chunk : chunking.chunks) reapi::ToProto(chunk, response.add_chunk_digests());
   return response;
+}
+
+// Stores the chunks, those that are there already excepted.
+Result<store::Chunking> CutBlob(store::BlobStore& store, const Digest& digest, Cutter cutter) {
+  store::Chunking chunking{.function = cutter.function()};
+  const auto size = static_cast<uint64_t>(digest.size_bytes);
+  // Two windows are read at once and what is left of them moved along, so that no byte is read
+  // twice and few are moved.
+  std::string buffer;
+  size_t at = 0;
+  uint64_t read = 0;
+  // Also of the empty blob: it is either there or NOT_FOUND.
+  for (bool first = true; first || at < buffer.size(); first = false) {
+    if (buffer.size() - at < cutter.window_bytes() && (first || read < size)) {
+      buffer.erase(0, std::exchange(at, 0));
+      const uint64_t wanted = 2 * cutter.window_bytes() - buffer.size();
+      TRY_ASSIGN(BytesList pieces, store.Read({digest, kPartition}, {read, read + wanted}));
+      read += TotalSize(pieces);
+      for (const Bytes& piece : pieces) buffer += piece.view();
+    }
+    if (buffer.empty()) break;
+    const std::string_view rest = std::string_view(buffer).substr(at);
+    const std::string_view bytes = rest.substr(0, cutter.Cut(rest));
+    const Digest chunk = ComputeDigest(digest.function, bytes);
+    // A blob that is one chunk is that chunk.
+    if (chunk != digest) {
+      TRY_ASSIGN(std::vector<uint32_t> missing, store.FindMissing(kPartition, {&chunk, 1}));
+      if (!missing.empty()) TRY(store::Put(store, {chunk, kPartition}, Bytes(std::string(bytes))));
+    }
+    chunking.chunks.push_back(chunk);
+    at += bytes.size();
+  }
+  return chunking;
+}
+
+Result<pb::SplitBlobResponse> Split(store::BlobStore& store, const Digest& digest, int preferred,
+                                    const ChunkOptions& options) {
+  const store::BlobKey key{digest, kPartition};
+  TRY_ASSIGN(std::optional<store::Chunking> kept, store.Chunks(key));
+  const bool any = preferred != pb::ChunkingFunction::REP_MAX_CDC &&
+                   preferred != pb::ChunkingFunction::FAST_CDC_2020;
+  if (kept && (any || kept->function == preferred)) return SplitAnswer(*kept);
+  Cutter cutter(preferred, options);
+  if (static_cast<uint64_t>(digest.size_bytes) / cutter.chunk_bytes_min() > options.chunks_max) {
+    TRY_ASSIGN(std::vector<uint32_t> missing, store.FindMissing(kPartition, {&digest, 1}));
+    if (!missing.empty()) return Error(Code::kNotFound, "blob {}", digest);
+    return SplitAnswer({.function = cutter.function(), .chunks = {digest}});
+  }
+  TRY_ASSIGN(store::Chunking chunking, CutBlob(store, digest, std::move(cutter)));
+  // From now on the blob can be its chunks. That this was refused, a full disk for one, takes
+  // nothing from the answer: both are there.
+  if (chunking.chunks.size() > 1) (void)store.Splice(key, chunking, true).ok();
+  return SplitAnswer(chunking);
 }
 
 Result<Digest> SplitTarget(const pb::SplitBlobRequest& request) {
@@ -44,17 +107,23 @@ Result<Digest> SplitTarget(const pb::SplitBlobRequest& request) {
 
 struct Splice {
   std::optional<Digest> blob;  // unset: whatever the chunks are
-  std::vector<Digest> chunks;
+  store::Chunking chunking;
   DigestFunction function = DigestFunction::kSha256;
 };
 
-Result<Splice> ParseSplice(const pb::SpliceBlobRequest& request) {
+Result<Splice> ParseSplice(const pb::SpliceBlobRequest& request, const ChunkOptions& options) {
   TRY(reapi::CheckInstanceName(request.instance_name()));
+  if (static_cast<size_t>(request.chunk_digests_size()) > options.chunks_max) {
+    return Error(Code::kResourceExhausted,
+                 "{} chunks are more than the {} that are spliced at once",
+                 request.chunk_digests_size(), options.chunks_max);
+  }
   Splice splice;
+  splice.chunking.function = request.chunking_function();
   uint64_t size = 0;
   for (const pb::Digest& message : request.chunk_digests()) {
     TRY_ASSIGN(Digest chunk, reapi::FromProto(message, request.digest_function()));
-    splice.chunks.push_back(chunk);
+    splice.chunking.chunks.push_back(chunk);
     splice.function = chunk.function;
     size += static_cast<uint64_t>(chunk.size_bytes);
     if (size > INT64_MAX) return Error(Code::kInvalidArgument, "the chunks are too large");
@@ -63,37 +132,31 @@ Result<Splice> ParseSplice(const pb::SpliceBlobRequest& request) {
   TRY_ASSIGN(splice.blob, reapi::FromProto(request.blob_digest(), request.digest_function()));
   if (static_cast<uint64_t>(splice.blob->size_bytes) != size) {
     return Error(Code::kInvalidArgument, "blob {}: its {} chunks have {} bytes", *splice.blob,
-                 splice.chunks.size(), size);
+                 splice.chunking.chunks.size(), size);
   }
   return splice;
 }
 
-Status EachPiece(store::BlobStore& store, const std::vector<Digest>& chunks,
-                 const std::function<Status(Bytes)>& take) {
-  for (const Digest& chunk : chunks) {
+Result<Digest> DigestOfChunks(store::BlobStore& store, const Splice& splice) {
+  Hasher hasher(splice.function);
+  for (const Digest& chunk : splice.chunking.chunks) {
     TRY_ASSIGN(BytesList pieces, store.Read({chunk, kPartition}, {}));
-    for (Bytes& piece : pieces) TRY(take(std::move(piece)));
+    for (const Bytes& piece : pieces) hasher.Update(piece.view());
   }
-  return Status();
+  return hasher.Finish();
 }
 
-Result<pb::SpliceBlobResponse> Join(store::BlobStore& store, Splice splice) {
-  if (!splice.blob) {
-    Hasher hasher(splice.function);
-    TRY(EachPiece(store, splice.chunks, [&](const Bytes& piece) {
-      hasher.Update(piece.view());
-      return Status();
-    }));
-    splice.blob = hasher.Finish();
+Result<pb::SpliceBlobResponse> Join(store::BlobStore& store, const Splice& splice) {
+  const bool known = !splice.blob;
+  Digest blob;
+  if (known) {
+    TRY_ASSIGN(blob, DigestOfChunks(store, splice));
+  } else {
+    blob = *splice.blob;
   }
+  TRY(store.Splice({blob, kPartition}, splice.chunking, known));
   pb::SpliceBlobResponse response;
-  reapi::ToProto(*splice.blob, response.mutable_blob_digest());
-  TRY_ASSIGN(std::vector<uint32_t> missing, store.FindMissing(kPartition, {&*splice.blob, 1}));
-  if (missing.empty()) return response;
-  TRY_ASSIGN(auto writer, store.Write({*splice.blob, kPartition}));
-  TRY(EachPiece(store, splice.chunks,
-                [&](Bytes piece) { return writer->Append(std::move(piece)); }));
-  TRY(writer->Commit());
+  reapi::ToProto(blob, response.mutable_blob_digest());
   return response;
 }
 
@@ -105,7 +168,7 @@ void Answer(rpc::ServerCall& call, const Result<Message>& response) {
 
 }  // namespace
 
-std::vector<rpc::Method> ChunkMethods(CasParts parts, FastCdcOptions options) {
+std::vector<rpc::Method> ChunkMethods(CasParts parts, ChunkOptions options) {
   const std::string service = "/build.bazel.remote.execution.v2.ContentAddressableStorage/";
   auto split = [parts, options](const std::shared_ptr<rpc::ServerCall>& call, const Bytes& bytes) {
     pb::SplitBlobRequest request;
@@ -114,16 +177,17 @@ std::vector<rpc::Method> ChunkMethods(CasParts parts, FastCdcOptions options) {
     }
     Result<Digest> digest = SplitTarget(request);
     if (!digest) return call->Finish(digest.error());
-    RunBlocking(parts.io, call, [call, digest = *digest, options, &store = parts.store] {
-      Answer(*call, Split(store, digest, options));
-    });
+    RunBlocking(
+        parts.io, call,
+        [call, digest = *digest, preferred = request.chunking_function(), options,
+         &store = parts.store] { Answer(*call, Split(store, digest, preferred, options)); });
   };
-  auto join = [parts](const std::shared_ptr<rpc::ServerCall>& call, const Bytes& bytes) {
+  auto join = [parts, options](const std::shared_ptr<rpc::ServerCall>& call, const Bytes& bytes) {
     pb::SpliceBlobRequest request;
     if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       return call->Finish(Status(Code::kInvalidArgument, "the request is no SpliceBlobRequest"));
     }
-    Result<Splice> splice = ParseSplice(request);
+    Result<Splice> splice = ParseSplice(request, options);
     if (!splice) return call->Finish(splice.error());
     RunBlocking(parts.io, call, [call, splice = std::move(*splice), &store = parts.store] {
       Answer(*call, Join(store, splice));

@@ -34,7 +34,7 @@ struct FixtureOptions {
   CasOptions cas;
   ByteStreamOptions byte_stream;
   ActionCacheServiceOptions action_cache;
-  FastCdcOptions chunks = {};
+  ChunkOptions chunks = {};
 };
 
 class TestServer {

@@ -22,6 +22,7 @@
 #include "service/execution_service.h"
 #include "service/health_service.h"
 #include "service/http_cache.h"
+#include "service/log_stream_service.h"
 #include "service/operations_service.h"
 #include "service/reflection_service.h"
 #include "store/log_store.h"
@@ -192,7 +193,13 @@ std::vector<rpc::Method> RunningServer::Methods() {
                                     .cas_blob_size_bytes_max = blob_bytes_max}));
   add(service::CasMethods({blobs, io_}));
   add(service::ChunkMethods({blobs, io_}));
-  add(service::ByteStreamMethods({blobs, io_, clock_}, {.blob_bytes_max = blob_bytes_max}));
+  std::vector<rpc::Method> byte_stream =
+      service::ByteStreamMethods({blobs, io_, clock_}, {.blob_bytes_max = blob_bytes_max});
+  if (scheduler_) {
+    byte_stream = service::WithLogStreams(std::move(byte_stream), scheduler_->log_streams());
+    add(service::LogStreamMethods(scheduler_->log_streams()));
+  }
+  add(std::move(byte_stream));
   add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_},
                                   {.update_enabled = config_.action_cache_updates}));
   if (scheduler_) {

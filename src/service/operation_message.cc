@@ -5,6 +5,7 @@
 #include "reapi/digest_proto.h"
 #include "reapi/error_details.h"
 #include "service/execution_payload.h"
+#include "service/log_stream.h"
 
 namespace lre::service {
 
@@ -50,10 +51,10 @@ void FillMetadata(const OperationFacts& facts, pb::ExecuteOperationMetadata* met
   if (!facts.request) return;
   reapi::ToProto(facts.request->action, metadata->mutable_action_digest());
   metadata->set_digest_function(reapi::ToProto(facts.request->action.function));
-  if (facts.request->payload) {
-    const auto& assignment = PayloadOf(facts.request->payload)->assignment;
-    metadata->set_stdout_stream_name(assignment.stdout_stream_name());
-    metadata->set_stderr_stream_name(assignment.stderr_stream_name());
+  if (facts.stage == Stage::kExecuting) {
+    const std::string& instance = facts.request->instance_name;
+    metadata->set_stdout_stream_name(LogStreamNameOf(instance, facts.name, false));
+    metadata->set_stderr_stream_name(LogStreamNameOf(instance, facts.name, true));
   }
   if (facts.stage != Stage::kCompleted) {
     FillPartial(facts, metadata->mutable_partial_execution_metadata());

@@ -89,7 +89,7 @@ struct SchedulerThread::State {
   std::multimap<Instant, std::function<void()>> later;
 
   Gauge &queued, &executing, &finished, &waiting, &workers, &slots, &slots_busy;
-  Counter &stale_reports, &attempts_lost, &merged, &out_of_memory, &completed;
+  Counter &stale_reports, &attempts_lost, &recovered, &merged, &out_of_memory, &completed;
   scheduler::SchedulerStats counted;  // what the counters hold already
   Instant metrics_at{};
   bool metrics_stale = true;
@@ -112,6 +112,8 @@ SchedulerThread::State::State(SchedulerThread& owner, Metrics& metrics)
                                        "Reports of attempts other than the one assigned")),
       attempts_lost(metrics.AddCounter("lre_scheduler_attempts_lost_total",
                                        "Attempts that ended without a report")),
+      recovered(metrics.AddCounter("lre_scheduler_attempts_recovered_total",
+                                   "Attempts taken over that ran before the server started")),
       merged(metrics.AddCounter("lre_scheduler_merged_total",
                                 "Requests that joined an identical action in flight")),
       out_of_memory(metrics.AddCounter("lre_scheduler_out_of_memory_total",
@@ -209,6 +211,7 @@ void SchedulerThread::State::UpdateMetrics() {
   slots_busy.Set(static_cast<int64_t>(now.slots_busy));
   stale_reports.Add(now.stale_reports - counted.stale_reports);
   attempts_lost.Add(now.attempts_lost - counted.attempts_lost);
+  recovered.Add(now.recovered - counted.recovered);
   merged.Add(now.merged - counted.merged);
   out_of_memory.Add(now.out_of_memory - counted.out_of_memory);
   counted = std::move(now);
@@ -277,6 +280,7 @@ SchedulerThread::SchedulerThread(SchedulerThreadOptions options, Publisher publi
     : options_(std::move(options)),
       publisher_(std::move(publisher)),
       clock_(clock),
+      log_streams_(clock, options_.log_streams),
       mailbox_(std::make_shared<Mailbox<Work>>(options_.mailbox_events_max)),
       state_(std::make_unique<State>(*this, metrics)) {
   threads_.Add("scheduler", [this](std::stop_token stop) { Run(std::move(stop)); });

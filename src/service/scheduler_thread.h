@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "base/thread_group.h"
 #include "scheduler/scheduler.h"
+#include "service/log_stream.h"
 
 namespace lre::service {
 
@@ -51,6 +52,7 @@ using Publisher = std::function<void(const scheduler::Publish& publish,
 
 struct SchedulerThreadOptions {
   scheduler::SchedulerOptions scheduler;
+  LogStreamOptions log_streams = {};
   size_t mailbox_events_max = 100000;
 };
 
@@ -93,6 +95,9 @@ class SchedulerThread {
   // Waits until everything posted before has been carried out. At once on the thread itself.
   void Flush();
 
+  // What commands print while they run.
+  LogStreams& log_streams() { return log_streams_; }
+
   // Answers every client UNAVAILABLE, closes every link and ends the thread. Idempotent.
   void Stop();
 
@@ -108,6 +113,7 @@ class SchedulerThread {
   std::atomic<uint64_t> next_id_{1};
   std::atomic<bool> stopped_{false};
   std::atomic<std::thread::id> thread_{};
+  LogStreams log_streams_;
   // Shared with publishers, whose answer may come after the end.
   const std::shared_ptr<Mailbox<Work>> mailbox_;
   std::unique_ptr<State> state_;  // confined to the thread

@@ -4,15 +4,20 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "base/guarded.h"
 #include "base/log.h"
 #include "lre/worker/v1/resource_usage.pb.h"
+#include "reapi/action.h"
+#include "reapi/digest_proto.h"
 #include "reapi/error_details.h"
 #include "service/execution_payload.h"
+#include "service/log_stream.h"
 
 namespace lre::service {
 
@@ -51,6 +56,34 @@ scheduler::Usage UsageOf(const pb::ActionResult& result) {
     usage.wall = FromMessage(message.wall());
   }
   return usage;
+}
+
+// What a worker still runs, as a request; null when it cannot be understood.
+std::shared_ptr<const scheduler::ActionRequest> RequestOf(const worker::v1::Assignment& held) {
+  auto digest = reapi::FromProto(held.action_digest(), held.digest_function());
+  if (!digest) return nullptr;
+  auto action = reapi::ParseAction(held.action().SerializeAsString(), digest->function);
+  if (!action) return nullptr;
+  reapi::Command command;
+  if (held.command().has_platform()) {
+    command.platform.emplace();
+    for (const auto& property : held.command().platform().properties()) {
+      command.platform->emplace_back(property.name(), property.value());
+    }
+    std::sort(command.platform->begin(), command.platform->end());
+  }
+  auto request = std::make_shared<scheduler::ActionRequest>();
+  request->action = *digest;
+  request->instance_name = held.instance_name();
+  request->partition = held.partition();
+  request->properties = reapi::PlatformOf(*action, command);
+  request->do_not_cache = action->do_not_cache;
+  request->timeout = FromMessage(held.timeout());
+  request->memory_bytes = std::max<int64_t>(held.memory_bytes(), 0);
+  auto payload = std::make_shared<ExecutionPayload>();
+  payload->assignment = held;
+  request->payload = std::move(payload);
+  return request;
 }
 
 // Killed for want of memory; other things a worker runs out of are not cured by a larger
@@ -92,6 +125,11 @@ class Session : public WorkerPeer, public std::enable_shared_from_this<Session> 
   Status CheckHello(const worker::v1::Hello& hello) const;
   void Hello(const worker::v1::Hello& hello);
   void Report(const worker::v1::Report& report);
+  void Output(const worker::v1::Output& output);
+  // Live output: which attempts of this link show it, with the action's instance name.
+  void OpenStreams(const AttemptId& attempt, const std::string& instance_name);
+  void FinishStreams(const AttemptId& attempt);
+  void FinishAllStreams();
 
   SchedulerThread& scheduler_;
   const WorkerLinkOptions options_;
@@ -99,6 +137,7 @@ class Session : public WorkerPeer, public std::enable_shared_from_this<Session> 
   std::string worker_id_;          // set by the hello, before link_
   std::atomic<uint64_t> link_{0};  // 0: no hello yet
   std::atomic<bool> closed_{false};
+  Guarded<std::map<AttemptId, std::string>> streaming_;
 };
 
 Status Session::CheckHello(const worker::v1::Hello& hello) const {
@@ -119,6 +158,10 @@ Status Session::CheckHello(const worker::v1::Hello& hello) const {
   if (static_cast<size_t>(hello.running_size()) > options_.running_max) {
     return ErrorStatus(Code::kInvalidArgument, "{} running attempts: at most {} are allowed",
                        hello.running_size(), options_.running_max);
+  }
+  if (hello.held_size() > hello.running_size()) {
+    return ErrorStatus(Code::kInvalidArgument, "{} assignments held of {} running attempts",
+                       hello.held_size(), hello.running_size());
   }
   if (hello.slots() < 1) {
     return ErrorStatus(Code::kInvalidArgument, "{} slots: at least 1 is needed", hello.slots());
@@ -142,6 +185,11 @@ void Session::Hello(const worker::v1::Hello& hello) {
     joined.properties.emplace_back(property.name(), property.value());
   }
   for (const auto& attempt : hello.running()) joined.running.push_back(AttemptOf(attempt));
+  for (const auto& held : hello.held()) {
+    const AttemptId attempt = AttemptOf(held.attempt());
+    if (auto request = RequestOf(held)) joined.held[attempt] = std::move(request);
+    if (!held.stdout_stream_name().empty()) OpenStreams(attempt, held.instance_name());
+  }
   worker_id_ = hello.worker_id();
   // Before the join: an assignment, and in process the worker's answer to it, may come at once.
   const SchedulerThread::LinkId link = scheduler_.NewLink();
@@ -179,6 +227,10 @@ void Session::OnMessage(const FromWorker& message) {
                     worker_id_, AttemptOf(message.progress().attempt()),
                     std::make_shared<pb::ExecutedActionMetadata>(message.progress().metadata())});
       break;
+    case FromWorker::kOutput:
+      Output(message.output());
+      scheduler_.FromWorker(link, scheduler::WorkerHeard{worker_id_});
+      break;
     case FromWorker::kDrain:
       Log(kInfo, "worker_draining", {{"worker", worker_id_}, {"reason", message.drain().reason()}});
       scheduler_.FromWorker(link, scheduler::WorkerDraining{worker_id_});
@@ -190,7 +242,42 @@ void Session::OnMessage(const FromWorker& message) {
   }
 }
 
+void Session::Output(const worker::v1::Output& output) {
+  const AttemptId attempt = AttemptOf(output.attempt());
+  const auto instance_name = streaming_.With([&](const auto& streaming) {
+    const auto found = streaming.find(attempt);
+    return found == streaming.end() ? std::nullopt : std::optional(found->second);
+  });
+  if (!instance_name) return;  // ended, or none of this worker's
+  // Advice only: what cannot be shown live is in the result.
+  (void)scheduler_.log_streams().Append(
+      LogStreamNameOf(*instance_name, attempt.operation, output.is_stderr()), output.offset(),
+      Bytes(output.data()));
+}
+
+void Session::OpenStreams(const AttemptId& attempt, const std::string& instance_name) {
+  LogStreams& streams = scheduler_.log_streams();
+  for (const bool is_stderr : {false, true}) {
+    (void)streams.Open(LogStreamNameOf(instance_name, attempt.operation, is_stderr));
+  }
+  streaming_.With([&](auto& streaming) { streaming[attempt] = instance_name; });
+}
+
+void Session::FinishStreams(const AttemptId& attempt) {
+  const auto node = streaming_.With([&](auto& streaming) { return streaming.extract(attempt); });
+  if (node.empty()) return;
+  for (const bool is_stderr : {false, true}) {
+    scheduler_.log_streams().Finish(LogStreamNameOf(node.mapped(), attempt.operation, is_stderr));
+  }
+}
+
+void Session::FinishAllStreams() {
+  const auto streaming = streaming_.With([](const auto& all) { return all; });
+  for (const auto& [attempt, _] : streaming) FinishStreams(attempt);
+}
+
 void Session::Report(const worker::v1::Report& report) {
+  FinishStreams(AttemptOf(report.attempt()));
   auto response = std::make_shared<pb::ExecuteResponse>();
   if (report.has_result()) *response->mutable_result() = report.result();
   *response->mutable_status() = report.status();
@@ -200,12 +287,13 @@ void Session::Report(const worker::v1::Report& report) {
                                      reapi::FromRpcStatus(report.status()), report.retryable(),
                                      std::move(response)};
   reported.usage = UsageOf(report.result());
-  reported.out_of_memory = IsOutOfMemory(reported.status);
+  reported.out_of_memory = report.out_of_memory() || IsOutOfMemory(reported.status);
   scheduler_.FromWorker(link_.load(), std::move(reported));
 }
 
 void Session::OnLost() {
   closed_.store(true);
+  FinishAllStreams();
   if (const uint64_t link = link_.load(); link != 0) scheduler_.LinkLost(link);
 }
 
@@ -216,12 +304,18 @@ void Session::Refuse(const Status& status) {
 }
 
 void Session::OnAssign(const scheduler::Assign& assign) {
+  OpenStreams(assign.attempt, assign.request->instance_name);
   carrier_->SendLater([assign] {
     ToWorker message;
     auto& assignment = *message.mutable_assignment();
     assignment = PayloadOf(assign.request->payload)->assignment;
     SetAttempt(assign.attempt, assignment.mutable_attempt());
     SetDuration(assign.timeout, assignment.mutable_timeout());
+    const std::string &instance = assign.request->instance_name, &name = assign.attempt.operation;
+    assignment.set_stdout_stream_name(LogStreamNameOf(instance, name, false));
+    assignment.set_stderr_stream_name(LogStreamNameOf(instance, name, true));
+    assignment.set_partition(assign.request->partition);
+    assignment.set_memory_bytes(assign.memory_bytes);
     return message;
   });
 }
@@ -241,6 +335,7 @@ void Session::OnAcknowledge(const scheduler::Acknowledge& acknowledge) {
 
 void Session::OnClose(const Status& status) {
   if (closed_.exchange(true)) return;
+  FinishAllStreams();
   ToWorker message;
   reapi::ToRpcStatus(status, message.mutable_quit()->mutable_status());
   carrier_->Send(message);

@@ -232,6 +232,8 @@ Result<Command> ParseCommand(std::string_view bytes) {
                ParseOutputPaths(message.output_directories(), "command: output_directories", true));
   }
   command.working_directory = message.working_directory();
+  // As trexe says it.
+  if (command.working_directory == ".") command.working_directory.clear();
   if (!command.working_directory.empty()) {
     TRY(CheckRelativePath(command.working_directory, "command: working_directory"));
   }

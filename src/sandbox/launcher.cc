@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "base/guarded.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/launcher_process.h"
 #include "sandbox/message.h"
 #include "sandbox/plan.h"
@@ -348,6 +349,7 @@ Result<std::unique_ptr<Launcher>> Launcher::Start(SandboxOptions options) {
     options.scratch_directory = scratch->path();
   }
   TRY(SystemFiles().MakeDirectories(ScratchPlace(options)));
+  if (!options.cgroup_directory.empty()) TRY(PrepareCgroup(options.cgroup_directory));
   TRY_ASSIGN(SocketPair pair, MakeSocketPair());
   // Not fork(): there is one thread, and the handlers of fork would start those of a sanitizer
   // again.

@@ -18,7 +18,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
+#include "sandbox/cgroup.h"
 #include "sandbox/message.h"
 #include "sandbox/plan.h"
 #include "sandbox/root.h"
@@ -119,6 +121,7 @@ struct SlotState {
   SlotRoots roots;
   bool memory_overlays = false;
   size_t writables = 0;  // of the command that ran last
+  std::optional<SlotCgroup> cgroup;
 };
 
 Result<Command> ReadCommand(const Packet& packet) {
@@ -126,6 +129,14 @@ Result<Command> ReadCommand(const Packet& packet) {
   if (packet.fds.size() != 3) return Error(Code::kInternal, "a run without descriptors");
   TRY_ASSIGN(std::string bytes, ReadCommandFile(packet.fds[2].get()));
   return UnpackCommand(bytes);
+}
+
+void AddFromCgroup(const SlotCgroup& cgroup, Outcome& outcome) {
+  // The kernel kills one process; what the others make of that is an exit code or a signal.
+  bool failed = outcome.ending == Ending::kSignalled ||
+                (outcome.ending == Ending::kExited && outcome.exit_code != 0);
+  if (failed && cgroup.RanOutOfMemory()) outcome.ending = Ending::kOutOfMemory;
+  outcome.memory_peak_bytes = cgroup.MemoryPeakBytes().value_or(outcome.memory_peak_bytes);
 }
 
 Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {
@@ -155,7 +166,11 @@ Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {
           return step.kind == StepKind::kWritable;
         }));
   }
+  if (slot.cgroup)
+    slot.cgroup->Begin({.memory_bytes_max = plan.command.memory_bytes_max,
+                        .processes_max = slot.options.processes_max});
   reply = Spawn(plan, slot.options, spawn);
+  if (slot.cgroup) AddFromCgroup(*slot.cgroup, reply.outcome);
   // Else the program has it and removes it.
   if (plan.in_memory && reply.code != Code::kOk) (void)RemoveTreeAt(slot.options.memory_fd, name);
   return reply;
@@ -224,7 +239,13 @@ struct Launching {
                              .open_files_max = options.open_files_max,
                              .system_calls = &launching.filter}};
   Status status;
-  if (start.namespaces) status = EnterSlotNamespaces(start.network, pipe_fd);
+  if (!options.cgroup_directory.empty()) {
+    Result<SlotCgroup> cgroup =
+        SlotCgroup::Enter(options.cgroup_directory, fmt::to_string(getpid()));
+    if (cgroup) slot.cgroup = std::move(*cgroup);
+    if (!cgroup) status = cgroup.error();
+  }
+  if (status.ok() && start.namespaces) status = EnterSlotNamespaces(start.network, pipe_fd);
   UniqueFd null_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
   slot.null_fd = null_fd.get();
   if (status.ok() && !null_fd) status = ErrnoStatus(errno, "/dev/null");

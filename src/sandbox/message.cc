@@ -94,6 +94,7 @@ std::string PackCommand(const Command& command) {
     out.Texts(overlay.directories);
   }
   out.Number(command.memory_files_bytes_max);
+  out.Number(command.memory_bytes_max);
   out.Number(static_cast<uint64_t>(command.timeout.count()));
   return out.Take();
 }
@@ -118,6 +119,7 @@ Result<Command> UnpackCommand(std::string_view bytes) {
     overlay.directories = in.Texts();
   }
   command.memory_files_bytes_max = in.Number();
+  command.memory_bytes_max = in.Number();
   command.timeout = Duration(in.As<int64_t>());
   if (!in.ok())
     return Error(Code::kInternal, "a packed command of {} bytes ends early", bytes.size());

@@ -66,7 +66,10 @@ struct Command {
       64 << 20;  // of each; what is beyond is dropped and `output_truncated` set
   // Told what is printed, as it comes, up to output_bytes_max; called by the thread that calls Run.
   std::function<void(bool is_stderr, std::string_view bytes)> on_output;
-  Duration timeout{};    // 0: none
+  Duration timeout{};  // 0: none
+  // Of all its processes and files in memory together; beyond, it ends with Ending::kOutOfMemory.
+  // Without a cgroup it is looked at ten times a second. 0: none.
+  uint64_t memory_bytes_max = 0;
   bool network = false;  // true: the host's network (operators must allow it)
   int slot = 0;          // network namespaces are kept per slot
   // kNone: `mounts` and `overlays` must be empty and `working_directory` is a host path.
@@ -113,7 +116,9 @@ struct SandboxOptions {
   // The uid and gid outside of a command run by a program that is root. Where the program's user
   // namespace does not have it (a container with one user), the program's own.
   uint32_t root_runs_as = 61000;
-  uint64_t processes_max = 0;       // RLIMIT_NPROC of the command; 0: inherited
+  uint64_t processes_max = 8192;  // processes and threads of one command; 0: no bound of ours
+  // A cgroup v2 that the operator delegated, without processes of its own; empty: none.
+  std::string cgroup_directory;
   uint64_t open_files_max = 65536;  // RLIMIT_NOFILE of the command, clamped to ours
 };
 

@@ -8,6 +8,7 @@
 // Shared; S reads it after C is gone, and so is everything that could still write an output.
 #include "sandbox/spawn.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -25,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -56,6 +58,7 @@ struct Shared {
   Ending ending = Ending::kExited;
   int wait_status = 0;
   int64_t wall_ns = 0;
+  uint64_t memory_peak = 0;  // as far as looked at
   rusage usage{};
 };
 
@@ -166,19 +169,81 @@ LRE_NO_ADDRESS_SANITIZER bool ReadControl(Shared& shared) {
   return request.kind == RequestKind::kCancel && request.id == shared.request->id;
 }
 
-LRE_NO_ADDRESS_SANITIZER bool OutgrewMemory(const Shared& shared) {
+LRE_NO_ADDRESS_SANITIZER uint64_t FilesInMemory(const Shared& shared) {
   struct statfs info;
-  if (fstatfs(shared.options->memory_fd, &info) != 0) return false;
-  auto used =
-      static_cast<uint64_t>(info.f_blocks - info.f_bfree) * static_cast<uint64_t>(info.f_bsize);
-  return used > shared.plan->command.memory_files_bytes_max;
+  if (fstatfs(shared.options->memory_fd, &info) != 0) return 0;
+  return static_cast<uint64_t>(info.f_blocks - info.f_bfree) * static_cast<uint64_t>(info.f_bsize);
+}
+
+// The next decimal number of `text`; moves `text` behind it.
+LRE_NO_ADDRESS_SANITIZER uint64_t NextNumber(const char*& text, const char* end) {
+  uint64_t value = 0;
+  while (text != end && (*text < '0' || *text > '9')) ++text;
+  for (; text != end && *text >= '0' && *text <= '9'; ++text)
+    value = value * 10 + static_cast<uint64_t>(*text - '0');
+  return value;
+}
+
+// What processes have for themselves, in bytes: resident pages that are of no file. 0: it is gone.
+LRE_NO_ADDRESS_SANITIZER uint64_t PrivateMemory(int proc, const char* pid) {
+  char path[32], text[128];
+  size_t size = std::strlen(pid);
+  if (size + sizeof "/statm" > sizeof path) return 0;
+  std::memcpy(path, pid, size);
+  std::memcpy(path + size, "/statm", sizeof "/statm");
+  int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t length = read(fd, text, sizeof text);
+  close(fd);
+  const char *at = text, *end = text + std::max<ssize_t>(length, 0);
+  NextNumber(at, end);
+  uint64_t resident = NextNumber(at, end), of_files = NextNumber(at, end);
+  return resident > of_files ? (resident - of_files) * 4096 : 0;
+}
+
+LRE_NO_ADDRESS_SANITIZER uint64_t MemoryOfProcesses() {
+  int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0) return 0;
+  uint64_t sum = 0;
+  alignas(dirent64) char entries[4096];
+  for (;;) {
+    long size = syscall(SYS_getdents64, proc, entries, sizeof entries);
+    if (size <= 0) break;
+    for (long at = 0; at < size;) {
+      auto* entry = reinterpret_cast<dirent64*>(entries + at);
+      at += entry->d_reclen;
+      // pid 1 is ours: it shares the memory of the slot process.
+      bool is_process = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+                        std::strcmp(entry->d_name, "1") != 0;
+      if (is_process) sum += PrivateMemory(proc, entry->d_name);
+    }
+  }
+  close(proc);
+  return sum;
+}
+
+// Looks at how much memory is used; true: too much, `ending` says of what.
+LRE_NO_ADDRESS_SANITIZER bool UsesTooMuch(Shared& shared) {
+  const Command& command = shared.plan->command;
+  uint64_t files = FilesInMemory(shared);
+  if (shared.plan->in_memory && files > command.memory_files_bytes_max) {
+    shared.ending = Ending::kOutgrewMemory;
+    return true;
+  }
+  if (command.memory_bytes_max == 0 || !shared.options->namespaces) return false;
+  uint64_t used = files + MemoryOfProcesses();
+  shared.memory_peak = std::max(shared.memory_peak, used);
+  if (used <= command.memory_bytes_max) return false;
+  shared.ending = Ending::kOutOfMemory;
+  return true;
 }
 
 // Reaps until the program ended or must; sets ending and wait_status.
 LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals) {
   int64_t timeout = shared.plan->command.timeout.count();
   int64_t start = NowNs();
-  int64_t look_at = shared.plan->in_memory ? start + kLookNs : INT64_MAX;
+  bool looks = shared.plan->in_memory || shared.plan->command.memory_bytes_max != 0;
+  int64_t look_at = looks ? start + kLookNs : INT64_MAX;
   int64_t end_at = timeout > 0 ? start + timeout : INT64_MAX;
   shared.ending = Ending::kCancelled;
   for (;;) {
@@ -197,10 +262,7 @@ LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals)
       break;
     }
     if (now >= look_at) {
-      if (OutgrewMemory(shared)) {
-        shared.ending = Ending::kOutgrewMemory;
-        break;
-      }
+      if (UsesTooMuch(shared)) break;
       look_at = now + kLookNs;
     }
     int64_t wake_at = std::min(look_at, end_at);
@@ -344,7 +406,8 @@ Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request) {
   outcome.wall = Duration(shared.wall_ns);
   outcome.user_cpu = FromTimeval(shared.usage.ru_utime);
   outcome.system_cpu = FromTimeval(shared.usage.ru_stime);
-  outcome.memory_peak_bytes = shared.usage.ru_maxrss * 1024;
+  outcome.memory_peak_bytes =
+      std::max<int64_t>(shared.usage.ru_maxrss * 1024, static_cast<int64_t>(shared.memory_peak));
   outcome.read_bytes = shared.usage.ru_inblock * 512;
   outcome.write_bytes = shared.usage.ru_oublock * 512;
   return reply;

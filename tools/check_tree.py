@@ -71,7 +71,7 @@ def check_includes(path, lines, layers):
             continue
         target = pathlib.PurePosixPath(match[1])
         if target.suffix == ".h" and target.name.endswith(".pb.h"):
-            if folder not in PROTOBUF_USERS and not (folder == "store" and path.name.startswith("remote_")) \
+            if folder not in PROTOBUF_USERS and not (folder in ("store", "cli") and path.name.startswith("remote_")) \
                     and not is_test:
                 yield number, f"generated protobuf header {target} in {folder}; only {sorted(PROTOBUF_USERS)} may"
             if target.name.endswith(".grpc.pb.h") and not is_test:

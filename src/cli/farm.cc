@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/quantity.h"
 #include "cli/commands.h"
+#include "cli/store_upload.h"
 #include "cli/terminal.h"
+#include "reapi/store_index.h"
 #include "service/worker_link.h"
 #include "toolchain/lock/manifest.h"
 #include "toolchain/root/toolchain_store.h"
@@ -41,24 +43,48 @@ std::string NewestManifest() {
 }
 
 struct FoundUserland {
-  worker::Userland userland;
+  std::optional<worker::Userland> userland;
   std::string description;
 };
 Result<FoundUserland> FindUserland(const server::Config& config) {
   const std::string path =
       config.worker_manifest.empty() ? NewestManifest() : config.worker_manifest;
   if (path.empty()) {
-    return FoundUserland{{}, "none: run `lre sync`; until then actions have no /bin and no libc"};
+    return FoundUserland{
+        std::nullopt, "none here: that of the toolchain pushed last (`lre push`), or `lre sync`"};
   }
   TRY_ASSIGN(std::string text, ReadFile(path));
   TRY_ASSIGN(toolchain::Manifest manifest, toolchain::ParseManifest(text));
   Result<worker::Userland> userland = worker::UserlandOf(manifest);
   // Only what the operator named must be there.
   if (!userland && config.worker_manifest.empty()) {
-    return FoundUserland{{}, "none: " + userland.error().message()};
+    return FoundUserland{std::nullopt, "none: " + userland.error().message()};
   }
   if (!userland) return std::unexpected(userland.error().WithContext(path));
   return FoundUserland{std::move(*userland), fmt::format("{} ({})", manifest.name, path)};
+}
+
+// The userland of the toolchain that was pushed last, fetched; nullopt when none was.
+std::optional<worker::Userland> PushedUserland(const worker::ReadActionResult& read,
+                                               worker::StorePathSource& store_paths) {
+  Result<worker::Userland> found = [&]() -> Result<worker::Userland> {
+    TRY_ASSIGN(Bytes bytes, read(reapi::ToolchainKey(kDefaultToolchain).action));
+    TRY_ASSIGN(reapi::StoreIndexEntry entry, reapi::ParseStoreIndexEntry(bytes.view()));
+    TRY_ASSIGN(toolchain::Manifest manifest, toolchain::ParseManifest(entry.record));
+    std::vector<std::string> paths;
+    for (const char* role : {"base", "libc"})
+      if (const auto* path = manifest.Find(role)) paths.push_back(path->path);
+    TRY_ASSIGN(worker::StoreClosure closure, store_paths.Closure(paths, "userland"));
+    return worker::UserlandOf(manifest);
+  }();
+  if (found) {
+    Log(kInfo, "worker_userland",
+        {{"paths", fmt::format("{}", fmt::join(found->store_paths, " "))}});
+    return std::move(*found);
+  }
+  if (found.error().code() != Code::kNotFound)
+    Log(kWarning, "worker_userland", {{"error", found.error().ToString()}});
+  return std::nullopt;
 }
 
 // Turns the server's link into the worker's.
@@ -167,7 +193,11 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
   TRY_ASSIGN(FoundUserland found, FindUserland(config));
   WorkerHandle handle;
   handle.connector = std::move(connector);
-  handle.store_paths = worker::LocalStorePaths();
+  handle.store_paths =
+      worker::StorePathCache::Make(setup.cas, setup.read_result,
+                                   {.fetched_bytes_max = config.worker_store_bytes_max,
+                                    .check_interval = config.worker_store_check_interval,
+                                    .metrics = &setup.metrics});
   worker::WorkerOptions options;
   options.directory = WorkerDirectory(config);
   options.name = config.worker_name;
@@ -176,7 +206,10 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
   options.cache_bytes_max = config.worker_cache_bytes_max;
   options.isolation =
       config.worker_sandbox == "none" ? sandbox::Isolation::kNone : sandbox::Isolation::kNamespaces;
-  options.userland = std::move(found.userland);
+  options.find_userland = [read = setup.read_result, store_paths = handle.store_paths,
+                           local = std::move(found.userland)] {
+    return local ? local : PushedUserland(read, *store_paths);
+  };
   TRY_ASSIGN(handle.worker,
              worker::Worker::Start({setup.cas, setup.launcher, *handle.connector,
                                     *handle.store_paths, SystemClock(), setup.metrics},

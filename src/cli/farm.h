@@ -30,13 +30,14 @@ Result<std::unique_ptr<sandbox::Launcher>> StartLauncher(const server::Config& c
 // A worker and what it owns. Dropping it ends the worker.
 struct WorkerHandle {
   std::unique_ptr<worker::LinkConnector> connector;
-  std::unique_ptr<worker::StorePathSource> store_paths;
+  std::shared_ptr<worker::StorePathSource> store_paths;  // also the userland finder's
   std::unique_ptr<worker::Worker> worker;
 };
 struct WorkerSetup {
   store::BlobStore& cas;
   sandbox::Launcher& launcher;
   Metrics& metrics;
+  worker::ReadActionResult read_result;  // of the index of store paths
 };
 Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup,
                                  std::unique_ptr<worker::LinkConnector> connector);

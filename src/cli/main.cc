@@ -28,6 +28,11 @@ int main(int argc, char** argv) {
   lre::cli::AddGenerateCommand(app);  // toolchain.json -> files for Bazel and others
   lre::cli::AddEnvCommand(app);       // toolchain.json -> shell variables
   lre::cli::AddStoreCommand(app);     // lists, checks and clears /lre/store
+  lre::cli::AddPushCommand(app);      // /lre/store -> the CAS, where workers find it
+
+  // The promise.
+  lre::cli::AddVerifyCommand(app);   // builds on both sides: all hits, the same bytes
+  lre::cli::AddExplainCommand(app);  // why two keys differ
 
   // About this machine and this program.
   lre::cli::AddDoctorCommand(app);

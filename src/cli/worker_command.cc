@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/config_flags.h"
 #include "cli/farm.h"
+#include "cli/remote_server.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
 #include "rpc/client.h"
@@ -58,9 +59,11 @@ Status Run(const server::Config& config) {
   options.connections = 2;
   TRY_ASSIGN(auto blob_channel, rpc::Channel::Create(config.worker_server, options));
   auto cas = store::NewRemoteStore(blob_channel, {.instance_name = config.instance_name});
+  RemoteServer server(blob_channel, config.instance_name);
 
   Metrics metrics;
-  TRY_ASSIGN(WorkerHandle worker, StartWorker(config, {*cas, *launcher, metrics},
+  auto read_result = [&server](const Digest& action) { return server.GetResult(action); };
+  TRY_ASSIGN(WorkerHandle worker, StartWorker(config, {*cas, *launcher, metrics, read_result},
                                               worker::NewGrpcLinkConnector(link_channel)));
   PrintLine(fmt::format("lre {} works for {}: {} slots, {}; userland: {}", Version(),
                         config.worker_server, WorkerSlots(config),

@@ -47,6 +47,8 @@ struct Config {
   std::string worker_name;
   int worker_slots = 0;  // 0: one per core
   uint64_t worker_cache_bytes_max = 10ull << 30;
+  uint64_t worker_store_bytes_max = 20ull << 30;  // of store paths fetched from the CAS
+  Duration worker_store_check_interval = std::chrono::hours(24);
   std::vector<std::pair<std::string, std::string>> worker_properties;
   std::string worker_sandbox = "namespaces";
   std::string worker_manifest;  // toolchain whose userland every action gets; empty: the newest one

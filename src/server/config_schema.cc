@@ -213,6 +213,14 @@ std::vector<ConfigKey> MakeSchema() {
       Count("worker.slots", "Actions at once; 0: one per core.", &C::worker_slots),
       Size("worker.cache_size_max", "Bytes of input files that the worker keeps.",
            &C::worker_cache_bytes_max),
+      Size("worker.store_max",
+           "Bytes of toolchain store paths that the worker fetches from the CAS and keeps; what "
+           "`lre sync` made does not count.",
+           &C::worker_store_bytes_max),
+      Time("worker.store_check_interval",
+           "How often every toolchain store path is hashed again, besides before its first use; 0s: "
+           "never.",
+           &C::worker_store_check_interval),
       Properties(),
       Choice("worker.sandbox", "namespaces|none",
              "\"none\" runs actions without isolation: they see this machine.", &C::worker_sandbox),

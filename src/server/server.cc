@@ -7,6 +7,7 @@
 
 #include <atomic>
 
+#include "action_cache/pin_table.h"
 #include "action_cache/stored_action_cache.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -24,6 +25,7 @@
 #include "service/http_cache.h"
 #include "service/log_stream_service.h"
 #include "service/operations_service.h"
+#include "service/pin_service.h"
 #include "service/reflection_service.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
@@ -56,6 +58,7 @@ struct Storage {
   std::unique_ptr<store::BlobStore> memory_blobs;
   std::unique_ptr<store::ValueStore> memory_values;
   std::unique_ptr<action_cache::ActionCache> action_cache;
+  action_cache::PinTable* pins = nullptr;  // of action_cache; null in memory
 
   store::BlobStore& blobs() { return log ? *log : *memory_blobs; }
   store::ValueStore& values() { return log ? *log : *memory_values; }
@@ -81,7 +84,11 @@ Result<Storage> OpenStorage(const Config& config, const Clock& clock, Metrics& m
       .durability = config.store_synced ? store::Durability::kSynced : store::Durability::kBuffered,
       .metrics = &metrics};
   TRY_ASSIGN(storage.log, store::OpenLogStore(clock, options));
-  storage.action_cache = action_cache::NewStoredActionCache(*storage.log, *storage.log);
+  TRY_ASSIGN(auto pins, action_cache::PinTable::Open(
+                            action_cache::NewStoredActionCache(*storage.log, *storage.log),
+                            *storage.log, clock, {.file = config.data_dir + "/pins"}));
+  storage.pins = pins.get();
+  storage.action_cache = std::move(pins);
   return storage;
 }
 
@@ -137,6 +144,7 @@ class RunningServer final : public Server {
 
   const std::vector<std::string>& addresses() const override { return rpc_->addresses(); }
   store::BlobStore& cas() override { return storage_.blobs(); }
+  action_cache::ActionCache& action_cache() override { return *storage_.action_cache; }
   service::SchedulerThread* scheduler() override { return scheduler_.get(); }
   const service::WorkerLinkOptions& worker_link_options() const override { return link_options_; }
   Metrics& metrics() override { return metrics_; }
@@ -202,6 +210,9 @@ std::vector<rpc::Method> RunningServer::Methods() {
   add(std::move(byte_stream));
   add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_},
                                   {.update_enabled = config_.action_cache_updates}));
+  if (storage_.pins)
+    add(service::PinMethods(*storage_.pins, io_,
+                            {.update_enabled = config_.action_cache_updates}));
   if (scheduler_) {
     add(service::ExecutionMethods({blobs, *storage_.action_cache, *scheduler_, io_, clock_}));
     add(service::OperationsMethods(*scheduler_));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "action_cache/action_cache.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/status.h"
@@ -29,6 +30,7 @@ class Server {
   // With the ports that the system chose, in the order of Config::listen.
   virtual const std::vector<std::string>& addresses() const = 0;
   virtual store::BlobStore& cas() = 0;
+  virtual action_cache::ActionCache& action_cache() = 0;
   // Null when execution is off.
   virtual service::SchedulerThread* scheduler() = 0;
   virtual const service::WorkerLinkOptions& worker_link_options() const = 0;

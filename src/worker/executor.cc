@@ -64,6 +64,7 @@ struct Executor::Job {
   std::string upper;          // what the command writes to
   Status timed_out;
   std::vector<OutputBlob> blobs;
+  std::shared_ptr<const void> store_paths;  // held until the command has ended
 
   pb::ExecutedActionMetadata* metadata() { return result.mutable_execution_metadata(); }
 };
@@ -226,8 +227,11 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   command.working_directory = root;
   if (!job.command.working_directory.empty())
     command.working_directory += "/" + job.command.working_directory;
+  TRY_ASSIGN(RootContents root_contents,
+             parts_.mounts.For(store_paths, job.assignment.action_digest().hash()));
+  job.store_paths = std::move(root_contents.hold);
   if (namespaces) {
-    TRY_ASSIGN(command.mounts, parts_.mounts.For(store_paths));
+    command.mounts = std::move(root_contents.mounts);
     if (job.overlay) {
       command.overlays.push_back({.lower = lower_.directory(),
                                   .upper = job.upper,
@@ -250,6 +254,7 @@ Status Executor::Execute(Job& job) {
   TRY_ASSIGN(sandbox::Command command, MakeCommand(job));
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_start_timestamp());
   Result<sandbox::Outcome> outcome = parts_.launcher.Run(command, job.stop);
+  job.store_paths.reset();
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_completed_timestamp());
   if (!outcome) {
     // The program is not there or cannot run: the action's fault, and the same everywhere.

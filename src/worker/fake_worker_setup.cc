@@ -14,14 +14,15 @@ namespace pb = ::build::bazel::remote::execution::v2;
 
 }  // namespace
 
-Result<std::vector<std::string>> FakeStorePaths::Closure(const std::vector<std::string>& paths) {
+Result<StoreClosure> FakeStorePaths::Closure(const std::vector<std::string>& paths,
+                                             const std::string& /*user*/) {
   std::vector<std::string> all;
   for (const std::string& path : paths) {
     auto it = closures.find(path);
     if (it == closures.end()) return Error(Code::kNotFound, "{}", path);
     all.insert(all.end(), it->second.begin(), it->second.end());
   }
-  return all;
+  return StoreClosure{.paths = std::move(all), .hold = nullptr};
 }
 
 bool MachineHasUserNamespaces() {

@@ -21,7 +21,8 @@ namespace lre::worker {
 // Knows no store path, or those it was given.
 class FakeStorePaths : public StorePathSource {
  public:
-  Result<std::vector<std::string>> Closure(const std::vector<std::string>& paths) override;
+  Result<StoreClosure> Closure(const std::vector<std::string>& paths,
+                               const std::string& user) override;
   std::map<std::string, std::vector<std::string>> closures;
 };
 

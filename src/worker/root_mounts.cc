@@ -1,10 +1,8 @@
 #include "worker/root_mounts.h"
 
 #include <algorithm>
-#include <mutex>
 
 #include "base/file.h"
-#include "toolchain/root/toolchain_store.h"
 
 namespace lre::worker {
 namespace {
@@ -12,29 +10,7 @@ namespace {
 using sandbox::Mount;
 using sandbox::MountKind;
 
-constexpr size_t kKnownMax = 1000;
-
-class LocalSource final : public StorePathSource {
- public:
-  explicit LocalSource(std::string prefix) : prefix_(std::move(prefix)) {}
-
-  Result<std::vector<std::string>> Closure(const std::vector<std::string>& paths) override {
-    std::lock_guard lock(mutex_);
-    if (!store_) {
-      if (!FileExists(prefix_)) return Error(Code::kNotFound, "{}", paths[0]);
-      TRY_ASSIGN(store_, toolchain::ToolchainStore::Open(prefix_));
-    }
-    TRY_ASSIGN(std::vector<toolchain::StorePath> closure, store_->Closure(paths));
-    std::vector<std::string> names;
-    for (const toolchain::StorePath& path : closure) names.push_back(path.path);
-    return names;
-  }
-
- private:
-  const std::string prefix_;
-  std::mutex mutex_;
-  std::unique_ptr<toolchain::ToolchainStore> store_;
-};
+constexpr Duration kLookAgain = std::chrono::seconds(10);
 
 // RFC 8536, version 1: no transitions, one type at offset 0 named UTC.
 std::string UtcZoneFile() {
@@ -50,10 +26,6 @@ std::string UtcZoneFile() {
 }
 
 }  // namespace
-
-std::unique_ptr<StorePathSource> LocalStorePaths(std::string prefix) {
-  return std::make_unique<LocalSource>(std::move(prefix));
-}
 
 std::vector<Mount> EtcMounts() {
   return {{MountKind::kFile, "/etc/passwd",
@@ -99,33 +71,41 @@ Result<Userland> UserlandOf(const toolchain::Manifest& manifest) {
   return userland;
 }
 
-RootMounts::RootMounts(StorePathSource& source, Userland userland, std::vector<Mount> others)
-    : source_(source), userland_(std::move(userland)), others_(std::move(others)) {}
+RootMounts::RootMounts(StorePathSource& source, UserlandFinder find_userland,
+                       std::vector<Mount> others)
+    : source_(source), find_userland_(std::move(find_userland)), others_(std::move(others)) {}
 
-Result<std::vector<Mount>> RootMounts::For(const std::set<std::string>& store_paths) {
-  {
-    std::lock_guard lock(mutex_);
-    if (auto it = known_.find(store_paths); it != known_.end()) return it->second;
-  }
+Userland RootMounts::FindUserland() {
+  std::lock_guard lock(mutex_);  // the others wait for what they need too
+  if (userland_) return *userland_;
+  if (!find_userland_ || SystemClock().Now() < look_again_at_) return {};
+  userland_ = find_userland_();
+  look_again_at_ = SystemClock().Now() + kLookAgain;
+  return userland_.value_or(Userland());
+}
+
+Result<RootContents> RootMounts::For(const std::set<std::string>& store_paths,
+                                     const std::string& user) {
   std::vector<std::string> wanted(store_paths.begin(), store_paths.end());
-  wanted.insert(wanted.end(), userland_.store_paths.begin(), userland_.store_paths.end());
-  std::vector<Mount> mounts = others_;
+  Userland userland = FindUserland();
+  wanted.insert(wanted.end(), userland.store_paths.begin(), userland.store_paths.end());
+  RootContents root{.mounts = others_, .hold = nullptr};
   if (!wanted.empty()) {
-    Result<std::vector<std::string>> closure = source_.Closure(wanted);
+    Result<StoreClosure> closure = source_.Closure(wanted, user);
     if (!closure && closure.error().code() == Code::kNotFound)
       return Error(Code::kFailedPrecondition,
                    "the worker does not have a toolchain store path that the action names: {}; run "
-                   "`lre sync` on the worker, or `lre push` where the toolchain is",
+                   "`lre push` where the toolchain is, or `lre sync` on the worker",
                    closure.error().message());
-    TRY(closure);
-    for (const std::string& path : *closure)
-      mounts.push_back({MountKind::kReadOnlyBind, path, path});
+    TRY(ToStatus(closure));
+    // Sorted: the same set of paths gives the same root, which the sandbox keeps.
+    std::sort(closure->paths.begin(), closure->paths.end());
+    for (const std::string& path : closure->paths)
+      root.mounts.push_back({MountKind::kReadOnlyBind, path, path});
+    root.hold = std::move(closure->hold);
   }
-  mounts.insert(mounts.end(), userland_.links.begin(), userland_.links.end());
-  std::lock_guard lock(mutex_);
-  if (known_.size() >= kKnownMax) known_.clear();
-  known_.emplace(store_paths, mounts);
-  return mounts;
+  root.mounts.insert(root.mounts.end(), userland.links.begin(), userland.links.end());
+  return root;
 }
 
 }  // namespace lre::worker

@@ -2,33 +2,25 @@
 // store paths it names, with their closure; /bin, /usr/bin, the loader and /lib/<triple> as links
 // into the default toolchain; a few files in /etc, written by us. Thread-safe.
 //
-// Errors: FAILED_PRECONDITION naming a store path that this machine does not have, and how to get
-// it.
+// Errors: FAILED_PRECONDITION naming a store path that this machine does not have and cannot fetch,
+// and how to get it; those of the StorePathSource.
 #pragma once
 
-#include <map>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "sandbox/sandbox.h"
 #include "toolchain/lock/manifest.h"
+#include "worker/store_path_cache.h"
 
 namespace lre::worker {
-
-// Where store paths come from.
-class StorePathSource {
- public:
-  virtual ~StorePathSource() = default;
-  // `paths` and all they reference, each once. kNotFound names one that is not there.
-  virtual Result<std::vector<std::string>> Closure(const std::vector<std::string>& paths) = 0;
-};
-// The toolchain store of this machine, read when asked; that it does not exist (yet) is only an
-// error for an action that names a path in it.
-std::unique_ptr<StorePathSource> LocalStorePaths(std::string prefix = "/lre/store");
 
 // /etc/passwd and the like, the same for every action on every worker.
 std::vector<sandbox::Mount> EtcMounts();
@@ -42,21 +34,35 @@ struct Userland {
 // kFailedPrecondition when a path of the manifest is not on this machine.
 Result<Userland> UserlandOf(const toolchain::Manifest& manifest);
 
+struct RootContents {
+  std::vector<sandbox::Mount> mounts;
+  // Keeps the store paths where they are: until the command has ended.
+  std::shared_ptr<const void> hold;
+};
+
+// Looks for a userland; nullopt: there is none yet.
+using UserlandFinder = std::function<std::optional<Userland>()>;
+
 class RootMounts {
  public:
-  // `source` must outlive this.
-  RootMounts(StorePathSource& source, Userland userland, std::vector<sandbox::Mount> others);
+  // `source` must outlive this. `find_userland` is asked now and then, by an action that needs it,
+  // until it has one: a worker may start before the first `lre push`.
+  RootMounts(StorePathSource& source, UserlandFinder find_userland,
+             std::vector<sandbox::Mount> others);
 
   // For an action whose arguments, environment and input files name `store_paths`.
-  Result<std::vector<sandbox::Mount>> For(const std::set<std::string>& store_paths);
+  // `user` as in StorePathSource::Closure.
+  Result<RootContents> For(const std::set<std::string>& store_paths, const std::string& user = {});
 
  private:
+  Userland FindUserland();
+
   StorePathSource& source_;
-  const Userland userland_;
+  const UserlandFinder find_userland_;
   const std::vector<sandbox::Mount> others_;
   std::mutex mutex_;
-  // Sets of store paths are few and their closures never change.
-  std::map<std::set<std::string>, std::vector<sandbox::Mount>> known_;
+  std::optional<Userland> userland_;
+  Instant look_again_at_{};
 };
 
 }  // namespace lre::worker

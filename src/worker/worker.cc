@@ -66,7 +66,7 @@ class LinkedWorker final : public Worker {
         files_(std::move(files)),
         directories_(parts.cas, {.partition = options_.partition,
                                  .size_bytes_max = options_.directory_cache_bytes_max}),
-        mounts_(parts.store_paths, options_.userland, AllMounts(options_)),
+        mounts_(parts.store_paths, options_.find_userland, AllMounts(options_)),
         actions_(
             parts.metrics.AddCounter("lre_worker_actions_total", "Actions that this worker ran")),
         failures_(parts.metrics.AddCounter("lre_worker_failures_total",

@@ -37,7 +37,7 @@ struct WorkerOptions {
   uint64_t stdout_bytes_max = 64 << 20;
   store::Partition partition = 0;
   sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
-  Userland userland;                         // of the default toolchain
+  UserlandFinder find_userland;              // of the default toolchain; may be empty
   std::vector<sandbox::Mount> extra_mounts;  // besides EtcMounts()
   std::string store_prefix = "/lre/store";
   Duration reconnect_min = std::chrono::milliseconds(100);  // doubles up to

@@ -284,6 +284,13 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
   TRY_ASSIGN(std::vector<StorePath> planned, PlannedPaths(lock, toolchain, options));
   TRY_ASSIGN(std::unique_ptr<ToolchainStore> store, ToolchainStore::Open(options.prefix));
   std::string kept = ManifestPath(toolchain, planned, options);
+  // From here on nobody else takes them away: neither a collection nor a worker that fetched them.
+  std::vector<UniqueFd> held;
+  for (const StorePath& path : planned) {
+    TRY_ASSIGN(UniqueFd hold, store->HoldPath(path.path));
+    held.push_back(std::move(hold));
+    TRY(store->UnmarkFetched(path.path));
+  }
   if (AllPresent(*store, planned)) {
     if (auto manifest = ReadKeptManifest(kept, planned)) return manifest;
   }

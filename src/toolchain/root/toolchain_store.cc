@@ -4,7 +4,11 @@
 //   <prefix>/.lre/records/<name>.json  a manifest (manifest.h) holding just this path
 //   <prefix>/.lre/records/<name>.files its listing (cas_tree.h)
 //   <prefix>/.lre/tmp/<random>/        trees being made or removed
-//   <prefix>/.lre/locks/<name>         flock files
+//   <prefix>/.lre/records/<name>.fetched  empty: the path came from a CAS; its time is the last use
+//   <prefix>/.lre/quarantine/<name>-<random>/  damaged trees with their records
+//   <prefix>/.lre/locks/<name>         flock file: the path is being made
+//   <prefix>/.lre/locks/<name>.use     flock file: shared by users, exclusive while it is removed
+//   <prefix>/.lre/locks/gc             flock file: shared by makers, exclusive for a collection
 //
 // A path exists when both its folder and its record do. Adding writes the record first and renames
 // last; removing renames first and removes the record last: a crash between leaves a record without
@@ -75,6 +79,19 @@ Status SyncFileSystem(const std::string& path) {
   if (!fd) return ErrnoStatus(errno, "open " + path);
   if (syncfs(fd.get()) != 0) return ErrnoStatus(errno, "syncfs " + path);
   return {};
+}
+
+// kUnavailable when `operation` does not wait and another has the lock.
+Result<UniqueFd> Lock(const std::string& path, int operation) {
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  // Who may only read the store can still share a lock that is there.
+  if (!fd && errno == EACCES) fd = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return ErrnoError(errno, "open " + path);
+  while (flock(fd.get(), operation) != 0) {
+    if (errno == EWOULDBLOCK) return Error(Code::kUnavailable, "{} is locked", path);
+    if (errno != EINTR) return ErrnoError(errno, "lock " + path);
+  }
+  return fd;
 }
 
 std::string_view NameOf(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -240,22 +257,97 @@ Status ToolchainStore::Add(const std::string& staging, const StorePath& path,
   return SystemFiles().SyncDirectory(prefix_);
 }
 
+std::string ToolchainStore::LockPath(std::string_view name) const {
+  return fmt::format("{}{}/locks/{}", prefix_, kHidden, name);
+}
+
 Result<UniqueFd> ToolchainStore::LockName(std::string_view name) {
-  std::string path = fmt::format("{}{}/locks/{}", prefix_, kHidden, name);
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!fd) return ErrnoError(errno, "open " + path);
-  while (flock(fd.get(), LOCK_EX) != 0)
-    if (errno != EINTR) return ErrnoError(errno, "lock " + path);
-  return fd;
+  return Lock(LockPath(name), LOCK_EX);
+}
+
+Result<UniqueFd> ToolchainStore::HoldPath(std::string_view path) const {
+  return Lock(LockPath(fmt::format("{}.use", NameOf(path))), LOCK_SH);
+}
+
+Status ToolchainStore::MarkFetched(std::string_view path) {
+  std::string mark = RecordPath(NameOf(path), ".fetched");
+  UniqueFd fd(open(mark.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  // The time that the kernel puts in itself may be the same for some milliseconds.
+  timespec times[2] = {};
+  clock_gettime(CLOCK_REALTIME, &times[0]);
+  times[1] = times[0];
+  if (!fd || futimens(fd.get(), times) != 0) return ErrnoStatus(errno, mark);
+  return {};
+}
+
+Status ToolchainStore::UnmarkFetched(std::string_view path) {
+  Status status = SystemFiles().Remove(RecordPath(NameOf(path), ".fetched"));
+  return status.code() == Code::kNotFound ? Status() : status;
+}
+
+bool ToolchainStore::IsFetched(std::string_view path) const {
+  return FileExists(RecordPath(NameOf(path), ".fetched"));
+}
+
+Result<std::vector<FetchedPath>> ToolchainStore::ListFetched() const {
+  TRY_ASSIGN(std::vector<StorePath> all, List());
+  std::vector<FetchedPath> fetched;
+  for (StorePath& path : all) {
+    struct stat info {};
+    if (stat(RecordPath(NameOf(path.path), ".fetched").c_str(), &info) != 0) continue;
+    fetched.push_back({std::move(path), WallTime(std::chrono::seconds(info.st_mtim.tv_sec) +
+                                                 std::chrono::nanoseconds(info.st_mtim.tv_nsec))});
+  }
+  std::stable_sort(fetched.begin(), fetched.end(),
+                   [](const auto& a, const auto& b) { return a.last_use < b.last_use; });
+  return fetched;
+}
+
+// False when someone holds it. The folder goes first: without it the record means nothing.
+Result<bool> ToolchainStore::RemoveUnlessHeld(const StorePath& path) {
+  std::string name(NameOf(path.path));
+  Result<UniqueFd> lock = Lock(LockPath(name + ".use"), LOCK_EX | LOCK_NB);
+  if (!lock && lock.error().code() == Code::kUnavailable) return false;
+  TRY(ToStatus(lock));
+  TRY_ASSIGN(std::string trash, NewStaging());
+  TRY(SetMode(path.path, 0755));
+  TRY(SystemFiles().Rename(path.path, trash + "/tree"));
+  for (const char* suffix : {".json", ".files"})
+    TRY(SystemFiles().Remove(RecordPath(name, suffix)));
+  TRY(UnmarkFetched(path.path));
+  TRY(RemoveTree(trash));
+  return true;
+}
+
+Status ToolchainStore::Remove(std::string_view path) {
+  TRY_ASSIGN(StorePath found, Find(path));
+  TRY_ASSIGN(std::vector<StorePath> all, List());
+  for (const StorePath& other : all) {
+    if (std::binary_search(other.references.begin(), other.references.end(), found.path))
+      return ErrorStatus(Code::kFailedPrecondition, "{} is needed by {}", path, other.path);
+  }
+  TRY_ASSIGN(bool removed, RemoveUnlessHeld(found));
+  return removed ? Status() : ErrorStatus(Code::kUnavailable, "{} is in use", path);
+}
+
+Result<std::string> ToolchainStore::Quarantine(std::string_view path) {
+  if (!Contains(path)) return Error(Code::kNotFound, "{} is not in the store", path);
+  std::string name(NameOf(path));
+  std::string place = fmt::format("{}{}/quarantine/{}-{}", prefix_, kHidden, name, RandomHex(4));
+  TRY(SystemFiles().MakeDirectories(place));
+  TRY(SetMode(std::string(path), 0755));
+  TRY(SystemFiles().Rename(std::string(path), place + "/tree"));
+  for (const char* suffix : {".json", ".files"})
+    TRY(SystemFiles().Rename(RecordPath(name, suffix), place + "/record" + suffix));
+  return place;
 }
 
 Result<GcReport> ToolchainStore::CollectGarbage(const GcOptions& options) {
   // `sync` holds this lock shared for its whole run: nothing is taken from under it.
-  std::string lock_path = prefix_ + std::string(kHidden) + "/locks/gc";
-  UniqueFd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!lock) return ErrnoError(errno, "open " + lock_path);
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+  Result<UniqueFd> lock = Lock(LockPath("gc"), LOCK_EX | LOCK_NB);
+  if (!lock && lock.error().code() == Code::kUnavailable)
     return Error(Code::kUnavailable, "a sync is using {}; try again when it is done", prefix_);
+  TRY(ToStatus(lock));
   TRY_ASSIGN(std::vector<StorePath> kept, Closure(options.roots));
   std::set<std::string> keep;
   for (const StorePath& path : kept) keep.insert(path.path);
@@ -263,16 +355,18 @@ Result<GcReport> ToolchainStore::CollectGarbage(const GcOptions& options) {
   GcReport report;
   for (const StorePath& path : all) {
     if (keep.contains(path.path)) continue;
+    if (!options.dry_run) {
+      TRY_ASSIGN(bool removed, RemoveUnlessHeld(path));
+      if (!removed) {
+        report.in_use.push_back(path.path);
+        continue;
+      }
+    }
     report.removed.push_back(path.path);
     report.freed_bytes += path.size_bytes;
-    if (options.dry_run) continue;
-    TRY_ASSIGN(std::string trash, NewStaging());
-    TRY(SetMode(path.path, 0755));
-    TRY(SystemFiles().Rename(path.path, trash + "/tree"));
-    TRY(SystemFiles().Remove(RecordPath(NameOf(path.path), ".json")));
-    TRY(SystemFiles().Remove(RecordPath(NameOf(path.path), ".files")));
   }
   if (options.dry_run) return report;
+  TRY(RemoveTree(fmt::format("{}{}/quarantine", prefix_, kHidden)));
   TRY_ASSIGN(std::vector<std::string> abandoned,
              SystemFiles().List(prefix_ + std::string(kHidden) + "/tmp"));
   for (const std::string& name : abandoned)
@@ -281,12 +375,7 @@ Result<GcReport> ToolchainStore::CollectGarbage(const GcOptions& options) {
 }
 
 Result<UniqueFd> ToolchainStore::HoldOffGarbageCollection() {
-  std::string path = prefix_ + std::string(kHidden) + "/locks/gc";
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!fd) return ErrnoError(errno, "open " + path);
-  while (flock(fd.get(), LOCK_SH) != 0)
-    if (errno != EINTR) return ErrnoError(errno, "lock " + path);
-  return fd;
+  return Lock(LockPath("gc"), LOCK_SH);
 }
 
 }  // namespace lre::toolchain

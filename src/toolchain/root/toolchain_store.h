@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "toolchain/lock/manifest.h"
@@ -56,7 +57,14 @@ struct GcOptions {
 };
 struct GcReport {
   std::vector<std::string> removed;  // store paths
+  std::vector<std::string> in_use;   // would go, but an action or a sync uses them
   uint64_t freed_bytes = 0;
+};
+
+// A path that came from a CAS and that nobody on this machine asked to keep.
+struct FetchedPath {
+  StorePath path;
+  WallTime last_use;
 };
 
 class ToolchainStore {
@@ -80,8 +88,25 @@ class ToolchainStore {
   Result<TreeListing> Listing(std::string_view path) const;
   // Hashes the path again; empty when it is what was recorded.
   Result<std::vector<StoreDamage>> Verify(std::string_view path) const;
-  // Removes what no root reaches, and abandoned temporary trees.
+  // Removes what no root reaches and nobody holds, abandoned temporary trees and quarantined ones.
   Result<GcReport> CollectGarbage(const GcOptions& options);
+  // Removes one path. kNotFound; kFailedPrecondition names a path that references it; kUnavailable
+  // while someone holds it.
+  Status Remove(std::string_view path);
+  // Takes a damaged path out of the store, also while it is held: who uses it keeps the files, who
+  // comes next finds it absent. Returns where it is now, with its record.
+  Result<std::string> Quarantine(std::string_view path);
+  // While the descriptor is open, the path stays if it is there and may be added if it is not: held
+  // by actions that use it, by syncs that build on it. Does not need to exist.
+  Result<UniqueFd> HoldPath(std::string_view path) const;
+
+  // Fetched paths carry a mark; a path without one stays until a collection. Marking again says
+  // that it was used.
+  Status MarkFetched(std::string_view path);
+  Status UnmarkFetched(std::string_view path);
+  bool IsFetched(std::string_view path) const;
+  // Least recently used first.
+  Result<std::vector<FetchedPath>> ListFetched() const;
 
   // For makers of paths (sync, the worker that fetches one from the CAS).
   // A new private folder on the store's file system.
@@ -101,6 +126,8 @@ class ToolchainStore {
  private:
   explicit ToolchainStore(std::string prefix) : prefix_(std::move(prefix)) {}
   std::string RecordPath(std::string_view name, std::string_view suffix) const;
+  std::string LockPath(std::string_view name) const;
+  Result<bool> RemoveUnlessHeld(const StorePath& path);
 
   const std::string prefix_;
 };

@@ -181,5 +181,61 @@ TEST_F(ToolchainStoreTest, NoticesADamagedRecord) {
   EXPECT_EQ(store_->Verify(libc.path).error().code(), Code::kDataLoss);
 }
 
+TEST_F(ToolchainStoreTest, WhatIsHeldStaysThroughACollection) {
+  StorePath used = Make('1', "libc"), unused = Make('2', "gcc");
+  UniqueFd hold = store_->HoldPath(used.path).value();
+
+  GcReport report = store_->CollectGarbage({}).value();
+
+  EXPECT_THAT(report.in_use, ElementsAre(used.path));
+  EXPECT_THAT(report.removed, ElementsAre(unused.path));
+  EXPECT_EQ(store_->Remove(used.path).code(), Code::kUnavailable);
+  hold.Reset();
+  EXPECT_TRUE(store_->Remove(used.path).ok());
+  EXPECT_FALSE(FileExists(used.path));
+  EXPECT_EQ(store_->Remove(used.path).code(), Code::kNotFound);
+}
+
+TEST_F(ToolchainStoreTest, RemovesNothingThatAnotherPathReferences) {
+  StorePath libc = Make('1', "libc"), gcc = Make('2', "gcc", {libc.path});
+
+  Status status = store_->Remove(libc.path);
+
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr(gcc.path));
+  EXPECT_TRUE(store_->Remove(gcc.path).ok());
+  EXPECT_TRUE(store_->Remove(libc.path).ok());
+}
+
+TEST_F(ToolchainStoreTest, ListsFetchedPathsByUse) {
+  StorePath one = Make('1', "one"), two = Make('2', "two"), own = Make('3', "own");
+  ASSERT_TRUE(store_->MarkFetched(one.path).ok());
+  ASSERT_TRUE(store_->MarkFetched(two.path).ok());
+  ASSERT_TRUE(store_->MarkFetched(one.path).ok());
+
+  std::vector<std::string> roles;
+  auto fetched = store_->ListFetched().value();
+  for (const FetchedPath& path : fetched) roles.push_back(path.path.role);
+
+  EXPECT_THAT(roles, ElementsAre("two", "one"));
+  ASSERT_TRUE(store_->UnmarkFetched(one.path).ok());
+  ASSERT_TRUE(store_->UnmarkFetched(own.path).ok());
+  EXPECT_EQ(store_->ListFetched()->size(), 1u);
+}
+
+TEST_F(ToolchainStoreTest, AQuarantinedPathIsAbsentAndKeptForALook) {
+  StorePath path = Make('1', "libc");
+  UniqueFd hold = store_->HoldPath(path.path).value();
+
+  std::string place = store_->Quarantine(path.path).value();
+
+  EXPECT_FALSE(store_->Contains(path.path));
+  EXPECT_EQ(ReadFile(place + "/tree/data").value(), "data of libc");
+  EXPECT_TRUE(FileExists(place + "/record.json"));
+  EXPECT_EQ(Make('1', "libc"), path) << "it can be made again";
+  ASSERT_TRUE(store_->CollectGarbage({}).has_value());
+  EXPECT_FALSE(FileExists(place));
+}
+
 }  // namespace
 }  // namespace lre::toolchain

@@ -1,0 +1,170 @@
+// lre push: puts toolchains into the CAS, so that workers take them from there.
+#include <algorithm>
+
+#include "base/quantity.h"
+#include "cli/commands.h"
+#include "cli/remote_server.h"
+#include "cli/store_upload.h"
+#include "cli/terminal.h"
+#include "cli/toolchain_files.h"
+#include "digest/digest.h"
+
+namespace lre::cli {
+namespace {
+
+struct PushFlags {
+  std::vector<std::string> names;  // toolchains or store paths
+  std::string lock = kLockFile;
+  std::vector<std::string> manifests;
+  std::string retire;
+  bool list = false;
+  bool no_pin = false;
+  ServerFlags server;
+};
+
+// What is pushed and pinned under one name.
+struct Push {
+  std::string pin;
+  std::vector<std::string> paths;
+  std::optional<toolchain::Manifest> manifest;
+};
+
+Result<Push> PushOfManifest(const std::string& file) {
+  TRY_ASSIGN(toolchain::Manifest manifest, ReadManifest(file));
+  const std::string text = toolchain::PrintManifest(manifest);
+  Push push;
+  // Older versions of a toolchain stay for the commits that use them.
+  push.pin = manifest.name + "-" + ComputeDigest(DigestFunction::kSha256, text).Hex().substr(0, 12);
+  for (const toolchain::StorePath& path : manifest.paths) push.paths.push_back(path.path);
+  push.manifest = std::move(manifest);
+  return push;
+}
+
+Result<std::vector<Push>> WhatToPush(const PushFlags& flags) {
+  std::vector<Push> pushes;
+  std::vector<std::string> toolchains;
+  for (const std::string& name : flags.names) {
+    if (!name.starts_with('/')) {
+      toolchains.push_back(name);
+      continue;
+    }
+    pushes.push_back({name.substr(name.rfind('/') + 1), {name}, std::nullopt});
+  }
+  for (const std::string& file : flags.manifests) {
+    TRY_ASSIGN(Push push, PushOfManifest(file));
+    pushes.push_back(std::move(push));
+  }
+  if (pushes.empty() || !toolchains.empty()) {
+    TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock));
+    if (toolchains.empty())
+      for (const auto& [name, roles] : lock.toolchains) toolchains.push_back(name);
+    for (const std::string& name : toolchains) {
+      if (!lock.toolchains.contains(name))
+        return Error(Code::kNotFound, "{} has no toolchain \"{}\"", flags.lock, name);
+      TRY_ASSIGN(Push push, PushOfManifest(ManifestFileFor(lock, name)));
+      pushes.push_back(std::move(push));
+    }
+  }
+  return pushes;
+}
+
+Status PinPush(RemoteServer& server, const Push& push, const UploadReport& report) {
+  auto pin = server.SetPin(push.pin, report.actions);
+  if (!pin && pin.error().code() == Code::kUnimplemented) {
+    PrintLine("  not pinned: this server may evict it (it keeps no pins)");
+    return Status();
+  }
+  TRY(ToStatus(pin));
+  PrintLine(fmt::format("  pinned as {}", push.pin));
+  return Status();
+}
+
+Status PushOne(const toolchain::ToolchainStore& store, RemoteServer& server, const Push& push,
+               bool pin) {
+  Result<std::vector<toolchain::StorePath>> closure = store.Closure(push.paths);
+  if (!closure && closure.error().code() == Code::kNotFound)
+    return ErrorStatus(Code::kNotFound, "{}; run `lre sync` first", closure.error().message());
+  TRY(ToStatus(closure));
+  Progress progress(SystemClock());
+  const Instant started = SystemClock().Now();
+  UploadParts parts{server.cas(), [&](const Digest& action) { return server.GetResult(action); },
+                    [&](const Digest& action, std::string_view result) {
+                      return server.PutResult(action, result);
+                    }};
+  UploadOptions options;
+  options.progress = [&](uint64_t done, uint64_t total) {
+    progress.Show("pushing",
+                  fmt::format("{}: {} of {}", push.pin, FormatSize(done), FormatSize(total)));
+  };
+  TRY_ASSIGN(UploadReport report, UploadPaths(store, *closure, parts, options));
+  if (push.manifest) {
+    TRY(UploadManifest(*push.manifest, push.manifest->name, parts, report));
+    if (push.manifest->Find("base") != nullptr)
+      TRY(UploadManifest(*push.manifest, kDefaultToolchain, parts, report));
+  }
+  progress.Clear();
+  PrintLine(
+      fmt::format("{}: {} store paths, {} in {} blobs; sent {} in {} blobs, {} index "
+                  "entries, {}",
+                  push.pin, closure->size(), FormatSize(report.bytes), report.blobs,
+                  FormatSize(report.sent_bytes), report.sent_blobs, report.new_entries,
+                  FormatDuration(SystemClock().Now() - started)));
+  return pin ? PinPush(server, push, report) : Status();
+}
+
+Status List(RemoteServer& server) {
+  TRY_ASSIGN(std::vector<admin::v1::Pin> pins, server.ListPins());
+  for (const admin::v1::Pin& pin : pins) {
+    PrintLine(fmt::format("{:>10}  {:>4} results  {}",
+                          FormatSize(static_cast<uint64_t>(pin.size_bytes())), pin.results(),
+                          pin.name()));
+  }
+  PrintLine(fmt::format("{} pins; what they share is kept once", pins.size()));
+  return Status();
+}
+
+Status Run(const PushFlags& flags) {
+  TRY_ASSIGN(auto server, RemoteServer::Connect(flags.server));
+  if (flags.list) return List(*server);
+  if (!flags.retire.empty()) {
+    TRY(server->RetirePin(flags.retire));
+    PrintLine(flags.retire + " is retired: the server may evict what no other pin names");
+    return Status();
+  }
+  TRY_ASSIGN(std::vector<Push> pushes, WhatToPush(flags));
+  TRY_ASSIGN(auto store, toolchain::ToolchainStore::Open());
+  TRY_ASSIGN(UniqueFd hold, store->HoldOffGarbageCollection());
+  for (const Push& push : pushes) TRY(PushOne(*store, *server, push, !flags.no_pin));
+  return Status();
+}
+
+}  // namespace
+
+void AddPushCommand(App& app) {
+  CLI::App* command =
+      app.cli.add_subcommand("push", "Put toolchains into a server's CAS, for its workers");
+  command->footer(
+      "Sends what the server lacks, and pins it: cache traffic never evicts it. A worker that does "
+      "not\nhave a store path an action names fetches it, with all it references.\n"
+      "Examples:\n"
+      "  lre push                                  every toolchain of lre.lock\n"
+      "  lre push lre-cc --server cache.example:50051\n"
+      "  lre push --list\n"
+      "  lre push --retire lre-cc-6aec1a867cd8");
+  auto flags = std::make_shared<PushFlags>();
+  command->add_option("WHAT", flags->names,
+                      "Toolchains or store paths; all of the lock when not "
+                      "given");
+  command->add_option("--lock", flags->lock, "The lock [lre.lock]")->type_name("FILE");
+  command->add_option("--manifest", flags->manifests, "Toolchains by their toolchain.json")
+      ->type_name("FILE...");
+  command->add_flag("--no-pin", flags->no_pin, "Leave it to the cache how long it stays");
+  auto* list = command->add_flag("--list", flags->list, "Print what is pinned");
+  command->add_option("--retire", flags->retire, "Pin no longer what --list calls this")
+      ->type_name("NAME")
+      ->excludes(list);
+  ServerFlags::Add(*command, flags->server);
+  command->callback([&app, flags] { app.action = [flags] { return Run(*flags); }; });
+}
+
+}  // namespace lre::cli

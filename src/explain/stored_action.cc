@@ -1,0 +1,104 @@
+#include "explain/stored_action.h"
+
+#include <algorithm>
+
+#include "reapi/action.h"
+
+namespace lre::explain {
+namespace {
+
+struct Stored {
+  ActionFacts facts;
+  Digest input_root;
+};
+
+class Comparer {
+ public:
+  Comparer(store::BlobStore& cas, const StoredActionOptions& options)
+      : cas_(cas), options_(options) {}
+
+  Result<Stored> Load(const Digest& digest) {
+    TRY_ASSIGN(std::string bytes, Read(digest, "Action"));
+    TRY_ASSIGN(reapi::Action action, reapi::ParseAction(bytes, digest.function));
+    TRY_ASSIGN(bytes, Read(action.command, "Command"));
+    TRY_ASSIGN(reapi::Command command, reapi::ParseCommand(bytes));
+    Stored stored{.facts = {}, .input_root = action.input_root};
+    ActionFacts& facts = stored.facts;
+    for (const auto& [name, value] : reapi::PlatformOf(action, command)) {
+      std::string& values = facts.platform[name];
+      values += (values.empty() ? "" : ",") + value;
+    }
+    facts.environment.insert(command.environment.begin(), command.environment.end());
+    for (auto* list : {&command.output_paths, &command.output_files, &command.output_directories})
+      facts.outputs.insert(facts.outputs.end(), list->begin(), list->end());
+    facts.arguments = std::move(command.arguments);
+    facts.working_directory = std::move(command.working_directory);
+    facts.salt = std::move(action.salt);
+    facts.do_not_cache = action.do_not_cache;
+    if (action.timeout) facts.timeout_ms = action.timeout->count() / 1'000'000;
+    return stored;
+  }
+
+  // Adds to both what is below `path` and is not the same on both sides.
+  Status CompareFolders(const std::optional<Digest>& a, const std::optional<Digest>& b,
+                        const std::string& path, ActionFacts& facts_a, ActionFacts& facts_b) {
+    if (a == b) return {};
+    reapi::Directory left, right;
+    if (a) TRY(LoadDirectory(*a, left));
+    if (b) TRY(LoadDirectory(*b, right));
+    AddEntries(left, path, facts_a);
+    AddEntries(right, path, facts_b);
+    std::map<std::string, std::pair<std::optional<Digest>, std::optional<Digest>>> folders;
+    for (const auto& folder : left.directories) folders[folder.name].first = folder.digest;
+    for (const auto& folder : right.directories) folders[folder.name].second = folder.digest;
+    for (const auto& [name, digests] : folders)
+      TRY(CompareFolders(digests.first, digests.second, path + name + "/", facts_a, facts_b));
+    return {};
+  }
+
+ private:
+  Result<std::string> Read(const Digest& digest, std::string_view what) {
+    auto bytes = store::ReadAll(cas_, {digest, options_.partition});
+    if (!bytes && bytes.error().code() == Code::kNotFound)
+      return Error(Code::kNotFound, "{} {} is not in the CAS", what, digest);
+    return bytes;
+  }
+
+  Status LoadDirectory(const Digest& digest, reapi::Directory& directory) {
+    if (++directories_ > options_.directories_max)
+      return ErrorStatus(Code::kResourceExhausted, "more than {} folders differ",
+                         options_.directories_max);
+    TRY_ASSIGN(std::string bytes, Read(digest, "input directory"));
+    TRY_ASSIGN(directory, reapi::ParseDirectory(bytes, digest.function));
+    return {};
+  }
+
+  static void AddEntries(const reapi::Directory& directory, const std::string& path,
+                         ActionFacts& facts) {
+    for (const auto& file : directory.files)
+      facts.inputs[path + file.name] =
+          fmt::format("{}{}", file.digest, file.is_executable ? " executable" : "");
+    for (const auto& link : directory.symlinks)
+      facts.inputs[path + link.name] = "-> " + link.target;
+    if (directory.files.empty() && directory.symlinks.empty() && directory.directories.empty())
+      facts.inputs[path] = "an empty directory";
+  }
+
+  store::BlobStore& cas_;
+  const StoredActionOptions& options_;
+  size_t directories_ = 0;
+};
+
+}  // namespace
+
+Result<std::vector<Difference>> CompareStoredActions(store::BlobStore& cas, const Digest& a,
+                                                     const Digest& b,
+                                                     const StoredActionOptions& options) {
+  Comparer comparer(cas, options);
+  TRY_ASSIGN(Stored left, comparer.Load(a));
+  TRY_ASSIGN(Stored right, comparer.Load(b));
+  TRY(comparer.CompareFolders(left.input_root, right.input_root, "", left.facts, right.facts));
+  return Compare(left.facts, right.facts, options.differences_max);
+}
+
+}  // namespace lre::explain

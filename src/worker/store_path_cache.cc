@@ -1,0 +1,318 @@
+// A path in use has an entry with a shared lock on the path, which keeps other processes (`lre
+// store gc`, another worker) from removing it. The lock is taken before looking whether the path is
+// there, so what was seen stays. Holds keep their entry; a path that was found damaged loses its
+// entry, so that the next use looks again.
+#include "worker/store_path_cache.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/thread_group.h"
+
+namespace lre::worker {
+namespace {
+
+using toolchain::StorePath;
+using toolchain::ToolchainStore;
+
+constexpr size_t kKnownMax = 1000;
+
+class FetchingStorePathCache final : public StorePathCache {
+ public:
+  FetchingStorePathCache(store::BlobStore& cas, ReadActionResult read,
+                         StorePathCacheOptions options)
+      : cas_(cas),
+        read_(std::move(read)),
+        options_(std::move(options)),
+        metrics_(options_.metrics != nullptr ? *options_.metrics : own_metrics_),
+        fetched_(metrics_.AddCounter("lre_worker_store_paths_fetched_total",
+                                     "Toolchain store paths fetched from the CAS")),
+        fetched_bytes_(metrics_.AddCounter("lre_worker_store_path_bytes_fetched_total",
+                                           "Bytes of the store paths fetched")),
+        evicted_(metrics_.AddCounter("lre_worker_store_paths_evicted_total",
+                                     "Fetched store paths removed for others")),
+        damaged_(metrics_.AddCounter("lre_worker_store_paths_damaged_total",
+                                     "Store paths whose files had changed")) {
+    if (options_.check_interval > Duration(0))
+      threads_.Add("store-check", [this](std::stop_token stop) { RunChecks(stop); });
+  }
+  ~FetchingStorePathCache() override { threads_.Stop(); }
+
+  Result<StoreClosure> Closure(const std::vector<std::string>& paths,
+                               const std::string& user) override {
+    TRY(OpenStore(paths));
+    auto hold = std::make_shared<Hold>(*this);
+    std::set<std::string> seen(paths.begin(), paths.end());
+    StoreClosure closure{.paths = {seen.begin(), seen.end()}, .hold = hold};
+    for (size_t i = 0; i < closure.paths.size(); ++i) {
+      TRY_ASSIGN(std::shared_ptr<Entry> entry, Use(closure.paths[i], user));
+      hold->entries.push_back(entry);
+      for (const std::string& reference : entry->known.record.references)
+        if (seen.insert(reference).second) closure.paths.push_back(reference);
+    }
+    return closure;
+  }
+
+  Result<std::vector<DamagedPath>> Check() override {
+    std::vector<DamagedPath> damaged;
+    if (!FileExists(options_.prefix)) return damaged;
+    TRY(OpenStore({options_.prefix}));
+    TRY_ASSIGN(std::vector<StorePath> paths, store_->List());
+    for (const StorePath& path : paths) {
+      TRY_ASSIGN(UniqueFd lock, store_->HoldPath(path.path));
+      if (!store_->Contains(path.path)) continue;
+      TRY_ASSIGN(std::optional<DamagedPath> found, CheckPath(path.path));
+      if (found) damaged.push_back(std::move(*found));
+    }
+    return damaged;
+  }
+
+ private:
+  // What was read of a path; true as long as it is the same folder.
+  struct Known {
+    StorePath record;
+    bool fetched = false;
+    std::pair<dev_t, ino_t> folder;
+  };
+  struct Entry {
+    Known known;
+    UniqueFd lock;
+  };
+  struct Slot {
+    bool busy = false;           // someone is looking, hashing or fetching
+    std::weak_ptr<Entry> entry;  // while someone holds it
+    std::optional<Known> known;
+  };
+  // What one Closure uses.
+  struct Hold {
+    explicit Hold(FetchingStorePathCache& cache) : cache(cache) {}
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    ~Hold() {
+      for (std::shared_ptr<Entry>& entry : entries) cache.Release(std::move(entry));
+    }
+    FetchingStorePathCache& cache;
+    std::vector<std::shared_ptr<Entry>> entries;
+  };
+
+  Status OpenStore(const std::vector<std::string>& paths) {
+    std::lock_guard lock(mutex_);
+    if (store_) return {};
+    if (!read_ && !FileExists(options_.prefix)) return ErrorStatus(Code::kNotFound, "{}", paths[0]);
+    TRY_ASSIGN(store_, ToolchainStore::Open(options_.prefix));
+    return {};
+  }
+
+  Result<std::shared_ptr<Entry>> Use(const std::string& path, const std::string& user) {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      Slot& slot = slots_[path];
+      if (std::shared_ptr<Entry> entry = slot.entry.lock()) {
+        RememberUser(path, user);
+        return entry;
+      }
+      if (!slot.busy) break;
+      changed_.wait(lock);
+    }
+    slots_[path].busy = true;
+    std::optional<Known> known = slots_[path].known;
+    lock.unlock();
+    Result<std::shared_ptr<Entry>> made = Prepare(path, std::move(known));
+    lock.lock();
+    Slot& slot = slots_[path];
+    slot.busy = false;
+    changed_.notify_all();
+    if (!made) {
+      slots_.erase(path);
+      return std::unexpected(made.error());
+    }
+    slot.entry = *made;
+    slot.known = (*made)->known;
+    RememberUser(path, user);
+    return made;
+  }
+
+  // REQUIRES: mutex_ is held.
+  void RememberUser(const std::string& path, const std::string& user) {
+    std::deque<std::string>& users = users_[path];
+    users.push_back(user);
+    if (users.size() > options_.users_max) users.pop_front();
+  }
+
+  void Release(std::shared_ptr<Entry> entry) {
+    std::lock_guard lock(mutex_);
+    const std::string& path = entry->known.record.path;
+    // Marked by the last one, while it is still held: no mark may outlive its path.
+    if (entry.use_count() == 1 && entry->known.fetched && store_->Contains(path) &&
+        !store_->MarkFetched(path).ok())
+      Log(kWarning, "store_path_not_marked", {{"path", path}});
+    if (entry.use_count() == 1 && slots_.size() > kKnownMax && !slots_[path].busy)
+      slots_.erase(path);
+    entry.reset();
+  }
+
+  // Finds or fetches it. Not under mutex_; one call per path at a time.
+  Result<std::shared_ptr<Entry>> Prepare(const std::string& path, std::optional<Known> known) {
+    auto entry = std::make_shared<Entry>();
+    TRY_ASSIGN(entry->lock, store_->HoldPath(path));
+    std::string trouble;
+    if (!known && store_->Contains(path)) {
+      TRY_ASSIGN(std::optional<DamagedPath> damaged, CheckPath(path));
+      if (damaged)
+        trouble =
+            fmt::format(" (it was, but {}: {})", damaged->damage.path, damaged->damage.reason);
+    }
+    if (!store_->Contains(path)) {
+      if (!read_) return Error(Code::kNotFound, "{}{}", path, trouble);
+      TRY_ASSIGN(StorePath record, LookUpStorePath(read_, options_.prefix, path));
+      // Another worker on this machine may be about it.
+      TRY_ASSIGN(UniqueFd making, store_->LockName(path.substr(options_.prefix.size() + 1)));
+      if (!store_->Contains(path)) TRY(FetchNow(record));
+      known.reset();
+    }
+    struct stat info {};
+    if (stat(path.c_str(), &info) != 0) return ErrnoError(errno, path);
+    std::pair<dev_t, ino_t> folder(info.st_dev, info.st_ino);
+    if (known && known->folder == folder) {
+      entry->known = std::move(*known);
+      return entry;
+    }
+    TRY_ASSIGN(entry->known.record, store_->Find(path));
+    entry->known.folder = folder;
+    entry->known.fetched = store_->IsFetched(path);
+    return entry;
+  }
+
+  // Hashes one path that is there and held.
+  Result<std::optional<DamagedPath>> CheckPath(const std::string& path) {
+    Result<std::vector<toolchain::StoreDamage>> damage = store_->Verify(path);
+    // A record that cannot be read is damage like any other.
+    if (!damage && damage.error().code() == Code::kDataLoss)
+      damage = std::vector<toolchain::StoreDamage>{{path, damage.error().message()}};
+    TRY(ToStatus(damage));
+    std::deque<std::string> users;
+    {
+      std::lock_guard lock(mutex_);
+      if (!damage->empty()) slots_.erase(path);
+      if (auto it = users_.find(path); it != users_.end()) users = std::move(it->second);
+      users_.erase(path);
+    }
+    if (damage->empty()) return std::nullopt;
+    DamagedPath found{path, damage->front(), {}, {users.begin(), users.end()}};
+    TRY_ASSIGN(found.quarantine, store_->Quarantine(path));
+    damaged_.Add();
+    Log(kError, "store_path_damaged",
+        {{"path", path},
+         {"file", found.damage.path},
+         {"reason", found.damage.reason},
+         {"files", damage->size()},
+         {"quarantine", found.quarantine},
+         {"actions", found.users.size()}});
+    std::string text;
+    for (const std::string& user : found.users) text += user + "\n";
+    TRY(WriteFileAtomically(found.quarantine + "/actions", text));
+    return found;
+  }
+
+  void RunChecks(std::stop_token stop) {
+    std::mutex mutex;
+    std::condition_variable_any never;
+    std::unique_lock lock(mutex);
+    while (!stop.stop_requested()) {
+      if (never.wait_for(lock, stop, options_.check_interval, [] { return false; }) ||
+          stop.stop_requested())
+        return;
+      if (auto checked = Check(); !checked)
+        Log(kWarning, "store_not_checked", {{"error", checked.error().ToString()}});
+    }
+  }
+
+  Status FetchNow(const StorePath& record) {
+    const Instant started = SystemClock().Now();
+    TRY_ASSIGN(UniqueFd no_collection, store_->HoldOffGarbageCollection());
+    TRY(MakeRoom(record.size_bytes));
+    Status status = store_->MarkFetched(record.path);
+    if (status.ok()) status = FetchStorePath(cas_, *store_, record, options_.fetch);
+    {
+      std::lock_guard lock(room_mutex_);
+      reserved_bytes_ -= record.size_bytes;
+    }
+    if (!status.ok()) {
+      (void)store_->UnmarkFetched(record.path).ok();
+      return status;
+    }
+    fetched_.Add();
+    fetched_bytes_.Add(record.size_bytes);
+    auto milliseconds =
+        std::chrono::duration_cast<std::chrono::milliseconds>(SystemClock().Now() - started);
+    Log(kInfo, "store_path_fetched",
+        {{"path", record.path}, {"bytes", record.size_bytes}, {"ms", milliseconds.count()}});
+    return {};
+  }
+
+  // Removes what was used least recently until `size_bytes` more fit, and reserves them.
+  Status MakeRoom(uint64_t size_bytes) {
+    std::lock_guard lock(room_mutex_);
+    TRY_ASSIGN(std::vector<toolchain::FetchedPath> fetched, store_->ListFetched());
+    uint64_t used = reserved_bytes_;
+    for (const auto& path : fetched) used += path.path.size_bytes;
+    while (used + size_bytes > options_.fetched_bytes_max) {
+      auto removable = std::find_if(fetched.begin(), fetched.end(), [&](const auto& path) {
+        return store_->Remove(path.path.path).ok();
+      });
+      if (removable == fetched.end())
+        return ErrorStatus(Code::kResourceExhausted,
+                           "a store path of {} bytes does not fit: those in use have {} of {}; "
+                           "raise worker.store_max",
+                           size_bytes, used, options_.fetched_bytes_max);
+      Log(kInfo, "store_path_evicted",
+          {{"path", removable->path.path}, {"bytes", removable->path.size_bytes}});
+      evicted_.Add();
+      used -= removable->path.size_bytes;
+      fetched.erase(removable);
+    }
+    reserved_bytes_ += size_bytes;
+    return {};
+  }
+
+  store::BlobStore& cas_;
+  const ReadActionResult read_;
+  const StorePathCacheOptions options_;
+  Metrics own_metrics_;
+  Metrics& metrics_;
+  Counter& fetched_;
+  Counter& fetched_bytes_;
+  Counter& evicted_;
+  Counter& damaged_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unique_ptr<ToolchainStore> store_;  // set once
+  std::map<std::string, Slot> slots_;
+  std::map<std::string, std::deque<std::string>> users_;  // since the last good check
+
+  std::mutex room_mutex_;
+  uint64_t reserved_bytes_ = 0;  // of fetches under way
+
+  ThreadGroup threads_;  // last: it uses the rest
+};
+
+}  // namespace
+
+std::unique_ptr<StorePathCache> StorePathCache::Make(store::BlobStore& cas, ReadActionResult read,
+                                                     StorePathCacheOptions options) {
+  return std::make_unique<FetchingStorePathCache>(cas, std::move(read), std::move(options));
+}
+
+}  // namespace lre::worker

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# `lre explain` on logs of real Bazel builds, in all three formats: the flag, the variable and the source
+# that made keys differ are named, and what follows from them is not.
+. "$(dirname "$0")/session.sh"
+farm_workspace=$farm_dir/project farm_log=
+copy_project "$farm_workspace"
+farm_start
+logs=$farm_dir/logs
+mkdir -p "$logs"
+
+# expect_cause WHAT LOG_A LOG_B REGULAR_EXPRESSION
+expect_cause() {
+  local out
+  if out=$("$lre" explain "$2" "$3"); then fail "$1: no difference found"; fi
+  printf '%s\n' "== $1" "$out" | head -n 12
+  grep -Eq "$4" <<<"$out" || fail "$1: /$4/ is not in: $out"
+}
+
+build() { # NAME FLAGS...: from nothing, without a cache hit from before
+  local name=$1
+  shift
+  farm_clean
+  farm_build cached "$@" //:generated //:words --noremote_accept_cached
+}
+# Debian's Bazel has no zstd and cannot write compact logs: those are then only tested by the unit tests.
+formats=(json binary compact)
+build a "--execution_log_json_file=$logs/a.json"
+build a "--execution_log_binary_file=$logs/a.binary"
+if ! build a "--execution_log_compact_file=$logs/a.compact" 2>"$logs/compact.txt"; then
+  grep -q 'zstd-jni' "$logs/compact.txt" || fail "no compact log: $(cat "$logs/compact.txt")"
+  echo "this Bazel cannot write compact logs"
+  formats=(json binary)
+fi
+build b "--execution_log_binary_file=$logs/flag.binary" --host_copt=-DEXPLAIN
+build c "--execution_log_json_file=$logs/variable.json" --action_env=EXPLAIN=yes
+new_sources "$farm_workspace" 7
+build d "--execution_log_binary_file=$logs/source.binary"
+
+for format in "${formats[@]}"; do
+  "$lre" explain "$logs/a.json" "$logs/a.$format" >"$logs/same.txt" ||
+    fail "a.json and a.$format differ: $(cat "$logs/same.txt")"
+done
+expect_cause "a flag" "$logs/a.json" "$logs/flag.binary" 'DEXPLAIN'
+expect_cause "a variable" "$logs/a.json" "$logs/variable.json" 'variable EXPLAIN \(environment\)'
+expect_cause "a source" "$logs/a.binary" "$logs/source.binary" 'input words.txt \(input file\)'
+# Programs made from a changed source follow from their compile.
+"$lre" explain "$logs/a.binary" "$logs/source.binary" --json >"$logs/source.json" || true
+grep -q '"following": [1-9]' "$logs/source.json" || fail "nothing follows: $(cat "$logs/source.json")"
+"$lre" explain "$logs/a.json" "$logs/flag.binary" --target //:words >/dev/null ||
+  fail "//:words has another key"
+
+# Two actions as the server has them: the same answer without a log.
+for name in a b; do
+  farm_clean
+  farm_build remote "--execution_log_json_file=$logs/remote-$name.json" --noremote_accept_cached //:generated \
+    "--host_copt=-DREMOTE=$name"
+done
+mapfile -t keys < <("$lre" explain "$logs/remote-a.json" "$logs/remote-b.json" --json |
+  sed -n 's/^ *"\([ab]\)": "\([0-9a-f]\{64\}\/[0-9]*\)".*/\2/p' | head -n 2)
+[ "${#keys[@]}" = 2 ] || fail "no keys in the JSON"
+if "$lre" explain "${keys[@]}" --server "${farm_cache#grpc://}" --instance-name "$farm_instance" \
+  >"$logs/stored.txt"; then
+  fail "the stored actions are the same"
+fi
+cat "$logs/stored.txt"
+grep -q 'DREMOTE=a' "$logs/stored.txt" || fail "the flag is not named"
+echo "passed"

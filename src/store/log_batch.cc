@@ -2,7 +2,7 @@
 // their journal entries in another, which is most of what a small write costs.
 #include <algorithm>
 #include <cstring>
-#include <deque>
+#include <list>
 
 #include "digest/hasher.h"
 #include "store/crc32c.h"
@@ -81,7 +81,7 @@ std::optional<std::vector<Status>> LogStoreImpl::PutBatch(
   if (sync_failed_) return answers;
   uint64_t batch_max = std::min(kBatchBytesMax, options_.segment_bytes / 4), pending = 0;
   std::vector<BatchRecord> records;
-  std::deque<std::string> encoded;  // payloads that are not the blobs' own bytes
+  std::list<std::string> encoded;  // payloads that are not the blobs' own bytes
   for (size_t i = 0; i < blobs.size(); ++i) {
     const auto& [digest, bytes] = blobs[i];
     BlobKey key{digest, partition};

@@ -20,7 +20,13 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-std::string TextOf(uint64_t i) { return Random(i).NextBytes(1 + i * 7919 % 60'000); }
+// Every third can be compressed.
+std::string TextOf(uint64_t i) {
+  std::string text = Random(i).NextBytes(1 + i * 7919 % 60'000);
+  if (i % 3 == 0)
+    for (size_t at = 200; at < text.size(); ++at) text[at] = text[at - 150];
+  return text;
+}
 BlobKey KeyOf(std::string_view text) { return {ComputeDigest(DigestFunction::kSha256, text), 0}; }
 Status PutText(BlobStore& store, const std::string& text) {
   return Put(store, KeyOf(text), Bytes(text));
@@ -116,6 +122,7 @@ TEST(LogStorePowerLoss, WhatWasSyncedIsThereAndNothingThatIsThereIsWrong) {
                                  .segment_bytes = 128 << 10,
                                  .lease = roomy ? 3h : 0h,
                                  .lease_min = 0h,
+                                 .at_rest = random.OneIn(2) ? AtRest::kZstd : AtRest::kIdentity,
                                  .background = false,
                                  .files = &files,
                                  .boot_id = "boot " + std::to_string(boot)};
@@ -269,9 +276,15 @@ TEST_F(LogStoreErrors, ACheckpointThatFailsLosesNothing) {
 }
 
 // With everything running at once: small and large writers, readers, recycling, syncs, checkpoints.
-TEST(LogStoreStress, ThreadsReadAndWriteWhileSegmentsAreRecycled) {
+class LogStoreStress : public testing::TestWithParam<AtRest> {};
+INSTANTIATE_TEST_SUITE_P(AtRest, LogStoreStress, testing::Values(AtRest::kIdentity, AtRest::kZstd));
+
+TEST_P(LogStoreStress, ThreadsReadAndWriteWhileSegmentsAreRecycled) {
   TempDir dir(StressDirectory());
   LogStoreOptions options = Options(dir / "store");
+  options.at_rest = GetParam();
+  options.small_blob_bytes_max = 8 << 10;  // larger ones take their place while they come
+  options.lease_share_percent = 99;
   options.size_bytes_max = 4 << 20;
   options.segment_bytes = 128 << 10;
   options.lease = options.lease_min = 0h;

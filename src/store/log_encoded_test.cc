@@ -263,6 +263,34 @@ TEST_F(LogListTest, WhatWouldMakeABadListIsKeptWhole) {
     EXPECT_TRUE(*ReadAll(*store_, KeyOf(text)) == text);
 }
 
+TEST_F(LogListTest, APowerLossLeavesABlobOfChunksWholeOrAbsent) {
+  uint64_t first = std::random_device()();
+  for (uint64_t seed = first; seed < first + 8; ++seed) {
+    Random random(seed);
+    options_.directory = dir_ / std::to_string(seed);
+    options_.boot_id = "boot " + std::to_string(seed);
+    options_.at_rest = random.OneIn(2) ? AtRest::kZstd : AtRest::kIdentity;
+    Open();
+    std::string text = random.OneIn(2) ? Words(seed, 4'000'000) : random.NextBytes(4'000'000);
+    bool synced = random.OneIn(2);
+    if (random.OneIn(2)) Add(text);
+    ASSERT_EQ(store_->Splice(KeyOf(text), Cut(text), true), Status());
+    if (synced) {
+      ASSERT_EQ(store_->Sync(), Status());
+    }
+    std::string after = options_.directory + " after";
+    files_.LosePower(options_.directory, after, random);
+    options_.directory = after;
+    options_.boot_id = "another";
+
+    Open();
+
+    auto read = ReadAll(*store_, KeyOf(text));
+    ASSERT_TRUE(read ? *read == text : !synced) << "seed " << seed;
+    ASSERT_EQ(store_->Verify(), 0u) << "seed " << seed;
+  }
+}
+
 class LogFramesTest : public LogEncodedTest {
  protected:
   LogFramesTest() { options_.at_rest = AtRest::kZstd; }

@@ -3,12 +3,19 @@
 // order). So a miss ends at the first larger key, growing copies the array once from front to back,
 // and a checkpoint is the arrays as they lie. Capacities grow by a quarter at 85 % load, so that
 // the slack never passes 47 bytes an entry; keys are outputs of a keyed hash, hence uniform.
+//
+// A shard has one lock for each of a few stripes, as many as there are cores. Who reads takes the
+// one of the core it runs on, who writes takes them all: lookups, of which there are a thousand for
+// each write, then share no cache line that anyone changes.
 #include "store/log_index.h"
 
+#include <sched.h>
+
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
+#include <thread>
 
 #include "base/check.h"
 
@@ -19,9 +26,19 @@ namespace {
 constexpr uint32_t kOverflow = 24;
 constexpr uint32_t kCapacityMin = 8;
 
+constexpr size_t kStripesMax = 16;
+
+size_t StripesOfThisMachine() {
+  return std::bit_ceil(std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kStripesMax));
+}
+
+bool IsEmpty(const LogEntry& slot) { return (slot.key.high | slot.key.low) == 0; }
+
+}  // namespace
+
 // One word; sleeps in the kernel only when the lock stays taken. A mutex is five times as large,
 // and its calls cost as much as the lookup.
-class ShardLock {
+class LogIndex::Lock {
  public:
   void lock() {
     for (int i = 0; i < 100; ++i) {
@@ -38,14 +55,42 @@ class ShardLock {
   std::atomic<uint32_t> word_{0};
 };
 
-bool IsEmpty(const LogEntry& slot) { return (slot.key.high | slot.key.low) == 0; }
+// Both end with their scope.
+class LogIndex::ReadGuard {
+ public:
+  ReadGuard(const LogIndex& index, size_t shard)
+      // Another core than the one that goes on with it costs time, nothing else.
+      : lock_(index.LockOf(static_cast<size_t>(std::max(0, sched_getcpu())) % index.stripes_,
+                           shard)) {
+    lock_.lock();
+  }
+  ~ReadGuard() { lock_.unlock(); }
+  ReadGuard(const ReadGuard&) = delete;
+  ReadGuard& operator=(const ReadGuard&) = delete;
 
-}  // namespace
+ private:
+  Lock& lock_;
+};
 
-struct alignas(64) LogIndex::Shard {
-  mutable ShardLock lock;
+class LogIndex::WriteGuard {
+ public:
+  WriteGuard(const LogIndex& index, size_t shard) : index_(index), shard_(shard) {
+    for (size_t i = 0; i < index_.stripes_; ++i) index_.LockOf(i, shard_).lock();
+  }
+  ~WriteGuard() {
+    for (size_t i = 0; i < index_.stripes_; ++i) index_.LockOf(i, shard_).unlock();
+  }
+  WriteGuard(const WriteGuard&) = delete;
+  WriteGuard& operator=(const WriteGuard&) = delete;
+
+ private:
+  const LogIndex& index_;
+  const size_t shard_;
+};
+
+struct LogIndex::Shard {
   uint32_t count = 0;
-  // Written under the lock; read without it only to prefetch.
+  // Written under the locks; read without it only to prefetch.
   std::atomic<uint32_t> capacity{0};
   std::atomic<LogEntry*> slots{nullptr};
 
@@ -124,8 +169,15 @@ struct alignas(64) LogIndex::Shard {
   }
 };
 
-LogIndex::LogIndex() : shards_(new Shard[kShards]) {}
+LogIndex::LogIndex()
+    : stripes_(StripesOfThisMachine()),
+      locks_(new Lock[stripes_ * kShards]),
+      shards_(new Shard[kShards]) {}
 LogIndex::~LogIndex() = default;
+
+LogIndex::Lock& LogIndex::LockOf(size_t stripe, size_t shard) const {
+  return locks_[stripe * kShards + shard];
+}
 
 void LogIndex::Prefetch(const LogKey& key) const {
   const Shard& shard = shards_[ShardOf(key)];
@@ -140,7 +192,7 @@ void LogIndex::Prefetch(const LogKey& key) const {
 
 std::optional<LogEntry> LogIndex::Find(const LogKey& key) const {
   const Shard& shard = shards_[ShardOf(key)];
-  std::lock_guard lock(shard.lock);
+  ReadGuard guard(*this, ShardOf(key));
   const LogEntry* entry = shard.Find(key);
   if (entry == nullptr) return std::nullopt;
   return *entry;
@@ -149,7 +201,14 @@ std::optional<LogEntry> LogIndex::Find(const LogKey& key) const {
 std::optional<LogEntry> LogIndex::Touch(const LogKey& key, uint32_t tick, uint32_t step,
                                         bool* moved) {
   Shard& shard = shards_[ShardOf(key)];
-  std::lock_guard lock(shard.lock);
+  *moved = false;
+  {
+    ReadGuard guard(*this, ShardOf(key));
+    const LogEntry* entry = shard.Find(key);
+    if (entry == nullptr) return std::nullopt;
+    if (entry->tick() + step > tick) return *entry;
+  }
+  WriteGuard guard(*this, ShardOf(key));
   LogEntry* entry = shard.Find(key);
   if (entry == nullptr) return std::nullopt;
   *moved = entry->tick() + step <= tick;
@@ -159,7 +218,7 @@ std::optional<LogEntry> LogIndex::Touch(const LogKey& key, uint32_t tick, uint32
 
 std::optional<LogEntry> LogIndex::Put(const LogEntry& entry) {
   Shard& shard = shards_[ShardOf(entry.key)];
-  std::lock_guard lock(shard.lock);
+  WriteGuard guard(*this, ShardOf(entry.key));
   if (LogEntry* old = shard.Find(entry.key)) return std::exchange(*old, entry);
   shard.Insert(entry);
   return std::nullopt;
@@ -167,7 +226,7 @@ std::optional<LogEntry> LogIndex::Put(const LogEntry& entry) {
 
 bool LogIndex::Erase(const LogKey& key, uint64_t location) {
   Shard& shard = shards_[ShardOf(key)];
-  std::lock_guard lock(shard.lock);
+  WriteGuard guard(*this, ShardOf(key));
   LogEntry* entry = shard.Find(key);
   if (entry == nullptr || entry->location != location) return false;
   shard.Remove(static_cast<uint32_t>(entry - shard.table()));
@@ -176,7 +235,7 @@ bool LogIndex::Erase(const LogKey& key, uint64_t location) {
 
 bool LogIndex::Move(const LogKey& key, uint64_t from, uint64_t to) {
   Shard& shard = shards_[ShardOf(key)];
-  std::lock_guard lock(shard.lock);
+  WriteGuard guard(*this, ShardOf(key));
   LogEntry* entry = shard.Find(key);
   if (entry == nullptr || entry->location != from) return false;
   entry->location = to;
@@ -185,14 +244,14 @@ bool LogIndex::Move(const LogKey& key, uint64_t from, uint64_t to) {
 
 void LogIndex::SetVerified(const LogKey& key, uint64_t location) {
   Shard& shard = shards_[ShardOf(key)];
-  std::lock_guard lock(shard.lock);
+  WriteGuard guard(*this, ShardOf(key));
   LogEntry* entry = shard.Find(key);
   if (entry != nullptr && entry->location == location) entry->set_verified();
 }
 
 void LogIndex::Visit(size_t index, const std::function<bool(const LogEntry&)>& visit) {
   Shard& shard = shards_[index];
-  std::lock_guard lock(shard.lock);
+  WriteGuard guard(*this, index);
   LogEntry* at = shard.table();
   for (uint32_t i = 0; i < shard.end();) {
     // After a removal another entry may have moved to this place.
@@ -205,14 +264,14 @@ void LogIndex::Visit(size_t index, const std::function<bool(const LogEntry&)>& v
 
 void LogIndex::Copy(size_t index, std::vector<LogEntry>* entries) const {
   const Shard& shard = shards_[index];
-  std::lock_guard lock(shard.lock);
+  ReadGuard guard(*this, index);
   for (uint32_t i = 0; i < shard.end(); ++i)
     if (!IsEmpty(shard.table()[i])) entries->push_back(shard.table()[i]);
 }
 
 void LogIndex::Fill(size_t index, std::span<const LogEntry> entries) {
   Shard& shard = shards_[index];
-  std::lock_guard lock(shard.lock);
+  WriteGuard guard(*this, index);
   CHECK(shard.count == 0);
   uint32_t homes = std::max(kCapacityMin, static_cast<uint32_t>(entries.size() * 4 / 3));
   shard.Rehash(homes);
@@ -231,16 +290,16 @@ void LogIndex::Fill(size_t index, std::span<const LogEntry> entries) {
 uint64_t LogIndex::size() const {
   uint64_t total = 0;
   for (size_t i = 0; i < kShards; ++i) {
-    std::lock_guard lock(shards_[i].lock);
+    ReadGuard guard(*this, i);
     total += shards_[i].count;
   }
   return total;
 }
 
 uint64_t LogIndex::memory_bytes() const {
-  uint64_t total = kShards * sizeof(Shard);
+  uint64_t total = kShards * (sizeof(Shard) + stripes_ * sizeof(Lock));
   for (size_t i = 0; i < kShards; ++i) {
-    std::lock_guard lock(shards_[i].lock);
+    ReadGuard guard(*this, i);
     total += shards_[i].end() * sizeof(LogEntry);
   }
   return total;

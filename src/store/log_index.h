@@ -1,6 +1,7 @@
 // LogIndex: from 128-bit key to place in the log, in memory, 38 to 47 bytes per entry. Thread-safe:
-// 1024 shards, each with a lock of its own that is held for one table operation. Lookups of many
-// keys should be announced with Prefetch some keys ahead.
+// 1024 shards, each with locks of its own that are held for one table operation; lookups on
+// different cores do not meet. Lookups of many keys should be announced with Prefetch some keys
+// ahead.
 #pragma once
 
 #include <atomic>
@@ -49,8 +50,15 @@ class LogIndex {
   uint64_t memory_bytes() const;
 
  private:
+  class Lock;
+  class ReadGuard;
+  class WriteGuard;
   struct Shard;
-  std::unique_ptr<Shard[]> shards_;
+  Lock& LockOf(size_t stripe, size_t shard) const;
+
+  const size_t stripes_;
+  const std::unique_ptr<Lock[]> locks_;  // by stripe, then shard
+  const std::unique_ptr<Shard[]> shards_;
 };
 
 }  // namespace lre::store

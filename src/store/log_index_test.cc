@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <thread>
 
 #include "base/random.h"
 #include "store/crc32c.h"
@@ -22,6 +23,44 @@ TEST(Crc32c, PiecesGiveTheChecksumOfTheWhole) {
     std::string_view view(text);
     EXPECT_EQ(Crc32c(view.substr(cut), Crc32c(view.substr(0, cut))), Crc32c(text)) << cut;
   }
+}
+
+TEST(LogIndex, ReadersSeeEveryEntryWhileOthersWriteToItsShard) {
+  LogIndex index;
+  auto key = [](uint64_t i) { return LogKey{i << 30 & (1ull << 54) - 1, i + 1}; };
+  constexpr uint64_t kStays = 100;
+  for (uint64_t i = 0; i < kStays; ++i) index.Put(LogEntry::Make(key(i), 1, 16, i));
+  std::atomic<bool> stop{false};
+  std::vector<std::jthread> writers;
+  for (uint64_t t = 1; t <= 2; ++t) {
+    writers.emplace_back([&, t] {
+      while (!stop) {
+        for (uint64_t i = 0; i < 300; ++i) index.Put(LogEntry::Make(key(t * 1000 + i), 1, 16, i));
+        for (uint64_t i = 0; i < 300; ++i)
+          index.Erase(key(t * 1000 + i), LogEntry::Make(key(0), 1, 16, 0).location);
+      }
+    });
+  }
+
+  std::vector<std::jthread> readers;
+  std::atomic<int> wrong{0}, touched{0};
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back([&] {
+      for (uint64_t i = 0; i < 20'000; ++i) {
+        bool moved = false;
+        auto entry = index.Touch(key(i % kStays), static_cast<uint32_t>(i / 1000), 5, &moved);
+        if (!entry || entry->size() != i % kStays) ++wrong;
+        if (moved) ++touched;
+      }
+    });
+  }
+  readers.clear();
+  stop = true;
+  writers.clear();
+
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(touched, 3 * static_cast<int>(kStays));  // at ticks 5, 10 and 15, by one of the two
+  EXPECT_EQ(index.size(), kStays);
 }
 
 TEST(LogIndex, BehavesLikeAMapUnderRandomOperations) {

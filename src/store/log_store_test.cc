@@ -263,6 +263,8 @@ TEST_F(LogStoreTest, LeasedBlobsAreKeptAndWritesRefusedWhenTheyFillTheStore) {
   clock_.Advance(40min);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(Has(TextOf(i)));
   EXPECT_EQ(PutText(TextOf(5000)), Status()) << "the oldest leases give way";
+  EXPECT_LT(store_->Stats().lease, 1h);
+  EXPECT_GE(store_->Stats().lease, 15min);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(Has(TextOf(i))) << "touched lately: " << i;
   clock_.Advance(4h);
   for (int i = 6000; i < 6300; ++i) ASSERT_EQ(PutText(TextOf(i)), Status());

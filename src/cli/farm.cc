@@ -26,42 +26,53 @@ std::string BazelTarget(const server::Config& config, const std::string& address
   return (config.tls_certificate.empty() ? "grpc://" : "grpcs://") + address;
 }
 
-// The manifest that `lre sync` kept last; empty when there is none.
-std::string NewestManifest() {
+// The manifests that `lre sync` kept, the last one first.
+std::vector<std::string> KeptManifests() {
   std::error_code error;
-  std::string newest;
-  std::filesystem::file_time_type newest_time;
+  std::vector<std::pair<std::filesystem::file_time_type, std::string>> found;
   const std::string folder = std::string(toolchain::kStorePrefix) + "/.lre/manifests";
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (entry.path().extension() != ".json") continue;
     const auto time = entry.last_write_time(error);
-    if (error || (!newest.empty() && time <= newest_time)) continue;
-    newest = entry.path().string();
-    newest_time = time;
+    if (!error) found.emplace_back(time, entry.path().string());
   }
-  return newest;
+  std::ranges::sort(found, std::greater());
+  std::vector<std::string> paths;
+  for (auto& [time, path] : found) paths.push_back(std::move(path));
+  return paths;
 }
 
 struct FoundUserland {
   std::optional<worker::Userland> userland;
   std::string description;
 };
-Result<FoundUserland> FindUserland(const server::Config& config) {
-  const std::string path =
-      config.worker_manifest.empty() ? NewestManifest() : config.worker_manifest;
-  if (path.empty()) {
-    return FoundUserland{
-        std::nullopt, "none here: that of the toolchain pushed last (`lre push`), or `lre sync`"};
-  }
+
+Result<FoundUserland> ReadUserland(const std::string& path) {
   TRY_ASSIGN(std::string text, ReadFile(path));
   TRY_ASSIGN(toolchain::Manifest manifest, toolchain::ParseManifest(text));
-  Result<worker::Userland> userland = worker::UserlandOf(manifest);
-  // Only what the operator named must be there.
-  if (!userland && config.worker_manifest.empty()) {
-    return FoundUserland{std::nullopt, "none: " + userland.error().message()};
+  TRY_ASSIGN(worker::Userland userland, worker::UserlandOf(manifest));
+  return FoundUserland{std::move(userland), fmt::format("{} ({})", manifest.name, path)};
+}
+
+// Only what the operator named must be there. Of what was synced the last usable one is taken:
+// another may be gone from the store, or be of another version of this program.
+Result<FoundUserland> FindUserland(const server::Config& config) {
+  if (!config.worker_manifest.empty()) {
+    Result<FoundUserland> named = ReadUserland(config.worker_manifest);
+    if (!named) return std::unexpected(named.error().WithContext(config.worker_manifest));
+    return named;
   }
-  if (!userland) return std::unexpected(userland.error().WithContext(path));
-  return FoundUserland{std::move(*userland), fmt::format("{} ({})", manifest.name, path)};
+  std::string unusable;
+  for (const std::string& path : KeptManifests()) {
+    Result<FoundUserland> found = ReadUserland(path);
+    if (found) return found;
+    if (unusable.empty()) unusable = found.error().WithContext(path).message();
+  }
+  const std::string reason = unusable.empty() ? "" : fmt::format(" ({})", unusable);
+  return FoundUserland{
+      std::nullopt,
+      fmt::format("none here{}: that of the toolchain pushed last (`lre push`), or `lre sync`",
+                  reason)};
 }
 
 // The userland of the toolchain that was pushed last, fetched; nullopt when none was.

@@ -1,13 +1,11 @@
 #include "worker/executor.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <set>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "digest/digest.h"
+#include "lre/worker/v1/resource_usage.pb.h"
 #include "reapi/digest_proto.h"
 #include "reapi/error_details.h"
 #include "toolchain/root/toolchain_store.h"
@@ -24,6 +22,11 @@ void SetTime(WallTime time, google::protobuf::Timestamp* message) {
   int64_t nanos = time.time_since_epoch().count();
   message->set_seconds(nanos / 1'000'000'000);
   message->set_nanos(static_cast<int>(nanos % 1'000'000'000));
+}
+
+void SetDuration(Duration duration, google::protobuf::Duration* message) {
+  message->set_seconds(duration.count() / 1'000'000'000);
+  message->set_nanos(static_cast<int>(duration.count() % 1'000'000'000));
 }
 
 Duration FromMessage(const google::protobuf::Duration& message) {
@@ -51,7 +54,7 @@ bool IsRetryable(const Status& status) {
 // One assignment on its way through the stages.
 struct Executor::Job {
   const v1::Assignment& assignment;
-  const OnProgress& progress;
+  const Callbacks& callbacks;
   std::stop_token stop;
 
   pb::ActionResult result;
@@ -59,9 +62,7 @@ struct Executor::Job {
   reapi::Command command;
   Digest input_root;
   Duration timeout{};
-  bool overlay = true;
-  std::string run_directory;  // upper, work, stdout, stderr
-  std::string upper;          // what the command writes to
+  sandbox::Outcome outcome;
   Status timed_out;
   std::vector<OutputBlob> blobs;
   std::shared_ptr<const void> store_paths;  // held until the command has ended
@@ -73,18 +74,22 @@ Executor::Executor(ExecutorParts parts, ExecutorOptions options)
     : parts_(parts),
       options_(std::move(options)),
       lower_(parts.directories, parts.files,
-             {.directory = options_.directory + "/lower", .owner = parts.launcher.file_owner()}) {}
+             {.directory = options_.directory + "/lower", .owner = parts.launcher.file_owner()}),
+      workspace_(options_.directory + "/run", parts.launcher, lower_) {}
 
 Executor::~Executor() { CleanUp(); }
 
 void Executor::CleanUp() {
-  Status status = RemoveTree(options_.directory + "/run");
+  for (const OutputBlob& blob : adoptable_)
+    parts_.files.Adopt(blob.path, {blob.digest, blob.executable}, blob.store_paths);
+  adoptable_.clear();
+  Status status = workspace_.CleanUp();
   if (!status.ok()) Log(kWarning, "slot_not_cleaned", {{"error", status.ToString()}});
 }
 
-v1::Report Executor::Run(const v1::Assignment& assignment, const OnProgress& progress,
+v1::Report Executor::Run(const v1::Assignment& assignment, const Callbacks& callbacks,
                          std::stop_token stop) {
-  Job job{assignment, progress, std::move(stop)};
+  Job job{assignment, callbacks, std::move(stop)};
   pb::ExecutedActionMetadata& metadata = *job.metadata();
   metadata.set_worker(options_.worker_name);
   *metadata.mutable_queued_timestamp() = assignment.queued_timestamp();
@@ -98,6 +103,7 @@ v1::Report Executor::Run(const v1::Assignment& assignment, const OnProgress& pro
   if (status.ok()) status = job.timed_out;
   reapi::ToRpcStatus(status, report.mutable_status());
   report.set_retryable(IsRetryable(status));
+  report.set_out_of_memory(job.outcome.ending == Ending::kOutOfMemory);
   // A result goes with a command that ran, also when its time was up.
   if (status.ok() || status.code() == Code::kDeadlineExceeded)
     *report.mutable_result() = job.result;
@@ -118,12 +124,12 @@ Status Executor::RunJob(Job& job) {
 }
 
 void Executor::Progress(Job& job, v1::Progress::Stage stage) {
-  if (!job.progress) return;
+  if (!job.callbacks.progress) return;
   v1::Progress progress;
   *progress.mutable_attempt() = job.assignment.attempt();
   progress.set_stage(stage);
   *progress.mutable_metadata() = *job.metadata();
-  job.progress(progress);
+  job.callbacks.progress(std::move(progress));
 }
 
 Status Executor::Parse(Job& job) {
@@ -145,65 +151,20 @@ Status Executor::Parse(Job& job) {
   return {};
 }
 
-Status Executor::MakeDirectory(const std::string& path) const {
-  if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus(errno, path);
-  uint32_t owner = parts_.launcher.file_owner();
-  if (geteuid() == 0 && chown(path.c_str(), owner, owner) != 0) return ErrnoStatus(errno, path);
-  return {};
+Workspace::Kind Executor::KindOfWorkspace(const Job& job) const {
+  if (options_.isolation != Isolation::kNamespaces) return Workspace::Kind::kCopy;
+  if (parts_.launcher.memory_overlay_allowed() && !parts_.large_actions.Contains(job.assignment))
+    return Workspace::Kind::kMemory;
+  return parts_.launcher.overlay_allowed() ? Workspace::Kind::kDisk : Workspace::Kind::kCopy;
 }
 
 Status Executor::Stage(Job& job) {
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_start_timestamp());
-  TRY(SystemFiles().MakeDirectories(options_.directory));
+  if (!directory_made_) TRY(SystemFiles().MakeDirectories(options_.directory));
+  directory_made_ = true;
   TRY(lower_.Update(job.input_root));
-  TRY(PrepareUpper(job));
-  TRY(MakeOutputParents(job));
+  TRY(workspace_.Prepare(KindOfWorkspace(job), job.command));
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_completed_timestamp());
-  return {};
-}
-
-Status Executor::PrepareUpper(Job& job) {
-  job.overlay = options_.isolation == Isolation::kNamespaces && parts_.launcher.overlay_allowed();
-  job.run_directory = options_.directory + "/run";
-  job.upper = job.run_directory + "/upper";
-  if (mkdir(job.run_directory.c_str(), 0755) != 0) {
-    if (errno != EEXIST) return ErrnoStatus(errno, job.run_directory);
-    TRY(RemoveTree(job.run_directory));
-    if (mkdir(job.run_directory.c_str(), 0755) != 0) return ErrnoStatus(errno, job.run_directory);
-  }
-  if (!job.overlay) return lower_.CopyTo(job.upper);
-  TRY(MakeDirectory(job.upper));
-  return MakeDirectory(job.run_directory + "/work");
-}
-
-// The REAPI has the worker make the working directory and the parents of outputs. They are made in
-// the upper layer, where the lower one does not have them; a file or link in the way stays.
-Status Executor::MakeOutputParents(const Job& job) {
-  std::set<std::string> wanted;
-  const reapi::Command& command = job.command;
-  auto add = [&](std::string path) {
-    for (size_t at = path.find('/'); at != path.npos; at = path.find('/', at + 1))
-      wanted.insert(path.substr(0, at));
-  };
-  std::string prefix = command.working_directory.empty() ? "" : command.working_directory + "/";
-  add(prefix);
-  for (const auto* list :
-       {&command.output_paths, &command.output_files, &command.output_directories}) {
-    for (const std::string& path : *list) add(prefix + path);
-  }
-  OutputTree tree(job.upper, job.overlay ? lower_.directory() : "");
-  for (const std::string& path : wanted) {  // sorted: parents first
-    TRY_ASSIGN(OutputTree::Entry entry, tree.Find(path));
-    if (entry.kind != OutputTree::Kind::kAbsent) continue;
-    size_t slash = path.rfind('/');
-    TRY_ASSIGN(OutputTree::Entry parent,
-               tree.Find(slash == path.npos ? "" : path.substr(0, slash)));
-    if (parent.kind != OutputTree::Kind::kDirectory) continue;
-    // The same parents in the upper layer, merged with those of the lower one.
-    for (size_t at = path.find('/'); at != path.npos; at = path.find('/', at + 1))
-      TRY(MakeDirectory(job.upper + "/" + path.substr(0, at)));
-    TRY(MakeDirectory(job.upper + "/" + path));
-  }
   return {};
 }
 
@@ -223,7 +184,7 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   for (const auto& [path, files] : lower_.store_paths()) store_paths.insert(path);
 
   bool namespaces = options_.isolation == Isolation::kNamespaces;
-  std::string root = namespaces ? options_.input_root : job.upper;
+  std::string root = namespaces ? options_.input_root : workspace_.upper();
   command.working_directory = root;
   if (!job.command.working_directory.empty())
     command.working_directory += "/" + job.command.working_directory;
@@ -232,42 +193,61 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   job.store_paths = std::move(root_contents.hold);
   if (namespaces) {
     command.mounts = std::move(root_contents.mounts);
-    if (job.overlay) {
-      command.overlays.push_back({.lower = lower_.directory(),
-                                  .upper = job.upper,
-                                  .work = job.run_directory + "/work",
-                                  .target = root});
-    } else {
-      command.mounts.push_back({MountKind::kBind, root, job.upper});
-    }
+    workspace_.AddTo(command, root);
   }
-  command.stdout_path = job.run_directory + "/stdout";
-  command.stderr_path = job.run_directory + "/stderr";
+  command.stdout_path = workspace_.stdout_path();
+  command.stderr_path = workspace_.stderr_path();
+  command.output_kept_bytes_max = options_.stdout_kept_bytes_max;
+  command.memory_files_bytes_max = options_.memory_files_bytes_max;
   command.output_bytes_max = options_.stdout_bytes_max;
+  command.on_output = job.callbacks.output;
   command.timeout = job.timeout;
   command.slot = options_.slot;
   command.isolation = options_.isolation;
   return command;
 }
 
+// Runs it again on disk when it wrote more than may be kept in memory: it is hermetic, and nothing
+// of the first run is left.
+Result<sandbox::Outcome> Executor::RunCommand(Job& job) {
+  for (;;) {
+    TRY_ASSIGN(sandbox::Command command, MakeCommand(job));
+    SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_start_timestamp());
+    Result<sandbox::Outcome> outcome = parts_.launcher.Run(command, job.stop);
+    job.store_paths.reset();
+    SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_completed_timestamp());
+    if (!outcome || outcome->ending != Ending::kOutgrewMemory) return outcome;
+    outcome->files.reset();
+    parts_.large_actions.Add(job.assignment);
+    TRY(workspace_.Prepare(KindOfWorkspace(job), job.command));
+  }
+}
+
+void Executor::AddUsage(Job& job, const sandbox::Outcome& outcome) const {
+  SetDuration(outcome.wall, job.metadata()->mutable_virtual_execution_duration());
+  v1::ResourceUsage usage;
+  usage.set_memory_peak_bytes(outcome.memory_peak_bytes);
+  SetDuration(outcome.user_cpu, usage.mutable_user_cpu());
+  SetDuration(outcome.system_cpu, usage.mutable_system_cpu());
+  SetDuration(outcome.wall, usage.mutable_wall());
+  usage.set_read_bytes(outcome.read_bytes);
+  usage.set_write_bytes(outcome.write_bytes);
+  job.metadata()->add_auxiliary_metadata()->PackFrom(usage);
+}
+
 Status Executor::Execute(Job& job) {
-  TRY_ASSIGN(sandbox::Command command, MakeCommand(job));
-  SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_start_timestamp());
-  Result<sandbox::Outcome> outcome = parts_.launcher.Run(command, job.stop);
-  job.store_paths.reset();
-  SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_completed_timestamp());
+  Result<sandbox::Outcome> outcome = RunCommand(job);
   if (!outcome) {
     // The program is not there or cannot run: the action's fault, and the same everywhere.
     Code code = outcome.error().code();
     if (code == Code::kNotFound || code == Code::kPermissionDenied) code = Code::kInvalidArgument;
     return ErrorStatus(code, "cannot run the command: {}", outcome.error().message());
   }
-  int64_t nanos = outcome->wall.count();
-  auto* wall = job.metadata()->mutable_virtual_execution_duration();
-  wall->set_seconds(nanos / 1'000'000'000);
-  wall->set_nanos(static_cast<int>(nanos % 1'000'000'000));
+  AddUsage(job, *outcome);
   job.result.set_exit_code(outcome->exit_code);
-  switch (outcome->ending) {
+  workspace_.TakeFiles(std::move(outcome->files));
+  job.outcome = std::move(*outcome);
+  switch (job.outcome.ending) {
     case Ending::kExited:
     case Ending::kSignalled:
       return {};
@@ -276,6 +256,7 @@ Status Executor::Execute(Job& job) {
           Code::kDeadlineExceeded, "the command ran longer than {} s",
           std::chrono::duration_cast<std::chrono::duration<double>>(job.timeout).count());
       return {};
+    case Ending::kOutgrewMemory:  // RunCommand has seen to it
     case Ending::kOutOfMemory:
       return ErrorStatus(Code::kResourceExhausted, "the command ran out of memory");
     case Ending::kCancelled:
@@ -284,17 +265,20 @@ Status Executor::Execute(Job& job) {
   return {};
 }
 
-Status Executor::AddStream(Job& job, const std::string& path, bool is_stderr) {
-  struct stat info;
-  if (stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path);
-  if (info.st_size == 0) return {};
-  if (static_cast<uint64_t>(info.st_size) <= options_.inline_bytes_max) {
-    TRY_ASSIGN(std::string bytes, ReadFile(path));
-    (is_stderr ? job.result.mutable_stderr_raw() : job.result.mutable_stdout_raw())
-        ->assign(std::move(bytes));
+Status Executor::AddStream(Job& job, bool is_stderr) {
+  const std::string& kept = is_stderr ? job.outcome.stderr_kept : job.outcome.stdout_kept;
+  OutputBlob blob;
+  if (is_stderr ? job.outcome.stderr_in_file : job.outcome.stdout_in_file) {
+    TRY_ASSIGN(blob, HashFile(is_stderr ? workspace_.stderr_path() : workspace_.stdout_path(),
+                              {.function = job.function}));
+  } else if (kept.size() > options_.inline_bytes_max) {
+    blob.digest = ComputeDigest(job.function, kept);
+    blob.bytes = Bytes(kept);
+  } else {
+    if (!kept.empty())
+      (is_stderr ? job.result.mutable_stderr_raw() : job.result.mutable_stdout_raw())->assign(kept);
     return {};
   }
-  TRY_ASSIGN(OutputBlob blob, HashFile(path, {.function = job.function}));
   reapi::ToProto(blob.digest, is_stderr ? job.result.mutable_stderr_digest()
                                         : job.result.mutable_stdout_digest());
   job.blobs.push_back(std::move(blob));
@@ -303,11 +287,11 @@ Status Executor::AddStream(Job& job, const std::string& path, bool is_stderr) {
 
 Status Executor::Collect(Job& job) {
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_output_upload_start_timestamp());
-  TRY(AddStream(job, job.run_directory + "/stdout", false));
-  TRY(AddStream(job, job.run_directory + "/stderr", true));
+  TRY(AddStream(job, false));
+  TRY(AddStream(job, true));
   // After a timeout half-written files are of no use; what it printed is.
   if (job.timed_out.ok()) {
-    OutputTree tree(job.upper, job.overlay ? lower_.directory() : "");
+    OutputTree tree = workspace_.Outputs();
     CollectOptions options{.function = job.function, .store_prefix = options_.store_prefix};
     TRY_ASSIGN(Collected collected, CollectOutputs(job.command, tree, options));
     // Fields do not overlap: this one has outputs, ours the rest.
@@ -315,9 +299,8 @@ Status Executor::Collect(Job& job) {
     for (OutputBlob& blob : collected.blobs) job.blobs.push_back(std::move(blob));
   }
   TRY(UploadBlobs(parts_.cas, options_.partition, job.blobs));
-  for (const OutputBlob& blob : job.blobs) {
-    if (blob.adoptable)
-      parts_.files.Adopt(blob.path, {blob.digest, blob.executable}, blob.store_paths);
+  for (OutputBlob& blob : job.blobs) {
+    if (blob.adoptable && options_.adopt_outputs) adoptable_.push_back(std::move(blob));
   }
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_output_upload_completed_timestamp());
   return {};

@@ -11,6 +11,8 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
@@ -19,9 +21,11 @@
 #include "store/blob_store.h"
 #include "worker/directory_cache.h"
 #include "worker/file_cache.h"
+#include "worker/large_actions.h"
 #include "worker/lower_tree.h"
 #include "worker/outputs.h"
 #include "worker/root_mounts.h"
+#include "worker/workspace.h"
 
 namespace lre::worker {
 
@@ -31,9 +35,13 @@ struct ExecutorOptions {
   int slot = 0;
   store::Partition partition = 0;
   sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
-  std::string input_root = "/build";     // where the action sees it
-  uint64_t stdout_bytes_max = 64 << 20;  // of stdout and of stderr; beyond is dropped
-  uint64_t inline_bytes_max = 4096;      // stdout and stderr up to this travel in the result
+  std::string input_root = "/build";          // where the action sees it
+  uint64_t stdout_bytes_max = 64 << 20;       // of stdout and of stderr; beyond is dropped
+  uint64_t inline_bytes_max = 4096;           // stdout and stderr up to this travel in the result
+  uint64_t stdout_kept_bytes_max = 64 << 10;  // of each in memory; more goes through a file
+  uint64_t memory_files_bytes_max = uint64_t{256} << 20;  // see sandbox::Command
+  // Outputs are kept as inputs of later actions; needless where the store is on this machine.
+  bool adopt_outputs = true;
   uint64_t command_bytes_max = 8 << 20;  // of arguments and environment together
   std::string store_prefix = "/lre/store";
 };
@@ -45,20 +53,26 @@ struct ExecutorParts {
   FileCache& files;
   DirectoryCache& directories;
   RootMounts& mounts;
+  LargeActions& large_actions;
   const Clock& clock;
 };
 
 class Executor {
  public:
-  using OnProgress = std::function<void(const v1::Progress&)>;
+  // Called on the thread that calls Run; must not block. Either may be empty.
+  struct Callbacks {
+    std::function<void(v1::Progress)> progress;
+    std::function<void(bool is_stderr, std::string_view bytes)> output;
+  };
 
   Executor(ExecutorParts parts, ExecutorOptions options);
   ~Executor();
 
   // A stop request ends the command and answers CANCELLED.
-  v1::Report Run(const v1::Assignment& assignment, const OnProgress& progress,
+  v1::Report Run(const v1::Assignment& assignment, const Callbacks& callbacks,
                  std::stop_token stop);
-  // Removes what the last Run left. Not part of it, so that the report need not wait.
+  // Keeps what may serve as input, removes what else the last Run left. Not part of it, so that the
+  // report need not wait.
   void CleanUp();
 
  private:
@@ -66,19 +80,21 @@ class Executor {
   Status RunJob(Job& job);
   Status Parse(Job& job);
   Status Stage(Job& job);
-  Status PrepareUpper(Job& job);
-  Status MakeOutputParents(const Job& job);
-  Status MakeDirectory(const std::string& path) const;
+  Workspace::Kind KindOfWorkspace(const Job& job) const;
   Result<sandbox::Command> MakeCommand(Job& job);
   Status Execute(Job& job);
+  Result<sandbox::Outcome> RunCommand(Job& job);
+  void AddUsage(Job& job, const sandbox::Outcome& outcome) const;
   Status Collect(Job& job);
-  Status AddStream(Job& job, const std::string& path, bool is_stderr);
+  Status AddStream(Job& job, bool is_stderr);
   void Progress(Job& job, v1::Progress::Stage stage);
 
   const ExecutorParts parts_;
   const ExecutorOptions options_;
   LowerTree lower_;
-  uint64_t runs_ = 0;
+  Workspace workspace_;
+  bool directory_made_ = false;
+  std::vector<OutputBlob> adoptable_;  // outputs of the last Run
 };
 
 }  // namespace lre::worker

@@ -19,6 +19,7 @@ namespace {
 
 constexpr time_t kFileTime = 946684800;  // 2000-01-01 00:00:00 UTC
 constexpr uint64_t kStreamPieceBytes = 4 << 20;
+constexpr size_t kCopyPieceBytes = 256 << 10;
 
 // A file being written under a temporary name; hashes and scans what goes through.
 class NewFile {
@@ -202,26 +203,19 @@ void FileCache::FetchStream(const FileKey& key, Fetch& fetch) {
   Finish(key, StreamFile(key), fetch);
 }
 
+std::string FileCache::TemporaryPath() {
+  std::lock_guard lock(mutex_);
+  return fmt::format("{}/new-{}", options_.directory, names_++);
+}
+
 Result<std::vector<std::string>> FileCache::WriteFile(const FileKey& key, const BytesList& pieces) {
-  uint64_t name;
-  {
-    std::lock_guard lock(mutex_);
-    name = names_++;
-  }
-  NewFile file(fmt::format("{}/new-{}", options_.directory, name), key.digest.function,
-               options_.store_prefix);
+  NewFile file(TemporaryPath(), key.digest.function, options_.store_prefix);
   for (const Bytes& piece : pieces) TRY(file.Append(piece.view()));
   return file.Commit(key, PathOf(key), options_.owner);
 }
 
 Result<std::vector<std::string>> FileCache::StreamFile(const FileKey& key) {
-  uint64_t name;
-  {
-    std::lock_guard lock(mutex_);
-    name = names_++;
-  }
-  NewFile file(fmt::format("{}/new-{}", options_.directory, name), key.digest.function,
-               options_.store_prefix);
+  NewFile file(TemporaryPath(), key.digest.function, options_.store_prefix);
   auto size = static_cast<uint64_t>(key.digest.size_bytes);
   for (uint64_t offset = 0; offset < size; offset += kStreamPieceBytes) {
     TRY_ASSIGN(BytesList pieces, cas_.Read({key.digest, options_.partition},
@@ -281,26 +275,56 @@ void FileCache::EvictLocked() {
 
 void FileCache::Adopt(const std::string& path, const FileKey& key,
                       std::vector<std::string> store_paths) {
-  std::lock_guard lock(mutex_);
-  auto [it, is_new] = entries_.try_emplace(key);
-  if (!is_new) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (!entries_.try_emplace(key).second) return;
+  }
+  // Who wants it meanwhile waits, as for a fetch.
+  bool done = AdoptFile(path, key);
+  {
+    std::lock_guard lock(mutex_);
+    if (done) {
+      Entry& entry = entries_[key];
+      entry.state = Entry::State::kReady;
+      entry.file =
+          std::make_shared<CachedFile>(CachedFile{key, PathOf(key), std::move(store_paths)});
+      entry.position = lru_.insert(lru_.end(), key);
+      size_bytes_ += static_cast<uint64_t>(key.digest.size_bytes);
+      EvictLocked();
+    } else {
+      entries_.erase(key);
+    }
+  }
+  changed_.notify_all();
+}
+
+bool FileCache::AdoptFile(const std::string& path, const FileKey& key) {
+  errno = 0;
   std::string cached = PathOf(key);
   timespec times[2] = {{kFileTime, 0}, {kFileTime, 0}};
   struct stat info;
   // A file with other names could still be written through them; extended attributes would be
   // seen by the next action.
-  if (llistxattr(path.c_str(), nullptr, 0) != 0 || lstat(path.c_str(), &info) != 0 ||
-      info.st_nlink != 1 || chmod(path.c_str(), key.executable ? 0755 : 0644) != 0 ||
-      utimensat(AT_FDCWD, path.c_str(), times, 0) != 0 || link(path.c_str(), cached.c_str()) != 0) {
-    entries_.erase(it);
-    changed_.notify_all();
-    return;
+  if (llistxattr(path.c_str(), nullptr, 0) == 0 && lstat(path.c_str(), &info) == 0 &&
+      info.st_nlink == 1 && chmod(path.c_str(), key.executable ? 0755 : 0644) == 0 &&
+      utimensat(AT_FDCWD, path.c_str(), times, 0) == 0 && link(path.c_str(), cached.c_str()) == 0)
+    return true;
+  return errno == EXDEV && CopyFile(path, key).has_value();
+}
+
+Result<std::vector<std::string>> FileCache::CopyFile(const std::string& path, const FileKey& key) {
+  UniqueFd from(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!from) return ErrnoError(errno, path);
+  NewFile file(TemporaryPath(), key.digest.function, options_.store_prefix);
+  std::string piece(kCopyPieceBytes, '\0');
+  for (;;) {
+    ssize_t size = read(from.get(), piece.data(), piece.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return ErrnoError(errno, path);
+    if (size == 0) break;
+    TRY(file.Append({piece.data(), static_cast<size_t>(size)}));
   }
-  it->second.state = Entry::State::kReady;
-  it->second.file = std::make_shared<CachedFile>(CachedFile{key, cached, std::move(store_paths)});
-  it->second.position = lru_.insert(lru_.end(), key);
-  size_bytes_ += static_cast<uint64_t>(key.digest.size_bytes);
-  EvictLocked();
+  return file.Commit(key, PathOf(key), options_.owner);
 }
 
 }  // namespace lre::worker

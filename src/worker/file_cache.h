@@ -66,8 +66,8 @@ class FileCache {
   // The files, in the order of `keys`.
   Result<std::vector<std::shared_ptr<const CachedFile>>> Get(std::span<const FileKey> keys);
   // Takes a finished file that is known to have this digest (an output) into the cache by a hard
-  // link. The caller must not write to it any more. Nothing happens when it is there already or the
-  // link cannot be made.
+  // link, or by a copy from another file system. The caller must not write to it any more. Nothing
+  // happens when it is there already or neither can be made.
   void Adopt(const std::string& path, const FileKey& key, std::vector<std::string> store_paths);
 
   uint64_t size_bytes() const;
@@ -88,6 +88,9 @@ class FileCache {
   void FetchStream(const FileKey& key, Fetch& fetch);
   Result<std::vector<std::string>> WriteFile(const FileKey& key, const BytesList& pieces);
   Result<std::vector<std::string>> StreamFile(const FileKey& key);
+  bool AdoptFile(const std::string& path, const FileKey& key);
+  Result<std::vector<std::string>> CopyFile(const std::string& path, const FileKey& key);
+  std::string TemporaryPath();
   void Finish(const FileKey& key, Result<std::vector<std::string>> store_paths, Fetch& fetch);
   void EvictLocked();
 

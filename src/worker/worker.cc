@@ -17,12 +17,14 @@
 #include "base/thread_group.h"
 #include "reapi/error_details.h"
 #include "worker/executor.h"
+#include "worker/live_updates.h"
 
 namespace lre::worker {
 namespace {
 
 constexpr int kProtocolVersion = 1;
 constexpr size_t kEventsMax = 100000;
+constexpr Duration kLookInterval = std::chrono::milliseconds(100);  // at what the slots tell
 
 using AttemptKey = std::pair<std::string, int64_t>;
 AttemptKey KeyOf(const v1::Attempt& attempt) { return {attempt.operation(), attempt.number()}; }
@@ -41,16 +43,23 @@ struct LinkClosed {
   uint64_t link;
   Status status;
 };
-struct Progressed {
-  v1::Progress progress;
-};
 struct Ended {
+  std::vector<v1::FromWorker> outputs;  // not sent yet
   v1::Report report;
 };
 struct DrainAsked {
   std::string reason;
 };
-using Event = std::variant<Received, LinkClosed, Progressed, Ended, DrainAsked>;
+using Event = std::variant<Received, LinkClosed, Ended, DrainAsked>;
+
+// An attempt that the server has not been told the end of, or not acknowledged. `assignment` is
+// what a server that was started anew needs to take it over: without the command, but for its
+// platform.
+struct Held {
+  v1::Assignment assignment;
+  std::stop_source stop;
+  std::optional<v1::Report> report;
+};
 
 struct Task {
   v1::Assignment assignment;
@@ -67,6 +76,7 @@ class LinkedWorker final : public Worker {
         directories_(parts.cas, {.partition = options_.partition,
                                  .size_bytes_max = options_.directory_cache_bytes_max}),
         mounts_(parts.store_paths, options_.find_userland, AllMounts(options_)),
+        live_({.slots = options_.slots}),
         actions_(
             parts.metrics.AddCounter("lre_worker_actions_total", "Actions that this worker ran")),
         failures_(parts.metrics.AddCounter("lre_worker_failures_total",
@@ -80,7 +90,7 @@ class LinkedWorker final : public Worker {
 
   ~LinkedWorker() override {
     link_thread_.Stop();
-    for (auto& [key, stop] : running_) stop.request_stop();
+    for (auto& [key, held] : running_) held.stop.request_stop();
     tasks_.Close();
     threads_.Stop();
     link_.reset();
@@ -103,21 +113,27 @@ class LinkedWorker final : public Worker {
 
   // --- Slots ---
   void RunSlot(int slot) {
-    Executor executor({parts_.cas, parts_.launcher, *files_, directories_, mounts_, parts_.clock},
-                      {.directory = fmt::format("{}/slot{}", options_.directory, slot),
-                       .worker_name = options_.name,
-                       .slot = slot,
-                       .partition = options_.partition,
-                       .isolation = options_.isolation,
-                       .stdout_bytes_max = options_.stdout_bytes_max,
-                       .store_prefix = options_.store_prefix});
+    Executor executor(
+        {parts_.cas, parts_.launcher, *files_, directories_, mounts_, large_actions_, parts_.clock},
+        {.directory = fmt::format("{}/slot{}", options_.directory, slot),
+         .worker_name = options_.name,
+         .slot = slot,
+         .partition = options_.partition,
+         .isolation = options_.isolation,
+         .stdout_bytes_max = options_.stdout_bytes_max,
+         .memory_files_bytes_max = options_.memory_files_bytes_max,
+         .adopt_outputs = options_.adopt_outputs,
+         .store_prefix = options_.store_prefix});
     // Not the group's stop token: Close lets each slot end after its task was cancelled.
     while (std::optional<Task> task = tasks_.Pop(std::stop_token())) {
+      live_.Begin(slot, task->assignment);
       v1::Report report = executor.Run(
           task->assignment,
-          [this](const v1::Progress& progress) { events_.Push(Progressed{progress}); },
+          {.progress = [&](v1::Progress progress) { live_.SetProgress(slot, std::move(progress)); },
+           .output = [&](bool is_stderr,
+                         std::string_view bytes) { live_.Append(slot, is_stderr, bytes); }},
           task->stop.get_token());
-      events_.Push(Ended{std::move(report)});
+      events_.Push(Ended{live_.End(slot), std::move(report)});
       executor.CleanUp();
     }
   }
@@ -135,7 +151,7 @@ class LinkedWorker final : public Worker {
 
   Instant NextDeadline() const {
     if (!link_) return reconnect_at_;
-    return std::min(heartbeat_at_, silent_at_);
+    return std::min({heartbeat_at_, silent_at_, look_at_});
   }
 
   void Tick() {
@@ -144,6 +160,10 @@ class LinkedWorker final : public Worker {
     if (!link_) {
       if (now >= reconnect_at_) Connect();
       return;
+    }
+    if (now >= look_at_) {
+      for (const v1::FromWorker& message : live_.Take()) Send(message);
+      look_at_ = running_.empty() ? Instant::max() : now + kLookInterval;
     }
     if (now >= silent_at_) {
       LoseLink(ErrorStatus(Code::kUnavailable, "the server was silent for too long"));
@@ -181,13 +201,17 @@ class LinkedWorker final : public Worker {
       property->set_value(value);
     }
     // A report that was not acknowledged is still ours: the server may have lost the first copy.
-    auto add = [&](const AttemptKey& key) {
-      v1::Attempt* attempt = hello.add_running();
-      attempt->set_operation(key.first);
-      attempt->set_number(key.second);
-    };
-    for (const auto& [key, stop] : running_) add(key);
-    for (const auto& [key, report] : reports_) add(key);
+    for (const auto* map : {&running_, &reports_}) {
+      for (const auto& [key, held] : *map) {
+        *hello.add_running() = held.assignment.attempt();
+        bool stopped = held.report
+                           ? held.report->status().code() == static_cast<int>(Code::kCancelled)
+                           : held.stop.stop_requested();
+        if (!stopped && held.assignment.has_action_digest()) *hello.add_held() = held.assignment;
+      }
+    }
+    for (std::string& path : parts_.store_paths.Verified())
+      hello.add_store_paths(std::move(path));
     if (link_) link_->Send(message);
   }
 
@@ -236,25 +260,25 @@ class LinkedWorker final : public Worker {
     if (closed.link == link_number_) LoseLink(closed.status);
   }
 
-  void Handle(Progressed& progressed) {
-    v1::FromWorker message;
-    *message.mutable_progress() = std::move(progressed.progress);
-    Send(message);
-  }
-
   void Handle(Ended& ended) {
     AttemptKey key = KeyOf(ended.report.attempt());
     bool dropped = dropped_.erase(key) != 0;
-    running_.erase(key);
+    auto node = running_.extract(key);
     actions_.Add();
     if (ended.report.status().code() != 0) failures_.Add();
     if (!dropped) {
-      v1::FromWorker message;
-      *message.mutable_report() = ended.report;
-      reports_.emplace(key, std::move(ended.report));
-      Send(message);
+      for (const v1::FromWorker& output : ended.outputs) Send(output);
+      node.mapped().report = std::move(ended.report);
+      SendReport(*node.mapped().report);
+      reports_.insert(std::move(node));
     }
     FinishDrain();
+  }
+
+  void SendReport(const v1::Report& report) {
+    v1::FromWorker message;
+    *message.mutable_report() = report;
+    Send(message);
   }
 
   void Handle(DrainAsked& drain) {
@@ -290,11 +314,7 @@ class LinkedWorker final : public Worker {
         CancelAttempt(key);
       }
     }
-    for (const auto& [key, report] : reports_) {
-      v1::FromWorker message;
-      *message.mutable_report() = report;
-      Send(message);
-    }
+    for (const auto& [key, held] : reports_) SendReport(*held.report);
     if (draining_) SendDrain();
     FinishDrain();
   }
@@ -304,7 +324,7 @@ class LinkedWorker final : public Worker {
     if (running_.contains(key) || reports_.contains(key)) return;  // told twice
     // What was told to stop does not count: the server has given its slot away already.
     auto active = std::count_if(running_.begin(), running_.end(), [](const auto& running) {
-      return !running.second.stop_requested();
+      return !running.second.stop.stop_requested();
     });
     if (active >= options_.slots || draining_) {
       v1::Report report;
@@ -313,18 +333,33 @@ class LinkedWorker final : public Worker {
           ErrorStatus(Code::kUnavailable, "worker {} has no free slot", options_.name),
           report.mutable_status());
       report.set_retryable(true);
-      v1::FromWorker message;
-      *message.mutable_report() = report;
-      reports_.emplace(key, std::move(report));
-      return Send(message);
+      SendReport(report);
+      Held held = Hold(assignment);
+      held.report = std::move(report);
+      reports_.emplace(key, std::move(held));
+      return;
     }
-    Task task{std::move(assignment), {}};
-    running_.emplace(key, task.stop);
+    Held held = Hold(assignment);
+    Task task{std::move(assignment), held.stop};
+    running_.emplace(key, std::move(held));
+    if (look_at_ == Instant::max()) look_at_ = parts_.clock.Now() + kLookInterval;
     tasks_.Push(std::move(task));
   }
 
+  static Held Hold(v1::Assignment& assignment) {
+    v1::Assignment lean;
+    // Not copied only to be thrown away.
+    std::unique_ptr<build::bazel::remote::execution::v2::Command> command(
+        assignment.release_command());
+    lean = assignment;
+    if (command && command->has_platform())
+      *lean.mutable_command()->mutable_platform() = command->platform();
+    if (command) assignment.set_allocated_command(command.release());
+    return {std::move(lean), {}, {}};
+  }
+
   void CancelAttempt(const AttemptKey& key) {
-    if (auto it = running_.find(key); it != running_.end()) it->second.request_stop();
+    if (auto it = running_.find(key); it != running_.end()) it->second.stop.request_stop();
   }
 
   void FinishDrain() {
@@ -335,7 +370,7 @@ class LinkedWorker final : public Worker {
     finished_ = true;
     if (!status.ok())
       Log(kError, "worker_ended", {{"worker", options_.name}, {"error", status.ToString()}});
-    for (auto& [key, stop] : running_) stop.request_stop();
+    for (auto& [key, held] : running_) held.stop.request_stop();
     {
       std::lock_guard lock(end_mutex_);
       end_ = std::move(status);
@@ -349,6 +384,8 @@ class LinkedWorker final : public Worker {
   const std::unique_ptr<FileCache> files_;
   DirectoryCache directories_;
   RootMounts mounts_;
+  LargeActions large_actions_;
+  LiveUpdates live_;
   Counter& actions_;
   Counter& failures_;
 
@@ -364,10 +401,10 @@ class LinkedWorker final : public Worker {
   int64_t heartbeats_ = 0;
   Duration heartbeat_interval_ = std::chrono::seconds(5), silence_max_ = std::chrono::seconds(30);
   Duration backoff_{};
-  Instant heartbeat_at_{}, silent_at_{}, reconnect_at_{};
-  std::map<AttemptKey, std::stop_source> running_;
-  std::map<AttemptKey, v1::Report> reports_;  // sent, not acknowledged
-  std::set<AttemptKey> dropped_;              // running, and nobody waits for the report
+  Instant heartbeat_at_{}, silent_at_{}, reconnect_at_{}, look_at_ = Instant::max();
+  std::map<AttemptKey, Held> running_;
+  std::map<AttemptKey, Held> reports_;  // sent, not acknowledged
+  std::set<AttemptKey> dropped_;        // running, and nobody waits for the report
   Random jitter_{std::hash<std::string>()(id_)};
 
   Mailbox<Event> events_;

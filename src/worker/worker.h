@@ -35,6 +35,9 @@ struct WorkerOptions {
   uint64_t cache_bytes_max = uint64_t{10} << 30;
   uint64_t directory_cache_bytes_max = 32 << 20;
   uint64_t stdout_bytes_max = 64 << 20;
+  // An action that writes more is given a disk instead of memory to write to; see sandbox::Command.
+  uint64_t memory_files_bytes_max = uint64_t{256} << 20;
+  bool adopt_outputs = true;  // see ExecutorOptions
   store::Partition partition = 0;
   sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
   UserlandFinder find_userland;              // of the default toolchain; may be empty

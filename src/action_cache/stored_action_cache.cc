@@ -221,6 +221,29 @@ class MemoryActionCache final : public ActionCache {
 
 }  // namespace
 
+std::optional<StoredResultKey> ParseStoredResultKey(std::string_view key) {
+  StoredResultKey parsed;
+  constexpr size_t kFixed = 4 + sizeof parsed.partition + sizeof parsed.action.size_bytes;
+  if (!key.starts_with("ar1") || key.size() < kFixed) return std::nullopt;
+  parsed.action.function = static_cast<DigestFunction>(key[3]);
+  const size_t hash_size = HashSize(parsed.action.function);
+  if (hash_size == 0 || key.size() < kFixed + hash_size) return std::nullopt;
+  std::memcpy(&parsed.partition, key.data() + 4, sizeof parsed.partition);
+  std::memcpy(&parsed.action.size_bytes, key.data() + 4 + sizeof parsed.partition,
+              sizeof parsed.action.size_bytes);
+  std::memcpy(parsed.action.hash.data(), key.data() + kFixed, hash_size);
+  parsed.instance_name = key.substr(kFixed + hash_size);
+  return parsed;
+}
+
+std::optional<StoredResult> ParseStoredResult(const Bytes& value) {
+  DigestList digests;
+  StoredResult parsed;
+  if (!DecodeValue(value, &digests, &parsed.result)) return std::nullopt;
+  parsed.needed.assign(digests.span().begin(), digests.span().end());
+  return parsed;
+}
+
 std::unique_ptr<ActionCache> NewStoredActionCache(store::ValueStore& values,
                                                   store::BlobStore& blobs,
                                                   StoredActionCacheOptions options) {

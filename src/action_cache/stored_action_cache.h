@@ -7,6 +7,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "action_cache/action_cache.h"
 #include "store/value_store.h"
@@ -29,5 +32,19 @@ std::unique_ptr<ActionCache> NewStoredActionCache(store::ValueStore& values,
 // The same with a ValueStore in memory of its own.
 std::unique_ptr<ActionCache> NewMemoryActionCache(store::BlobStore& blobs,
                                                   StoredActionCacheOptions options = {});
+
+// For tools that look into a ValueStore: what a key and a value of this cache say.
+struct StoredResultKey {
+  Digest action;
+  std::string instance_name;
+  store::Partition partition = 0;
+};
+struct StoredResult {
+  std::vector<Digest> needed;
+  Bytes result;  // the serialised ActionResult
+};
+// Nullopt for what is none.
+std::optional<StoredResultKey> ParseStoredResultKey(std::string_view key);
+std::optional<StoredResult> ParseStoredResult(const Bytes& value);
 
 }  // namespace lre::action_cache

@@ -126,6 +126,8 @@ class LogStore : public BlobStore, public ValueStore {
   virtual Status RemovePin(const std::string& name) = 0;
   // By name.
   virtual std::vector<Pin> Pins() const = 0;
+  // Makes a blob absent, whatever leases or pins it has; absent is fine. For operators.
+  virtual Status Evict(const BlobKey& key) = 0;
   virtual LogStoreStats Stats() const = 0;
   // Calls `visit` for every record that is there, in no order; reads headers only.
   virtual Status List(const std::function<void(const LogRecord&)>& visit) = 0;

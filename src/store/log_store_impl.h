@@ -92,6 +92,7 @@ class LogStoreImpl final : public LogStore {
   Status SetPin(Pin pin, Partition partition, std::span<const Digest> digests) override;
   Status RemovePin(const std::string& name) override;
   std::vector<Pin> Pins() const override;
+  Status Evict(const BlobKey& key) override;
   LogStoreStats Stats() const override;
   Status List(const std::function<void(const LogRecord&)>& visit) override;
   Result<uint64_t> Verify() override;
@@ -242,6 +243,8 @@ class LogStoreImpl final : public LogStore {
   std::optional<Status> PutRecord(const LogKey& log_key, RecordHeader header, std::string_view key,
                                   std::string_view payload, bool blocking);
   Status WaitSynced(uint64_t sequence);
+  // Journals that the entry is gone, then forgets it; absent is fine.
+  Status Remove(const LogKey& key);
 
   // --- log_batch.cc
   bool PutRecords(std::vector<BatchRecord>& records, bool blocking, std::vector<Status>& answers);

@@ -118,6 +118,22 @@ TEST_F(LogStoreOnDiskTest, ValuesAreReplacedAndRemoved) {
   EXPECT_EQ(store_->PutValue("", "x").code(), Code::kInvalidArgument);
 }
 
+TEST_F(LogStoreOnDiskTest, WhatIsEvictedIsGoneAlsoAfterARestart) {
+  Open();
+  ASSERT_EQ(PutText(TextOf(1)), Status());
+  ASSERT_EQ(PutText(TextOf(2)), Status());
+  ASSERT_EQ(store_->Evict(KeyOf(TextOf(1))), Status());
+  EXPECT_EQ(ReadCode(TextOf(1)), Code::kNotFound);
+  EXPECT_EQ(store_->Evict(KeyOf(TextOf(1))), Status());
+  EXPECT_EQ(store_->Evict(KeyOf("")), Status());
+
+  Open();
+
+  EXPECT_EQ(ReadCode(TextOf(1)), Code::kNotFound);
+  EXPECT_EQ(ReadCode(TextOf(2)), Code::kOk);
+  EXPECT_EQ(ReadCode(""), Code::kOk);
+}
+
 TEST_F(LogStoreOnDiskTest, TryMethodsAnswerFromThePageCache) {
   Open();
   ASSERT_EQ(PutText(TextOf(0)), Status());

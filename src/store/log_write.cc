@@ -256,9 +256,16 @@ std::optional<Status> LogStoreImpl::TryPutValue(std::string_view key, std::strin
   return PutRecord(KeyOfValue(secret_, key), ValueHeader(key, value), key, value, false);
 }
 
-Status LogStoreImpl::RemoveValue(std::string_view key) {
+Status LogStoreImpl::RemoveValue(std::string_view key) { return Remove(KeyOfValue(secret_, key)); }
+
+Status LogStoreImpl::Evict(const BlobKey& key) {
+  TRY(CheckKey(key));
+  if (IsEmptyBlob(key.digest)) return {};
+  return Remove(KeyOfBlob(secret_, key.digest, key.partition));
+}
+
+Status LogStoreImpl::Remove(const LogKey& log_key) {
   TRY(CheckWritable());
-  LogKey log_key = KeyOfValue(secret_, key);
   uint64_t sequence = 0;
   Status status = journal_.With([&](JournalState& state) -> Status {
     auto entry = index_.Find(log_key);

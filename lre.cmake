@@ -1,5 +1,5 @@
 # CMake toolchain file: cmake --toolchain lre.cmake ...
-# Written by `lre generate` from manifest sha256:b9172239d028de81039aa22042f870422aea1b10d535767a969f2206985aadf0
+# Written by `lre generate` from manifest sha256:35ce5d7a405989d4e7c3a04929347589d07d6a91cf3a420f812cd47bc69e1f6a
 # of lre-cc: edits are lost.
 
 set(CMAKE_SYSTEM_NAME Linux)

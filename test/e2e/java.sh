@@ -3,12 +3,7 @@
 # test. Remotely, then all cache hits here, and the reverse; no action knows another JDK.
 . "$(dirname "$0")/session.sh"
 farm_verb="test"
-farm_workspace=$farm_dir/project
-farm_rc=() farm_overrides=()
-mkdir -p "$farm_workspace"
-cp -R "$root"/{lre.toml,lre.lock,MODULE.bazel,.bazelrc,.bazelignore,local-remote-execution} "$farm_workspace/"
-# A package that is gone from the archive is locked anew, in the copy.
-(cd "$farm_workspace" && { "$lre" sync lre-cc lre-java || { "$lre" lock && "$lre" sync lre-cc lre-java; }; } && "$lre" generate)
+copy_module "$farm_dir/project" lre-cc lre-java
 farm_start
 examples=@local-remote-execution//examples/java
 

@@ -26,6 +26,16 @@ copy_project() {
   cp -R "$root/test/e2e/project/." "$1/"
 }
 
+# copy_module DIR TOOLCHAIN...: makes DIR a workspace with the repository's module and these toolchains, and
+# builds use that module. A package that is gone from the archive is locked anew, in the copy.
+copy_module() {
+  farm_workspace=$1 farm_rc=() farm_overrides=()
+  mkdir -p "$1"
+  cp -R "$root"/{lre.toml,lre.lock,MODULE.bazel,.bazelrc,.bazelignore,local-remote-execution} "$1/"
+  shift
+  (cd "$farm_workspace" && { "$lre" sync "$@" || { "$lre" lock && "$lre" sync "$@"; }; } && "$lre" generate)
+}
+
 # new_sources DIR N: changes the bytes of every source, so that every action is new.
 new_sources() {
   sed -i "s/E2E_SALT .*/E2E_SALT $2/" "$1/salt.h"

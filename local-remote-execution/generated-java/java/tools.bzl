@@ -1,5 +1,5 @@
 # Bazel's Java tools as files of a build.
-# Written by `lre generate` from manifest sha256:7d8ef3dcfa86bf07b3266a4e28794bf4ff2d4e2634ac900931cfe01fa12c7c95
+# Written by `lre generate` from manifest sha256:2f1938aa906576492414635950d0b99ee5bdc81b8b41f958d6b024f224e2590b
 # of lre-java: edits are lost.
 
 def _tool_impl(ctx):

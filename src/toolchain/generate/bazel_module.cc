@@ -16,9 +16,10 @@ bool StartsWithPath(std::string_view text, std::string_view path) {
 }
 
 std::string ModuleFile(const GenerateInput& input) {
-  // The least versions whose public labels cc_toolchain_config.bzl needs; Bazel 8 and 9 raise them.
-  return FileHead(input, "#", "The C++ toolchain of Local Remote Execution as a Bazel module.") +
-         R"(
+  // The least versions whose public labels the generated files need; Bazel 8 and 9 raise them.
+  std::string out =
+      FileHead(input, "#", "The C++ toolchain of Local Remote Execution as a Bazel module.") +
+      R"(
 module(
     name = "local-remote-execution",
     version = "0",
@@ -26,7 +27,10 @@ module(
 
 bazel_dep(name = "platforms", version = "0.0.10")
 bazel_dep(name = "rules_cc", version = "0.0.17")
-)" + (input.java != nullptr ? "bazel_dep(name = \"rules_java\", version = \"7.6.5\")\n" : "");
+)";
+  if (input.java != nullptr) out += "bazel_dep(name = \"rules_java\", version = \"7.6.5\")\n";
+  if (input.python != nullptr) out += "bazel_dep(name = \"rules_python\", version = \"0.22.1\")\n";
+  return out;
 }
 
 std::string ConfigBuild(const GenerateInput& input) {
@@ -77,6 +81,17 @@ toolchain(
                      input.cpu);
 }
 
+// Where headers may come from without being inputs: the compiler's own and those of other store
+// paths. Bazel checks dependencies against it; it is in no command.
+std::vector<std::string> IncludeDirectories(const GenerateInput& input) {
+  std::vector<std::string> directories = input.cc.builtin_includes;
+  if (input.python != nullptr) {
+    const auto& more = input.python->python->include_dirs;
+    directories.insert(directories.end(), more.begin(), more.end());
+  }
+  return directories;
+}
+
 std::string CcBuild(const GenerateInput& input) {
   const CcFacts& cc = input.cc;
   return FileHead(input, "#", "The compiler, by absolute paths in the store.") +
@@ -123,7 +138,7 @@ cc_toolchain(
     toolchain_identifier = {identifier},
 )
 )",
-                     fmt::arg("builtin_includes", StarlarkList(cc.builtin_includes, 4)),
+                     fmt::arg("builtin_includes", StarlarkList(IncludeDirectories(input), 4)),
                      fmt::arg("sysroot", StarlarkString(cc.sysroot)),
                      fmt::arg("compile_flags", StarlarkList(cc.compile_flags, 4)),
                      fmt::arg("compiler", StarlarkString(cc.compiler)),

@@ -47,6 +47,10 @@ std::vector<Flag> Flags(const GenerateInput& input) {
       {"--test_env=PATH=" + input.path, ""},
   };
   if (input.java != nullptr) AddJavaFlags(*input.java->java, &flags);
+  if (input.python != nullptr) {
+    flags.push_back({"--extra_toolchains=@local-remote-execution//generated-python/config:all",
+                     "Python: named by its path in the first line of every program."});
+  }
   return flags;
 }
 

@@ -72,6 +72,11 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
                        manifest.prefix);
   }
   TRY(CheckPlain("name", further.name));
+  if (further.python) {
+    TRY(CheckPlain("python interpreter", further.python->interpreter));
+    for (const std::string& directory : further.python->include_dirs)
+      TRY(CheckPlain("python include directory", directory));
+  }
   if (!further.java) return {};
   TRY(CheckPlain("java home", further.java->home));
   for (const auto& [name, tool] : further.java->tools) TRY(CheckPlain("java tool " + name, tool));
@@ -137,6 +142,7 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
   for (const Manifest& other : further) {
     TRY(CheckFurther(manifest, other));
     if (other.java && !other.java->tools.empty()) input.java = &other;
+    if (other.python) input.python = &other;
   }
   return input;
 }
@@ -167,6 +173,7 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
     std::ranges::move(JavaModule(input), std::back_inserter(files));
     std::ranges::move(JavaExamples(input), std::back_inserter(files));
   }
+  if (input.python != nullptr) std::ranges::move(PythonModule(input), std::back_inserter(files));
   files.push_back({"lre.bazelrc", Bazelrc(input, options)});
   files.push_back({"lre.cmake", CmakeToolchain(input)});
   files.push_back({"recc.conf", ReccConf(input, options)});

@@ -73,6 +73,18 @@ Manifest JavaManifest() {
   return manifest;
 }
 
+Manifest PythonManifest() {
+  Manifest manifest = JavaManifest();
+  manifest.name = "lre-py";
+  manifest.java.reset();
+  std::string python = Hash('9') + "-python";
+  manifest.paths = {{"python", python, "sha256:" + std::string(64, '9') + "/82", 1, {}, {}}};
+  manifest.python = {.interpreter = python + "/usr/bin/python3.11",
+                     .version = "3.11.2",
+                     .include_dirs = {python + "/usr/include/python3.11"}};
+  return manifest;
+}
+
 std::map<std::string, std::string> GenerateMap(const Manifest& manifest,
                                                const GenerateOptions& options = {}) {
   auto files = Generate(manifest, options);
@@ -119,24 +131,32 @@ TEST(GenerateTest, WritesEveryFileAsTheGoldenOnesSay) {
                                  "lre.cmake", "recc.conf"));
 }
 
-// In a folder of their own: the module without Java is a golden one too.
+// In a folder of their own: the module without them is a golden one too.
 TEST(GenerateTest, WritesWhatFurtherToolchainsAddAsTheGoldenFilesSay) {
   const auto without = GenerateMap(SmallManifest());
-  const auto with = GenerateMap(SmallManifest(), {.further = {JavaManifest()}});
+  const auto with = GenerateMap(SmallManifest(), {.further = {JavaManifest(), PythonManifest()}});
 
   std::vector<std::string> added;
   for (const auto& [path, text] : with) {
     if (!without.contains(path)) added.push_back(path);
-    if (!without.contains(path) || without.at(path) != text) ExpectGolden("java/" + path, text);
+    if (!without.contains(path) || without.at(path) != text) ExpectGolden("further/" + path, text);
   }
-  EXPECT_THAT(added, ElementsAre("local-remote-execution/examples/java/BUILD.bazel",
-                                 "local-remote-execution/examples/java/Greeting.java",
-                                 "local-remote-execution/examples/java/GreetingTest.java",
-                                 "local-remote-execution/examples/java/HelloLre.java",
-                                 "local-remote-execution/generated-java/config/BUILD.bazel",
-                                 "local-remote-execution/generated-java/java/BUILD.bazel",
-                                 "local-remote-execution/generated-java/java/tools.bzl",
-                                 "local-remote-execution/lre-java.json"));
+  EXPECT_THAT(added, testing::SizeIs(17));
+}
+
+// Headers of Python are allowed in compiles, but no command of a compile changes with them.
+TEST(GenerateTest, PythonAddsOnlyWhereHeadersMayComeFrom) {
+  const std::string build = "local-remote-execution/generated-cc/cc/BUILD.bazel";
+  const std::string line = "        \"" + PythonManifest().python->include_dirs[0] + "\",\n";
+  const auto without = GenerateMap(SmallManifest());
+  auto with = GenerateMap(SmallManifest(), {.further = {PythonManifest()}});
+
+  const size_t at = with[build].find(line);
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_EQ(with[build].erase(at, line.size()), without.at(build));
+  for (const char* path : {"local-remote-execution/generated-cc/cc/toolchain.json",
+                           "local-remote-execution/generated-cc/cc/cc_toolchain_config.bzl"})
+    EXPECT_EQ(with[path], without.at(path));
 }
 
 TEST(GenerateTest, NeitherJavaNorTheCompilerEntersTheOthersFiles) {

@@ -13,14 +13,16 @@ namespace lre::toolchain {
 
 // A manifest that was checked, with what several files derive from it.
 struct GenerateInput {
-  const Manifest& manifest;        // outlives this
-  const CcFacts& cc;               // of `manifest`
-  std::string digest;              // ManifestDigest
-  std::string cpu;                 // the constraint in @platforms//cpu: "x86_64"
-  std::string base;                // store path of the userland
-  std::string shell;               // what runs shell actions: puts `base` first in PATH
-  std::string path;                // PATH of tests
-  const Manifest* java = nullptr;  // the manifest, this or a further one, with a JDK and its tools
+  const Manifest& manifest;  // outlives this
+  const CcFacts& cc;         // of `manifest`
+  std::string digest;        // ManifestDigest
+  std::string cpu;           // the constraint in @platforms//cpu: "x86_64"
+  std::string base;          // store path of the userland
+  std::string shell;         // what runs shell actions: puts `base` first in PATH
+  std::string path;          // PATH of tests
+  // Of the further manifests: the one with a JDK and its tools, and the one with a Python.
+  const Manifest* java = nullptr;
+  const Manifest* python = nullptr;
 };
 // kInvalidArgument names what the manifest lacks. What is in `further` outlives the input.
 Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
@@ -36,6 +38,8 @@ std::vector<GeneratedFile> BazelModule(const GenerateInput& input);
 // REQUIRES: input.java.
 std::vector<GeneratedFile> JavaModule(const GenerateInput& input);
 std::vector<GeneratedFile> JavaExamples(const GenerateInput& input);
+// REQUIRES: input.python.
+std::vector<GeneratedFile> PythonModule(const GenerateInput& input);
 // cc_toolchain_config.bzl without its head.
 std::string_view CcToolchainConfigText();
 // The tool paths that Bazel asks for, by Bazel's names; a tool the toolchain lacks fails when

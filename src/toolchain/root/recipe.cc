@@ -13,6 +13,7 @@
 #include "toolchain/elf/relocate.h"
 #include "toolchain/root/java_recipe.h"
 #include "toolchain/root/launcher.h"
+#include "toolchain/root/python_recipe.h"
 
 namespace lre::toolchain {
 namespace {
@@ -217,6 +218,16 @@ Status PutBaseLaunchers(FileTree& tree, const RecipeInput& input) {
   return {};
 }
 
+Status FinishPython(FileTree& tree, const RecipeInput& input, const std::string& python) {
+  TRY(CompilePython(tree, python,
+                    {.store_path = input.relocation.store_path,
+                     .scratch = input.scratch,
+                     .libraries = "usr/lib/" + input.relocation.system.triplet,
+                     .threads = input.relocation.threads}));
+  return PutLauncher(tree, input, "usr/bin/" + python,
+                     PythonLauncher(input.relocation.store_path, python));
+}
+
 // ---- other roles ----
 
 // What update-alternatives would have linked.
@@ -314,7 +325,10 @@ Result<FileTree> ApplyRecipe(FileTree tree, const RecipeInput& input) {
   AddAlternatives(tree);
   if (auto jdk = FindJdk(tree)) TRY(FinishJdk(tree, *jdk));
   if (FindJavaTools(tree, input.relocation.system.triplet)) FinishJavaTools(tree);
+  std::optional<std::string> python = FindPython(tree);
+  if (python) TRY(PreparePython(tree, *python, input.relocation.system.triplet));
   TRY(RelocateTree(tree, input.relocation));
+  if (python) TRY(FinishPython(tree, input, *python));
   if (input.role == "sysroot") LinkRuntimeLibraries(tree, input);
   if (gcc) TRY(FinishGcc(tree, input, *gcc));
   if (gcc) {

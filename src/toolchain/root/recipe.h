@@ -6,6 +6,7 @@
 //             binutils, a specs file that names the sysroot, and launchers that clear the
 //             environment;
 //   jdk       gets its cacerts (java_recipe.h);
+//   python    gets compiled modules and a launcher (python_recipe.h);
 //   base      gets the names that maintainer scripts would make (awk, sh), and launchers.
 // Any change here that changes bytes must raise kRecipeVersion (sync.h). Thread-safe; runs the
 // compiler driver once (for -dumpspecs), so only for this machine's own system.

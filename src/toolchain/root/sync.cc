@@ -16,6 +16,7 @@
 #include "toolchain/root/java_probe.h"
 #include "toolchain/root/parallel.h"
 #include "toolchain/root/probe.h"
+#include "toolchain/root/python_probe.h"
 #include "toolchain/root/recipe.h"
 #include "toolchain/root/write_tree.h"
 
@@ -224,6 +225,7 @@ Status Probe(ToolchainStore& store, const SyncOptions& options, Manifest& manife
   ProbeInput input{.paths = manifest.paths, .system = std::move(system)};
   TRY_ASSIGN(manifest.cc, ProbeGcc(input, options.prefix));
   TRY_ASSIGN(manifest.java, ProbeJava(input));
+  TRY_ASSIGN(manifest.python, ProbePython(input, options.prefix));
   TRY_ASSIGN(std::string scratch, store.NewStaging());
   Status status;
   if (manifest.cc) status = SelfTestGcc(*manifest.cc, options.prefix, scratch);

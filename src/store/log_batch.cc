@@ -62,6 +62,7 @@ bool LogStoreImpl::PutRecords(std::vector<BatchRecord>& records, bool blocking,
       sequence = state.appended += puts.size();
       if (!segment->dirty.exchange(true)) state.dirty.push_back(segment);
       for (const JournalEntry& put : puts) index_.Put(put.entry);
+      AppendTouches(state);
       return {};
     });
   };

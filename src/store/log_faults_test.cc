@@ -2,7 +2,10 @@
 // there is still read, and once the disk is well again so is the store.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cerrno>
+#include <future>
+#include <thread>
 
 #include "base/file.h"
 #include "base/random.h"
@@ -196,6 +199,44 @@ TEST_F(LogFaultsTest, ASyncThatFailedIsNeverTakenBack) {
   ExpectReadsWork();
   ASSERT_EQ(Open(), Status());
   ExpectAllWell();
+}
+
+TEST_F(LogFaultsTest, AFinderWaitsForNoWriterAndItsTouchIsJournalledAllTheSame) {
+  options_.directory = dir_ / "second";
+  options_.lease = 3h;
+  options_.sync_interval = 24h;
+  options_.scrub_bytes_per_second = 0;
+  options_.background = true;
+  ASSERT_EQ(Open(), Status());
+  ASSERT_EQ(PutText("found"), Status());
+  clock_.Advance(1h);
+  std::promise<void> writing, go_on;
+  std::atomic<bool> first{true};
+  files_.SetFault([&](std::string_view what, const std::string& path) {
+    if (what != "write" || path.find("journal-") == std::string::npos || !first.exchange(false))
+      return Status();
+    writing.set_value();
+    go_on.get_future().wait();
+    return Status();
+  });
+  std::thread writer([&] { EXPECT_EQ(PutText("written"), Status()); });
+  writing.get_future().wait();
+
+  auto found = std::async(std::launch::async,
+                          [&] { return store_->TryFindMissing(0, {{KeyOf("found").digest}}); });
+
+  bool waited = found.wait_for(60s) != std::future_status::ready;
+  go_on.set_value();
+  writer.join();
+  EXPECT_FALSE(waited);
+  auto missing = found.get();
+  EXPECT_TRUE(missing && *missing && (*missing)->empty());
+  files_.SetFault(nullptr);
+  std::string journal;
+  std::vector<std::string> names = *SystemFiles().List(options_.directory);
+  for (const std::string& name : names)
+    if (name.starts_with("journal-")) journal = options_.directory + "/" + name;
+  EXPECT_EQ(ReadFile(journal)->size(), 64 + 3 * 40u) << "put, put, touch";
 }
 
 TEST_F(LogFaultsTest, TheKernelsBootIdTellsAnotherBoot) {

@@ -1,5 +1,6 @@
 // Leases: how long what was touched is kept, and who holds how much of it.
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -93,6 +94,17 @@ Status LogStoreImpl::CheckShare(uint64_t bytes) {
                   "raise its lease share or try again later",
                   options_.directory, identity, held.bytes, share, options_.lease_share_percent),
       std::clamp<Duration>(wait, std::chrono::seconds(1), std::chrono::minutes(5)));
+}
+
+void LogStoreImpl::AppendTouches(JournalState& state) {
+  if (!touches_wait_.load(std::memory_order_relaxed)) return;
+  touches_wait_ = false;
+  std::vector<JournalEntry> touches =
+      touches_.With([](auto& waiting) { return std::exchange(waiting, {}); });
+  // A disk that takes no more writes costs leases across a restart, nothing now.
+  if (touches.empty() || !state.journal->Append(touches).ok()) return;
+  state.appended += touches.size();
+  journal_bytes_ += touches.size() * sizeof(JournalEntry);
 }
 
 void LogStoreImpl::NoteHolder(std::span<const JournalEntry> touched) {

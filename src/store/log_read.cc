@@ -29,14 +29,17 @@ uint32_t LogStoreImpl::NowTick() const {
 void LogStoreImpl::JournalTouches(std::vector<JournalEntry>& touches) {
   if (touches.empty()) return;
   NoteHolder(touches);
-  journal_.With([&](JournalState& state) {
-    // A disk that takes no more writes costs leases across a restart, nothing now.
-    if (state.journal->Append(touches).ok()) {
-      state.appended += touches.size();
-      journal_bytes_ += touches.size() * sizeof(JournalEntry);
-    }
+  touches_.With([&](std::vector<JournalEntry>& waiting) {
+    waiting.insert(waiting.end(), touches.begin(), touches.end());
   });
+  touches_wait_ = true;
   touches.clear();
+  // Readers wait for no writer: whoever has the journal, or the next to have it, takes them along.
+  if (options_.background) {
+    (void)journal_.TryWith([this](JournalState& state) { AppendTouches(state); });
+  } else {
+    journal_.With([this](JournalState& state) { AppendTouches(state); });
+  }
 }
 
 std::optional<LogEntry> LogStoreImpl::FindAndTouch(const LogKey& key) {

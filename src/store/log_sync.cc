@@ -23,6 +23,7 @@ Status LogStoreImpl::SyncLocked(uint64_t* covered) {
   uint64_t tail = 0, sequence = 0;
   std::vector<SegmentPtr> dirty;
   Journal* journal = journal_.With([&](JournalState& state) {
+    AppendTouches(state);
     tail = state.journal->tail();
     sequence = state.appended;
     dirty.swap(state.dirty);
@@ -142,6 +143,8 @@ void LogStoreImpl::MaintainLoop(std::stop_token stop) {
       checkpoint = !status.ok();
     }
     if (status.ok() && !sync_failed_) status = PrepareSpare();
+    // What a reader left while another had the journal, and nobody had it since.
+    journal_.With([this](JournalState& state) { AppendTouches(state); });
     // A full disk or store is tried again, but not all the time.
     pause = status.ok() ? kPause : std::min(2 * pause, kPauseMax);
     if (!status.ok() && status.message() != last_error) {

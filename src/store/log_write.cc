@@ -124,6 +124,7 @@ Status LogStoreImpl::Publish(const Extent& extent, LogEntry entry, uint64_t* seq
     *sequence = ++state.appended;
     if (!extent.segment()->dirty.exchange(true)) state.dirty.push_back(extent.segment());
     index_.Put(entry);
+    AppendTouches(state);
     return {};
   });
 }

@@ -23,6 +23,7 @@ ConfigFlags::ConfigFlags(CLI::App& command, std::vector<std::string> without) {
     if (!shown.empty()) help += " [" + shown + "]";
     std::string flags = server::FlagOf(key);
     if (key.name == "worker.sandbox") flags += ",--sandbox";
+    if (key.name == "upstream.address") flags += ",--upstream";
     CLI::Option* option = nullptr;
     if (key.unit == "true|false") {
       // `--insecure` and `--insecure=false`.

@@ -15,7 +15,7 @@ void AddVersionCommand(App& app) {
   command->callback([&app] {
     app.action = [] {
       PrintLine(fmt::format("lre {}", Version()));
-      PrintLine(fmt::format("REAPI 2.0 to 2.3, worker link {}, lock {}, manifest {}",
+      PrintLine(fmt::format("REAPI 2.0 to 2.12, worker link {}, lock {}, manifest {}",
                             service::kWorkerLinkVersion, toolchain::Lock::kSchema,
                             toolchain::Manifest::kSchema));
       return Status();

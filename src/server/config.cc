@@ -154,6 +154,20 @@ Status CheckConfig(const Config& config) {
   }
   if (config.store_size_bytes_max < (1 << 20)) return bad("store.size_max is less than 1MiB");
   if (config.io_threads < 1) return bad("io_threads is 0");
+  if (config.connections_max < 1 || config.streams_max < 1) {
+    return bad("connections.max and connections.streams_max are at least 1");
+  }
+  if (config.asset_fetches_max < 1) return bad("asset.fetches_max is 0");
+  if (config.upstream.contains("://") && !config.upstream.starts_with("grpc://") &&
+      !config.upstream.starts_with("grpcs://")) {
+    return bad(fmt::format("upstream.address {}: grpc:// or grpcs://", config.upstream));
+  }
+  if (config.upstream.empty() && config.upstream_write_through) {
+    return bad("upstream.write_through needs upstream.address");
+  }
+  if (config.upstream_tls_certificate.empty() != config.upstream_tls_key.empty()) {
+    return bad("upstream.tls_certificate and upstream.tls_key go together");
+  }
   if (config.timeout_default > config.timeout_max) {
     return bad("execution.timeout_default is longer than execution.timeout_max");
   }

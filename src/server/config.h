@@ -29,11 +29,50 @@ struct Config {
 
   std::string tls_certificate, tls_key, tls_client_ca;
 
+  int connections_max = 10000;
+  int streams_max = 1024;  // of one connection
+  Duration connection_age_max{};
+  Duration connection_age_grace = std::chrono::minutes(10);
+  Duration stream_stall_max = std::chrono::minutes(5);
+  Duration keepalive_interval = std::chrono::minutes(5);
+  uint64_t header_bytes_max = 32 << 10;
+  uint64_t assembling_bytes_max = 256 << 20;
+  uint64_t http_body_bytes_max = 256 << 20;
+  uint64_t http_bodies_bytes_max = 512 << 20;
+
   uint64_t store_size_bytes_max = 10ull << 30;
   Duration store_lease = std::chrono::hours(3);
+  Duration store_lease_min = std::chrono::minutes(15);
+  std::string store_lease_policy = "shrink";
+  int store_reserve_percent = 10;
+  int store_lease_share_percent = 100;
+  std::string store_at_rest = "identity";
+  int store_pins_max = 1000;
+  int store_pinned_percent_max = 50;
+  int store_pinned_blobs_max = 2'000'000;
+  uint64_t store_blob_bytes_max = 0;  // 0: as many as the store holds
   bool store_synced = false;
+  Duration store_sync_interval = std::chrono::seconds(1);
+  uint64_t store_scrub_bytes_per_second = 16 << 20;
+  Duration store_scrub_interval = std::chrono::hours(7 * 24);
   uint64_t memory_size_bytes_max = 1ull << 30;  // of the store when there is no data_dir
   bool action_cache_updates = true;
+  std::vector<std::string> action_cache_update_instances;  // empty: every one
+
+  std::string upstream;  // "grpcs://host:port"; empty: none
+  std::string upstream_instance_name;
+  bool upstream_write_through = false;
+  Duration upstream_lease = std::chrono::hours(3);
+  Duration upstream_down_pause = std::chrono::seconds(10);
+  int upstream_existence_entries_max = 1'000'000;
+  std::string upstream_tls_ca, upstream_tls_certificate, upstream_tls_key;
+
+  std::vector<std::string> asset_hosts;  // that assets may be fetched from
+  Duration asset_keep = std::chrono::hours(24);
+  Duration asset_timeout_max = std::chrono::hours(1);
+  uint64_t asset_bytes_max = 2ull << 30;
+  uint64_t asset_unpacked_bytes_max = 8ull << 30;
+  int asset_fetches_max = 8;
 
   bool execution = true;
   Duration client_grace = std::chrono::seconds(60);
@@ -41,6 +80,8 @@ struct Config {
   Duration operation_retention = std::chrono::minutes(5);
   Duration timeout_default = std::chrono::minutes(15);
   Duration timeout_max = std::chrono::hours(3);
+  std::vector<std::string> minimum_properties = {"cores", "memory"};
+  std::vector<std::string> ignored_properties;
 
   std::string worker_server;     // of `lre worker`: where the scheduler is
   std::string worker_directory;  // caches and slots; empty: <data_dir>/worker

@@ -3,6 +3,7 @@
 
 #include "base/quantity.h"
 #include "server/config.h"
+#include "service/asset_origin.h"
 
 namespace lre::server {
 namespace {
@@ -84,9 +85,9 @@ ConfigKey Count(Name name, Name help, int Config::*field) {
                 auto [end, error] =
                     std::from_chars(value.data(), value.data() + value.size(), number);
                 if (error != std::errc() || end != value.data() + value.size() || number < 0 ||
-                    number > 100000) {
+                    number > 1'000'000'000) {
                   return ErrorStatus(Code::kInvalidArgument,
-                                     "\"{}\" is not a number from 0 to 100000", value);
+                                     "\"{}\" is not a number from 0 to 1000000000", value);
                 }
                 config.*field = number;
                 return Status();
@@ -116,21 +117,32 @@ ConfigKey Time(Name name, Name help, Duration Config::*field) {
           .show = [field](const Config& config) { return ExactDuration(config.*field); }};
 }
 
-ConfigKey Listen() {
-  return {
-      .name = "listen",
-      .unit = "ADDRESS,...",
-      .help =
-          "Addresses to serve on, \"host:port\" or \"unix:/path\"; port 0 lets the system "
-          "choose. Every service answers on each.",
-      .list = true,
-      .set =
-          [](Config& config, std::string_view value) {
-            config.listen.emplace_back(value);
-            return Status();
-          },
-      .show = [](const Config& config) { return fmt::format("{}", fmt::join(config.listen, ",")); },
-      .clear = [](Config& config) { config.listen.clear(); }};
+ConfigKey Texts(Name name, Name unit, Name help, std::vector<std::string> Config::*field) {
+  return {.name = name,
+          .unit = unit,
+          .help = help,
+          .list = true,
+          .set =
+              [field](Config& config, std::string_view value) {
+                (config.*field).emplace_back(value);
+                return Status();
+              },
+          .show =
+              [field](const Config& config) {
+                return fmt::format("{}", fmt::join(config.*field, ","));
+              },
+          .clear = [field](Config& config) { (config.*field).clear(); }};
+}
+
+ConfigKey Percent(Name name, Name help, int Config::*field) {
+  ConfigKey key = Count(name, help, field);
+  key.unit = "PERCENT";
+  key.set = [set = key.set, field](Config& config, std::string_view value) -> Status {
+    TRY(set(config, value));
+    if (config.*field <= 100) return Status();
+    return ErrorStatus(Code::kInvalidArgument, "\"{}\" is not a number from 0 to 100", value);
+  };
+  return key;
 }
 
 ConfigKey Properties() {
@@ -159,12 +171,29 @@ ConfigKey Properties() {
           .clear = [](Config& config) { config.worker_properties.clear(); }};
 }
 
-std::vector<ConfigKey> MakeSchema() {
+ConfigKey AssetHosts() {
+  ConfigKey key = Texts(
+      "asset.hosts", "HOST,...",
+      "Hosts that assets may be fetched from (Remote Asset API): \"example.org\", "
+      "\"example.org:8080\", \"*.example.org\", or \"*\" for all of the public internet; empty: "
+      "none.",
+      &Config::asset_hosts);
+  key.set = [set = key.set](Config& config, std::string_view value) -> Status {
+    TRY(service::CheckHostRule(value));
+    return set(config, value);
+  };
+  return key;
+}
+
+std::vector<ConfigKey> ServingKeys() {
   using C = Config;
   return {
       Text("data_dir", "PATH", "Where blobs and results are kept; empty keeps them in memory.",
            &C::data_dir),
-      Listen(),
+      Texts("listen", "ADDRESS,...",
+            "Addresses to serve on, \"host:port\" or \"unix:/path\"; port 0 lets the system "
+            "choose. Every service answers on each.",
+            &C::listen),
       Flag("insecure",
            "Listen beyond loopback without authentication: anyone who reaches the port "
            "can run programs here.",
@@ -183,15 +212,132 @@ std::vector<ConfigKey> MakeSchema() {
       Text("tls.key", "PATH", "PEM private key.", &C::tls_key),
       Text("tls.client_ca", "PATH", "PEM authorities: clients must show a certificate of theirs.",
            &C::tls_client_ca),
+  };
+}
+
+std::vector<ConfigKey> LimitKeys() {
+  using C = Config;
+  return {
+      Count("connections.max", "Beyond, new connections are refused.", &C::connections_max),
+      Count("connections.streams_max", "Calls at once on one connection.", &C::streams_max),
+      Time("connections.age_max",
+           "Older connections are drained, so that clients spread anew; 0s: never.",
+           &C::connection_age_max),
+      Time("connections.age_grace", "How long their calls may still take.",
+           &C::connection_age_grace),
+      Time("connections.stall_max", "A call whose reader takes nothing for so long is reset.",
+           &C::stream_stall_max),
+      Time("connections.keepalive", "An idle connection is asked so often whether it is alive.",
+           &C::keepalive_interval),
+      Size("connections.headers_max", "Bytes of the headers of one call.", &C::header_bytes_max),
+      Size("connections.assembling_max",
+           "Memory for messages of one connection that are not whole.", &C::assembling_bytes_max),
+      Size("http.body_max",
+           "Of a request over plain HTTP, which is in memory until it is whole; larger blobs need "
+           "gRPC.",
+           &C::http_body_bytes_max),
+      Size("http.bodies_max", "Memory for all requests over plain HTTP together.",
+           &C::http_bodies_bytes_max),
+  };
+}
+
+std::vector<ConfigKey> StoreKeys() {
+  using C = Config;
+  return {
       Size("store.size_max", "Bytes of blobs and results on disk; at least 1MiB.",
            &C::store_size_bytes_max),
       Time("store.lease", "What was found, read or written is kept at least that long.",
            &C::store_lease),
+      Time("store.lease_min",
+           "When leases fill the store they shrink, the oldest first, to no less.",
+           &C::store_lease_min),
+      Choice("store.lease_policy", "shrink|strict",
+             "\"strict\" refuses writes where \"shrink\" would shorten leases.",
+             &C::store_lease_policy),
+      Percent("store.reserve", "Of the store, that leases may not fill before they shrink.",
+              &C::store_reserve_percent),
+      Percent("store.lease_share",
+              "Of the store, that the leases of one client (by its TLS certificate) may hold; "
+              "beyond, its writes are refused. 100: no such bound.",
+              &C::store_lease_share_percent),
+      Choice("store.at_rest", "identity|zstd",
+             "How new blobs lie on the disk: as they are, or compressed where that saves an eighth "
+             "or more.",
+             &C::store_at_rest),
+      Count("store.pins_max", "Names that keep blobs: pushed toolchains, assets.",
+            &C::store_pins_max),
+      Percent("store.pinned_share", "Of the store, that pins may hold together.",
+              &C::store_pinned_percent_max),
+      Count("store.pinned_blobs_max", "Blobs that pins may name together; 16 bytes of memory each.",
+            &C::store_pinned_blobs_max),
+      Size("store.blob_max",
+           "Larger blobs are refused, and clients are told so; 0: as large as the store.",
+           &C::store_blob_bytes_max),
       Flag("store.synced", "Acknowledge writes only when they are on the disk.", &C::store_synced),
+      Time("store.sync_interval", "A power loss loses at most the writes of so long.",
+           &C::store_sync_interval),
+      Size("store.scrub_rate",
+           "Bytes a second at which stored blobs are read again and checked in the background; 0: "
+           "never.",
+           &C::store_scrub_bytes_per_second),
+      Time("store.scrub_interval", "How often everything is checked once.",
+           &C::store_scrub_interval),
       Size("store.memory_size_max", "Bytes of blobs in memory, without data_dir.",
            &C::memory_size_bytes_max),
       Flag("action_cache.updates", "Whether clients may write action results.",
            &C::action_cache_updates),
+      Texts(
+          "action_cache.update_instances", "NAME,...",
+          "Instance names whose results, assets and raw values clients may write, when "
+          "action_cache.updates allows it; empty: every one. Results of actions executed here are "
+          "always kept.",
+          &C::action_cache_update_instances),
+  };
+}
+
+std::vector<ConfigKey> UpstreamKeys() {
+  using C = Config;
+  return {
+      Text("upstream.address", "ADDRESS",
+           "A server whose blobs and results are served as if they were here, and kept: "
+           "\"grpcs://host:port\" or \"grpc://host:port\". While it is down, what is here is "
+           "served.",
+           &C::upstream),
+      Text("upstream.instance_name", "NAME",
+           "The instance name to say there; empty: for results the client's own.",
+           &C::upstream_instance_name),
+      Flag("upstream.write_through", "Whether what is written here is written there too.",
+           &C::upstream_write_through),
+      Time("upstream.lease", "How long it keeps what it says it has.", &C::upstream_lease),
+      Time("upstream.down_pause", "How long it is left alone after it did not answer.",
+           &C::upstream_down_pause),
+      Count("upstream.existence_cache",
+            "Of so many of its blobs it is remembered that they are there; 0: none.",
+            &C::upstream_existence_entries_max),
+      Text("upstream.tls_ca", "PATH",
+           "PEM authorities that it is checked with; empty: the system's.", &C::upstream_tls_ca),
+      Text("upstream.tls_certificate", "PATH", "PEM certificate to show it.",
+           &C::upstream_tls_certificate),
+      Text("upstream.tls_key", "PATH", "PEM private key of that.", &C::upstream_tls_key),
+  };
+}
+
+std::vector<ConfigKey> AssetKeys() {
+  using C = Config;
+  return {
+      AssetHosts(),
+      Time("asset.keep", "How long what was fetched is kept, and answered when it has no checksum.",
+           &C::asset_keep),
+      Time("asset.timeout_max", "Of one fetch.", &C::asset_timeout_max),
+      Size("asset.size_max", "Of one asset that is fetched.", &C::asset_bytes_max),
+      Size("asset.unpacked_max", "Of one archive, unpacked.", &C::asset_unpacked_bytes_max),
+      Count("asset.fetches_max", "Fetches at once.", &C::asset_fetches_max),
+  };
+}
+
+std::vector<ConfigKey> ExecutionKeys() {
+  using C = Config;
+  return {
       Flag("execution.enabled", "Whether actions are executed, or only cached.", &C::execution),
       Time("execution.client_grace",
            "How long an action goes on after its last client's connection "
@@ -203,6 +349,19 @@ std::vector<ConfigKey> MakeSchema() {
            &C::operation_retention),
       Time("execution.timeout_default", "Of actions that set none.", &C::timeout_default),
       Time("execution.timeout_max", "Longer timeouts are refused.", &C::timeout_max),
+      Texts("execution.minimum_properties", "NAME,...",
+            "Platform properties of which a worker needs at least as much as the action says; "
+            "others must be equal.",
+            &C::minimum_properties),
+      Texts("execution.ignored_properties", "NAME,...",
+            "Platform properties of actions that say nothing about where they run.",
+            &C::ignored_properties),
+  };
+}
+
+std::vector<ConfigKey> WorkerKeys() {
+  using C = Config;
+  return {
       Text("worker.server", "ADDRESS",
            "Of `lre worker`: the server it serves, \"host:port\" or "
            "\"grpcs://host:port\".",
@@ -217,10 +376,11 @@ std::vector<ConfigKey> MakeSchema() {
            "Bytes of toolchain store paths that the worker fetches from the CAS and keeps; what "
            "`lre sync` made does not count.",
            &C::worker_store_bytes_max),
-      Time("worker.store_check_interval",
-           "How often every toolchain store path is hashed again, besides before its first use; 0s: "
-           "never.",
-           &C::worker_store_check_interval),
+      Time(
+          "worker.store_check_interval",
+          "How often every toolchain store path is hashed again, besides before its first use; 0s: "
+          "never.",
+          &C::worker_store_check_interval),
       Properties(),
       Choice("worker.sandbox", "namespaces|none",
              "\"none\" runs actions without isolation: they see this machine.", &C::worker_sandbox),
@@ -229,6 +389,15 @@ std::vector<ConfigKey> MakeSchema() {
            "action sees; empty: the newest that was synced.",
            &C::worker_manifest),
   };
+}
+
+std::vector<ConfigKey> MakeSchema() {
+  std::vector<ConfigKey> all;
+  for (auto keys : {ServingKeys(), LimitKeys(), StoreKeys(), UpstreamKeys(), AssetKeys(),
+                    ExecutionKeys(), WorkerKeys()}) {
+    all.insert(all.end(), keys.begin(), keys.end());
+  }
+  return all;
 }
 
 }  // namespace

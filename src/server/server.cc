@@ -8,14 +8,18 @@
 #include <atomic>
 
 #include "action_cache/pin_table.h"
+#include "action_cache/read_through_action_cache.h"
 #include "action_cache/stored_action_cache.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/quantity.h"
 #include "base/thread_pool.h"
 #include "rpc/server.h"
+#include "server/options.h"
 #include "server/web_page.h"
 #include "service/action_cache_service.h"
+#include "service/admin_service.h"
+#include "service/asset_service.h"
 #include "service/byte_stream_service.h"
 #include "service/capabilities_service.h"
 #include "service/cas_service.h"
@@ -23,19 +27,20 @@
 #include "service/execution_service.h"
 #include "service/health_service.h"
 #include "service/http_cache.h"
+#include "service/lease_scope.h"
 #include "service/log_stream_service.h"
 #include "service/operations_service.h"
 #include "service/pin_service.h"
 #include "service/reflection_service.h"
+#include "store/existence_cache_store.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
+#include "store/read_through_store.h"
+#include "store/remote_store.h"
 #include "store/value_store.h"
 
 namespace lre::server {
 namespace {
-
-// Of a blob that is put over plain HTTP: it is in memory until it is whole. Larger ones need gRPC.
-constexpr size_t kHttpBodyBytesMax = 256 << 20;
 
 // Keeps a second server out of the data directory.
 Result<UniqueFd> LockDataDirectory(const std::string& directory) {
@@ -54,52 +59,75 @@ Result<UniqueFd> LockDataDirectory(const std::string& directory) {
 // Where blobs and action results live.
 struct Storage {
   UniqueFd lock;
-  std::unique_ptr<store::LogStore> log;  // with a data directory: both of the below
-  std::unique_ptr<store::BlobStore> memory_blobs;
+  std::unique_ptr<store::BlobStore> all_blobs;  // the log or memory, behind it the upstream
+  store::LogStore* log = nullptr;               // with a data directory: part of all_blobs
   std::unique_ptr<store::ValueStore> memory_values;
   std::unique_ptr<action_cache::ActionCache> action_cache;
-  action_cache::PinTable* pins = nullptr;  // of action_cache; null in memory
+  action_cache::PinTable* pins = nullptr;             // of action_cache; null in memory
+  std::unique_ptr<action_cache::ActionCache> assets;  // their records: never asked of the upstream
 
-  store::BlobStore& blobs() { return log ? *log : *memory_blobs; }
+  store::BlobStore& blobs() { return *all_blobs; }
   store::ValueStore& values() { return log ? *log : *memory_values; }
 };
+
+// What is missing here is looked for at the upstream.
+Status PutUpstreamBehind(const Config& config, const Clock& clock, Metrics& metrics,
+                         Storage* storage) {
+  auto channel = rpc::Channel::Create(config.upstream, UpstreamChannelOf(config));
+  if (!channel) return channel.error().WithContext("upstream.address");
+  auto remote = store::NewRemoteStore(*channel, {.instance_name = config.upstream_instance_name});
+  if (config.upstream_existence_entries_max > 0) {
+    remote = store::NewExistenceCacheStore(std::move(remote), clock, ExistenceOptionsOf(config));
+  }
+  store::ReadThroughOptions options = ReadThroughOptionsOf(config);
+  options.metrics = &metrics;
+  storage->all_blobs =
+      store::NewReadThroughStore(std::move(storage->all_blobs), std::move(remote), clock, options);
+  storage->action_cache = action_cache::NewReadThroughActionCache(
+      action_cache::NewStoredActionCache(storage->values(), storage->blobs()), *channel, clock,
+      {.instance_name = config.upstream_instance_name,
+       .write_through = config.upstream_write_through,
+       .down_pause = config.upstream_down_pause});
+  return Status();
+}
 
 Result<Storage> OpenStorage(const Config& config, const Clock& clock, Metrics& metrics) {
   Storage storage;
   if (config.data_dir.empty()) {
-    storage.memory_blobs =
+    storage.all_blobs =
         store::NewMemoryStore(clock, {.size_bytes_max = config.memory_size_bytes_max});
     storage.memory_values = store::NewMemoryValueStore();
-    storage.action_cache =
-        action_cache::NewStoredActionCache(*storage.memory_values, *storage.memory_blobs);
-    return storage;
+  } else {
+    TRY(SystemFiles().MakeDirectories(config.data_dir));
+    TRY_ASSIGN(storage.lock, LockDataDirectory(config.data_dir));
+    TRY(SystemFiles().MakeDirectories(config.data_dir + "/spool"));
+    store::LogStoreOptions options = LogOptionsOf(config);
+    options.metrics = &metrics;
+    TRY_ASSIGN(auto log, store::OpenLogStore(clock, options));
+    storage.log = log.get();
+    storage.all_blobs = std::move(log);
   }
-  TRY(SystemFiles().MakeDirectories(config.data_dir));
-  TRY_ASSIGN(storage.lock, LockDataDirectory(config.data_dir));
-  store::LogStoreOptions options{
-      .directory = config.data_dir + "/store",
-      .size_bytes_max = config.store_size_bytes_max,
-      .lease = config.store_lease,
-      .lease_min = std::min<Duration>(config.store_lease, std::chrono::minutes(15)),
-      .durability = config.store_synced ? store::Durability::kSynced : store::Durability::kBuffered,
-      .metrics = &metrics};
-  TRY_ASSIGN(storage.log, store::OpenLogStore(clock, options));
-  TRY_ASSIGN(auto pins, action_cache::PinTable::Open(
-                            action_cache::NewStoredActionCache(*storage.log, *storage.log),
-                            *storage.log, clock, {.file = config.data_dir + "/pins"}));
-  storage.pins = pins.get();
-  storage.action_cache = std::move(pins);
+  if (!config.upstream.empty()) {
+    TRY(PutUpstreamBehind(config, clock, metrics, &storage));
+  } else {
+    storage.action_cache = action_cache::NewStoredActionCache(storage.values(), storage.blobs());
+  }
+  if (storage.log) {
+    TRY_ASSIGN(auto pins,
+               action_cache::PinTable::Open(std::move(storage.action_cache), *storage.log, clock,
+                                            {.file = config.data_dir + "/pins"}));
+    storage.pins = pins.get();
+    storage.action_cache = std::move(pins);
+  }
+  storage.assets = action_cache::NewStoredActionCache(storage.values(), storage.blobs());
   return storage;
 }
 
-service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config) {
-  service::SchedulerThreadOptions options;
-  options.scheduler.client_grace = config.client_grace;
-  options.scheduler.worker_grace = config.worker_grace;
-  options.scheduler.operation_retention = config.operation_retention;
-  options.scheduler.timeout_default = config.timeout_default;
-  options.scheduler.timeout_max = config.timeout_max;
-  return options;
+service::PinFunction PinsOf(store::LogStore& log) {
+  return [&log](const std::string& name, std::span<const Digest> digests, WallTime until) {
+    if (digests.empty()) return log.RemovePin(name);
+    return log.SetPin({.name = name, .until = until}, 0, digests);
+  };
 }
 
 class RunningServer final : public Server {
@@ -109,6 +137,7 @@ class RunningServer final : public Server {
   ~RunningServer() override {
     if (scheduler_) scheduler_->Stop();
     rpc_.reset();
+    assets_.reset();
     io_.Stop();
   }
 
@@ -119,24 +148,21 @@ class RunningServer final : public Server {
           SchedulerOptionsOf(config_), service::NewResultPublisher(*storage_.action_cache, io_),
           clock_, metrics_);
     }
+    service::AssetParts asset_parts{storage_.blobs(), *storage_.assets, io_, clock_, {}};
+    if (storage_.log) asset_parts.pin = PinsOf(*storage_.log);
+    assets_ = std::make_unique<service::AssetService>(asset_parts, AssetOptionsOf(config_));
     std::vector<rpc::Method> methods = Methods();
     health_ = std::make_unique<service::HealthState>(service::ServicesOf(methods));
     for (auto& method : service::HealthMethods(*health_)) methods.push_back(std::move(method));
     for (auto& method : service::ReflectionMethods(service::ServicesOf(methods))) {
       methods.push_back(std::move(method));
     }
-    rpc::ServerOptions options;
-    options.listen = config_.listen;
-    options.loops = config_.loops;
-    options.tls = {.certificate_path = config_.tls_certificate,
-                   .key_path = config_.tls_key,
-                   .client_ca_path = config_.tls_client_ca};
-    options.http_body_bytes_max = kHttpBodyBytesMax;
+    if (config_.store_lease_share_percent < 100) service::ActForCallers(methods);
     rpc::HttpHandler http =
         service::NewHttpCache({storage_.blobs(), *storage_.action_cache, storage_.values(), io_},
-                              {.update_enabled = config_.action_cache_updates},
+                              {.update = UpdatesOf(config_)},
                               NewWebPage({metrics_, *health_, [this] { return Facts(); }}));
-    TRY_ASSIGN(rpc_, rpc::Server::Start(std::move(options), std::move(methods), std::move(http),
+    TRY_ASSIGN(rpc_, rpc::Server::Start(RpcOptionsOf(config_), std::move(methods), std::move(http),
                                         metrics_, clock_));
     ready_ = true;
     return Status();
@@ -182,6 +208,7 @@ class RunningServer final : public Server {
   Storage storage_;
   ThreadPool io_{{.name = "io", .threads = config_.io_threads}};
   std::unique_ptr<service::SchedulerThread> scheduler_;
+  std::unique_ptr<service::AssetService> assets_;
   std::unique_ptr<service::HealthState> health_;
   std::unique_ptr<rpc::Server> rpc_;
   std::atomic<bool> ready_{false};
@@ -193,11 +220,9 @@ std::vector<rpc::Method> RunningServer::Methods() {
     for (auto& method : more) methods.push_back(std::move(method));
   };
   store::BlobStore& blobs = storage_.blobs();
-  // More than the store holds can never be stored.
-  const auto blob_bytes_max = static_cast<int64_t>(
-      config_.data_dir.empty() ? config_.memory_size_bytes_max : config_.store_size_bytes_max);
+  const int64_t blob_bytes_max = BlobBytesMaxOf(config_);
   add(service::CapabilitiesMethods({.exec_enabled = config_.execution,
-                                    .action_cache_update_enabled = config_.action_cache_updates,
+                                    .action_cache_update = UpdatesOf(config_),
                                     .cas_blob_size_bytes_max = blob_bytes_max}));
   add(service::CasMethods({blobs, io_}));
   add(service::ChunkMethods({blobs, io_}));
@@ -209,10 +234,15 @@ std::vector<rpc::Method> RunningServer::Methods() {
   }
   add(std::move(byte_stream));
   add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_},
-                                  {.update_enabled = config_.action_cache_updates}));
-  if (storage_.pins)
-    add(service::PinMethods(*storage_.pins, io_,
-                            {.update_enabled = config_.action_cache_updates}));
+                                  {.update = UpdatesOf(config_)}));
+  if (storage_.pins) {
+    add(service::PinMethods(*storage_.pins, io_, {.update_enabled = config_.action_cache_updates}));
+  }
+  add(assets_->Methods());
+  if (storage_.log) {
+    add(service::AdminMethods(
+        {*storage_.log, *storage_.action_cache, io_, config_.store_size_bytes_max}));
+  }
   if (scheduler_) {
     add(service::ExecutionMethods({blobs, *storage_.action_cache, *scheduler_, io_, clock_}));
     add(service::OperationsMethods(*scheduler_));

@@ -102,12 +102,13 @@ void AnswerUpdate(rpc::ServerCall& call, const Status& status, const Bytes& resu
 
 void Update(const ActionCacheParts& parts, const ActionCacheServiceOptions& options,
             std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
-  if (!options.update_enabled) {
-    return call->Finish(
-        Status(Code::kPermissionDenied, "this server takes no action results from clients"));
-  }
   auto request = wire::ParseUpdateActionResultRequest(bytes);
   if (!request) return call->Finish(request.error());
+  if (!options.update.Allows(request->instance_name)) {
+    return call->Finish(ErrorStatus(Code::kPermissionDenied,
+                                    "instance \"{:.200}\" takes no action results from clients",
+                                    request->instance_name));
+  }
   if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
     return call->Finish(std::move(name));
   }

@@ -9,6 +9,7 @@
 #include "action_cache/action_cache.h"
 #include "base/thread_pool.h"
 #include "rpc/call.h"
+#include "service/update_permission.h"
 #include "store/blob_store.h"
 
 namespace lre::service {
@@ -19,7 +20,7 @@ struct ActionCacheParts {
   ThreadPool& io;
 };
 struct ActionCacheServiceOptions {
-  bool update_enabled = true;
+  UpdatePermission update;
   size_t result_bytes_max = 16 << 20;  // of an UpdateActionResult request
   // Of stdout, stderr and files together that one answer carries inline; what does not fit stays a
   // digest, as the specification allows.

@@ -8,19 +8,20 @@ namespace {
 
 namespace pb = reapi::pb;
 
-pb::ServerCapabilities MakeCapabilities(const CapabilitiesOptions& options) {
+constexpr int kReapiMinor = 12;
+
+pb::ServerCapabilities MakeCapabilities(const CapabilitiesOptions& options, bool may_update) {
   pb::ServerCapabilities capabilities;
-  // Bazel 7 speaks 2.0; digest_function fields and the rest of 2.3 are there.
+  // Bazel 7 speaks 2.0; everything up to 2.12 is there.
   capabilities.mutable_low_api_version()->set_major(2);
   capabilities.mutable_high_api_version()->set_major(2);
-  capabilities.mutable_high_api_version()->set_minor(3);
+  capabilities.mutable_high_api_version()->set_minor(kReapiMinor);
 
   auto* cache = capabilities.mutable_cache_capabilities();
   for (DigestFunction function : kDigestFunctions) {
     cache->add_digest_functions(reapi::ToProto(function));
   }
-  cache->mutable_action_cache_update_capabilities()->set_update_enabled(
-      options.action_cache_update_enabled);
+  cache->mutable_action_cache_update_capabilities()->set_update_enabled(may_update);
   cache->set_max_batch_total_size_bytes(options.batch_total_size_bytes_max);
   cache->set_symlink_absolute_path_strategy(pb::SymlinkAbsolutePathStrategy::ALLOWED);
   cache->add_supported_compressors(pb::Compressor::ZSTD);
@@ -51,8 +52,10 @@ pb::ServerCapabilities MakeCapabilities(const CapabilitiesOptions& options) {
 }  // namespace
 
 std::vector<rpc::Method> CapabilitiesMethods(const CapabilitiesOptions& options) {
-  Bytes answer(reapi::SerializeDeterministically(MakeCapabilities(options)));
-  auto handle = [answer](std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+  Bytes reading(reapi::SerializeDeterministically(MakeCapabilities(options, false)));
+  Bytes writing(reapi::SerializeDeterministically(MakeCapabilities(options, true)));
+  auto handle = [reading, writing, update = options.action_cache_update](
+                    std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
     pb::GetCapabilitiesRequest request;
     if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       call->Finish(Status(Code::kInvalidArgument, "the request is no GetCapabilitiesRequest"));
@@ -62,7 +65,7 @@ std::vector<rpc::Method> CapabilitiesMethods(const CapabilitiesOptions& options)
       call->Finish(std::move(name));
       return;
     }
-    call->Respond(BytesList{answer});
+    call->Respond(BytesList{update.Allows(request.instance_name()) ? writing : reading});
   };
   std::vector<rpc::Method> methods;
   methods.push_back(rpc::UnaryMethod(

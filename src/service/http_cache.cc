@@ -5,6 +5,7 @@
 
 #include "reapi/digest_proto.h"
 #include "reapi/resource_name.h"
+#include "store/lease_holder.h"
 
 namespace lre::service {
 namespace {
@@ -114,6 +115,7 @@ class HttpCache : public std::enable_shared_from_this<HttpCache> {
 };
 
 HttpResponse HttpCache::Serve(HttpRequest& request) {
+  const store::LeaseHolder holder(request.identity);
   for (const char* header : {"origin", "sec-fetch-site"}) {
     if (!rpc::FindMetadata(request.headers, header).empty()) {
       return Answer(403, "the cache is not for browsers");
@@ -193,7 +195,9 @@ HttpResponse HttpCache::GetResult(const Target& target) {
 }
 
 HttpResponse HttpCache::PutResult(const Target& target, std::string body) {
-  if (!options_.update_enabled) return Answer(403, "action results may not be written here");
+  if (!options_.update.Allows(target.instance_name)) {
+    return Answer(403, "action results may not be written here");
+  }
   Result<Digest> action = DigestOfKey(target.key, 0);
   if (!action) return AnswerStatus(action.error());
   return AnswerStatus(
@@ -221,7 +225,10 @@ std::string EscapeXml(std::string_view text) {
 HttpResponse HttpCache::Raw(const HttpRequest& request, const Target& target) {
   const bool reads =
       request.method == "GET" || request.method == "HEAD" || request.method == "PROPFIND";
-  if (!reads && !options_.update_enabled) return Answer(403, "values may not be written here");
+  const auto space = "raw/" + std::string(target.key.substr(0, target.key.find('/')));
+  if (!reads && !options_.update.Allows(space)) {
+    return Answer(403, "values may not be written here");
+  }
   // Collections are there as soon as someone asks: only their members are kept.
   const bool is_collection = target.key.ends_with('/') || !target.key.contains('/');
   if (request.method == "MKCOL") return Answer(201);

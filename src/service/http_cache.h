@@ -20,6 +20,7 @@
 #include "action_cache/action_cache.h"
 #include "base/thread_pool.h"
 #include "rpc/server.h"
+#include "service/update_permission.h"
 #include "store/blob_store.h"
 #include "store/value_store.h"
 
@@ -32,7 +33,7 @@ struct HttpCacheParts {
   ThreadPool& io;
 };
 struct HttpCacheOptions {
-  bool update_enabled = true;  // of action results and raw values
+  UpdatePermission update;  // of action results; raw values are those of instance "raw/NAME"
   size_t raw_value_bytes_max = 32 << 20;
 };
 

@@ -145,7 +145,7 @@ TEST_F(HttpCacheTest, IsNotForBrowsers) {
 }
 
 TEST_F(HttpCacheTest, IsReadOnlyWhenUpdatesAreOff) {
-  Serve({.update_enabled = false});
+  Serve({.update = {.enabled = false}});
   EXPECT_EQ(StatusOf("PUT", "/ac/" + Hex("a"), "x"), 403);
   EXPECT_EQ(StatusOf("PUT", "/raw/a/b", "x"), 403);
   EXPECT_EQ(StatusOf("DELETE", "/raw/a/b"), 403);

@@ -104,15 +104,25 @@ TEST_P(ActionCacheServiceTest, RefusesRequestsWithoutDigestOrResult) {
   }
 }
 
-TEST(ActionCacheService, TakesNoUpdatesWhereTheyAreNotAllowed) {
-  TestServer server({.action_cache = {.update_enabled = false}});
-  pb::UpdateActionResultRequest request;
-  pb::ActionResult response;
-  Context context;
-  EXPECT_EQ(pb::ActionCache::NewStub(server.channel)
-                ->UpdateActionResult(&context, request, &response)
-                .error_code(),
-            grpc::StatusCode::PERMISSION_DENIED);
+TEST(ActionCacheService, TakesUpdatesOnlyWhereTheyAreAllowed) {
+  auto code = [](const UpdatePermission& update, const std::string& instance_name) {
+    TestServer server({.action_cache = {.update = update}});
+    pb::UpdateActionResultRequest request;
+    request.set_instance_name(instance_name);
+    *request.mutable_action_digest() = DigestOf("action");
+    request.mutable_action_result();
+    pb::ActionResult response;
+    Context context;
+    return pb::ActionCache::NewStub(server.channel)
+        ->UpdateActionResult(&context, request, &response)
+        .error_code();
+  };
+  EXPECT_EQ(code({}, "any"), grpc::StatusCode::OK);
+  EXPECT_EQ(code({.enabled = false}, "any"), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(code({.instances = {"scratch", ""}}, "scratch"), grpc::StatusCode::OK);
+  EXPECT_EQ(code({.instances = {"scratch", ""}}, ""), grpc::StatusCode::OK);
+  EXPECT_EQ(code({.instances = {"scratch"}}, "release"), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(code({.instances = {"scratch"}}, ""), grpc::StatusCode::PERMISSION_DENIED);
 }
 
 TEST(HealthService, ChecksAndWatches) {

@@ -1,0 +1,106 @@
+#include "server/options.h"
+
+#include <algorithm>
+
+namespace lre::server {
+
+rpc::ServerOptions RpcOptionsOf(const Config& config) {
+  rpc::ServerOptions options;
+  options.listen = config.listen;
+  options.loops = config.loops;
+  options.tls = {.certificate_path = config.tls_certificate,
+                 .key_path = config.tls_key,
+                 .client_ca_path = config.tls_client_ca};
+  options.connections_max = static_cast<size_t>(config.connections_max);
+  options.streams_max = static_cast<uint32_t>(config.streams_max);
+  options.connection_age_max = config.connection_age_max;
+  options.connection_age_grace = config.connection_age_grace;
+  options.stream_stall_max = config.stream_stall_max;
+  options.keepalive_interval = config.keepalive_interval;
+  options.header_bytes_max = config.header_bytes_max;
+  options.assembling_bytes_max = config.assembling_bytes_max;
+  options.http_body_bytes_max = config.http_body_bytes_max;
+  options.http_bodies_bytes_max = config.http_bodies_bytes_max;
+  return options;
+}
+
+store::LogStoreOptions LogOptionsOf(const Config& config) {
+  store::LogStoreOptions options;
+  options.directory = config.data_dir + "/store";
+  options.size_bytes_max = config.store_size_bytes_max;
+  options.lease = config.store_lease;
+  options.lease_min = std::min(config.store_lease, config.store_lease_min);
+  options.lease_policy = config.store_lease_policy == "strict" ? store::LeasePolicy::kStrict
+                                                               : store::LeasePolicy::kShrink;
+  options.reserve_percent = config.store_reserve_percent;
+  options.lease_share_percent = config.store_lease_share_percent;
+  options.at_rest =
+      config.store_at_rest == "zstd" ? store::AtRest::kZstd : store::AtRest::kIdentity;
+  options.pins_max = static_cast<size_t>(config.store_pins_max);
+  options.pinned_percent_max = config.store_pinned_percent_max;
+  options.pinned_blobs_max = static_cast<size_t>(config.store_pinned_blobs_max);
+  options.durability =
+      config.store_synced ? store::Durability::kSynced : store::Durability::kBuffered;
+  options.sync_interval = config.store_sync_interval;
+  options.scrub_bytes_per_second = config.store_scrub_bytes_per_second;
+  options.scrub_interval = config.store_scrub_interval;
+  return options;
+}
+
+service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config) {
+  service::SchedulerThreadOptions options;
+  options.scheduler.client_grace = config.client_grace;
+  options.scheduler.worker_grace = config.worker_grace;
+  options.scheduler.operation_retention = config.operation_retention;
+  options.scheduler.timeout_default = config.timeout_default;
+  options.scheduler.timeout_max = config.timeout_max;
+  options.scheduler.minimum_properties = config.minimum_properties;
+  options.scheduler.ignored_properties = config.ignored_properties;
+  return options;
+}
+
+service::UpdatePermission UpdatesOf(const Config& config) {
+  return {.enabled = config.action_cache_updates,
+          .instances = config.action_cache_update_instances};
+}
+
+service::AssetOptions AssetOptionsOf(const Config& config) {
+  service::AssetOptions options;
+  options.origin.hosts = config.asset_hosts;
+  options.origin.size_bytes_max = config.asset_bytes_max;
+  // Beside the store, where there is room; without one, wherever temporary files go.
+  if (!config.data_dir.empty()) options.origin.spool_directory = config.data_dir + "/spool";
+  options.push = UpdatesOf(config);
+  options.keep = config.asset_keep;
+  options.timeout_max = config.asset_timeout_max;
+  options.timeout_default = std::min(options.timeout_default, config.asset_timeout_max);
+  options.unpacked_bytes_max = config.asset_unpacked_bytes_max;
+  options.fetches_max = config.asset_fetches_max;
+  return options;
+}
+
+int64_t BlobBytesMaxOf(const Config& config) {
+  const uint64_t all =
+      config.data_dir.empty() ? config.memory_size_bytes_max : config.store_size_bytes_max;
+  const uint64_t wanted = config.store_blob_bytes_max;
+  return static_cast<int64_t>(wanted == 0 ? all : std::min(all, wanted));
+}
+
+rpc::ChannelOptions UpstreamChannelOf(const Config& config) {
+  return {.tls_ca_path = config.upstream_tls_ca,
+          .tls_certificate_path = config.upstream_tls_certificate,
+          .tls_key_path = config.upstream_tls_key};
+}
+
+store::ReadThroughOptions ReadThroughOptionsOf(const Config& config) {
+  return {.write_through = config.upstream_write_through, .down_pause = config.upstream_down_pause};
+}
+
+store::ExistenceCacheOptions ExistenceOptionsOf(const Config& config) {
+  // What is promised from memory is a sixth less than what the upstream promises.
+  return {.lease = config.upstream_lease,
+          .promise = config.upstream_lease / 6 * 5,
+          .entries_max = static_cast<size_t>(config.upstream_existence_entries_max)};
+}
+
+}  // namespace lre::server

@@ -1,0 +1,33 @@
+// What each layer is told of the configuration: one function per layer, nothing else decides. Free
+// functions, thread-safe. REQUIRES of all: CheckConfig(config).
+#pragma once
+
+#include <string>
+
+#include "rpc/client.h"
+#include "rpc/server.h"
+#include "server/config.h"
+#include "service/asset_service.h"
+#include "service/scheduler_thread.h"
+#include "service/update_permission.h"
+#include "store/existence_cache_store.h"
+#include "store/log_store.h"
+#include "store/read_through_store.h"
+
+namespace lre::server {
+
+rpc::ServerOptions RpcOptionsOf(const Config& config);
+// Of the log in data_dir; without metrics.
+store::LogStoreOptions LogOptionsOf(const Config& config);
+service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config);
+// Who may write results, assets and raw values.
+service::UpdatePermission UpdatesOf(const Config& config);
+service::AssetOptions AssetOptionsOf(const Config& config);
+// Of the largest blob that is taken: more than the store holds can never be stored.
+int64_t BlobBytesMaxOf(const Config& config);
+
+rpc::ChannelOptions UpstreamChannelOf(const Config& config);
+store::ReadThroughOptions ReadThroughOptionsOf(const Config& config);
+store::ExistenceCacheOptions ExistenceOptionsOf(const Config& config);
+
+}  // namespace lre::server

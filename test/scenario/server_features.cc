@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "build/bazel/remote/asset/v1/remote_asset.pb.h"
 #include "build/bazel/remote/execution/v2/remote_execution.pb.h"
 #include "google/longrunning/operations.pb.h"
 #include "grpc/health/v1/health.pb.h"
@@ -56,6 +57,16 @@ Result<std::set<std::string>> AskFeatures(rpc::Channel& channel, const std::stri
   }
   if (cache.action_cache_update_capabilities().update_enabled()) features.insert("update");
   if (capabilities.execution_capabilities().exec_enabled()) features.insert("execution");
+  if (cache.split_blob_support()) features.insert("split");
+  if (cache.splice_blob_support()) features.insert("splice");
+  if (cache.has_fast_cdc_2020_params()) features.insert("fast-cdc");
+  namespace asset = ::build::bazel::remote::asset::v1;
+  if (Serves(channel, "/build.bazel.remote.asset.v1.Fetch/FetchBlob", asset::FetchBlobRequest())) {
+    features.insert("asset");
+    if (Serves(channel, "/build.bazel.remote.asset.v1.Push/PushBlob", asset::PushBlobRequest())) {
+      features.insert("asset-push");
+    }
+  }
   google::longrunning::GetOperationRequest get;
   get.set_name("operations/none");
   if (Serves(channel, "/google.longrunning.Operations/GetOperation", get)) {

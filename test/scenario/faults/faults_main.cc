@@ -16,9 +16,11 @@
 #include "runner.h"
 #include "server_features.h"
 #include "service/action_cache_service.h"
+#include "service/asset_service.h"
 #include "service/byte_stream_service.h"
 #include "service/capabilities_service.h"
 #include "service/cas_service.h"
+#include "service/chunk_methods.h"
 #include "service/execution_service.h"
 #include "service/health_service.h"
 #include "service/operations_service.h"
@@ -37,6 +39,7 @@ class Services {
         cache_(action_cache::NewMemoryActionCache(*store_)),
         scheduler_({.scheduler = {.worker_grace = std::chrono::milliseconds(20)}},
                    service::NewResultPublisher(*cache_, io_), SystemClock(), metrics_),
+        assets_({*store_, *cache_, io_, SystemClock(), {}}, {}),
         health_(service::ServicesOf(StorageMethods())) {}
 
   std::vector<rpc::Method> Methods() {
@@ -55,6 +58,8 @@ class Services {
   std::vector<rpc::Method> StorageMethods() {
     std::vector<rpc::Method> methods = service::CapabilitiesMethods({});
     Append(methods, service::CasMethods({*store_, io_}));
+    Append(methods, service::ChunkMethods({*store_, io_}));
+    Append(methods, assets_.Methods());
     Append(methods, service::ByteStreamMethods({*store_, io_, SystemClock()}));
     Append(methods, service::ActionCacheMethods({*cache_, *store_, io_}));
     return methods;
@@ -65,6 +70,7 @@ class Services {
   std::unique_ptr<action_cache::ActionCache> cache_;
   ThreadPool io_{{.threads = 2}};
   service::SchedulerThread scheduler_;
+  service::AssetService assets_;
   service::HealthState health_;
 };
 

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "build/bazel/remote/execution/v2/remote_execution.pb.h"
-#include "fault.h"
+#include "fault_list.h"
 #include "google/bytestream/bytestream.pb.h"
 #include "google/longrunning/operations.pb.h"
 #include "grpc/health/v1/health.pb.h"
@@ -24,54 +24,6 @@ const std::string kBytes = "/google.bytestream.ByteStream/";
 const std::string kExecution = "/build.bazel.remote.execution.v2.Execution/";
 const std::string kOperations = "/google.longrunning.Operations/";
 const std::string kHealth = "/grpc.health.v1.Health/";
-
-// Hooks that change a parsed message. What does not parse passes unchanged.
-template <typename Message>
-FaultHooks Asked(std::function<void(Message&)> change) {
-  FaultHooks hooks;
-  hooks.request = [change = std::move(change)](std::string& bytes) {
-    Message message;
-    if (!message.ParseFromString(bytes)) return;
-    change(message);
-    bytes = message.SerializeAsString();
-  };
-  return hooks;
-}
-template <typename Message>
-FaultHooks Answered(std::function<void(Message&)> change) {
-  FaultHooks hooks;
-  hooks.reply = [change = std::move(change)](std::string& bytes) {
-    Message message;
-    if (!message.ParseFromString(bytes)) return true;
-    change(message);
-    bytes = message.SerializeAsString();
-    return true;
-  };
-  return hooks;
-}
-// Calls that should end with `from` end with `to`; to OK with an empty answer.
-FaultHooks Ends(Code from, Code to) {
-  FaultHooks hooks;
-  hooks.status = [from, to](Status& status, std::string*) {
-    if (status.code() == from) status = to == Code::kOk ? Status() : Status(to, "a seeded fault");
-  };
-  return hooks;
-}
-template <typename Message>
-void DropLast(google::protobuf::RepeatedPtrField<Message>* list) {
-  if (!list->empty()) list->RemoveLast();
-}
-
-class List {
- public:
-  void Add(std::string name, std::string method, FaultHooks hooks) {
-    faults_.push_back({std::move(name), std::move(method), std::move(hooks)});
-  }
-  std::vector<Fault> Take() { return std::move(faults_); }
-
- private:
-  std::vector<Fault> faults_;
-};
 
 void AddFindMissing(List& list) {
   using Find = re::FindMissingBlobsResponse;
@@ -478,6 +430,8 @@ std::vector<Fault> SeededFaults() {
   AddActionCache(list);
   AddSmall(list);
   AddExecution(list);
+  AddChunkFaults(list);
+  AddAssetFaults(list);
   return list.Take();
 }
 

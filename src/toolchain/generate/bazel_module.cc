@@ -33,6 +33,50 @@ bazel_dep(name = "rules_cc", version = "0.0.17")
   return out;
 }
 
+// Apart from the C++ toolchain: what loads it does not load this, and another base re-keys no
+// compile.
+std::string ShellBuild(const GenerateInput& input) {
+  return FileHead(input, "#", "The shell for rules that ask for one, registered.") +
+         fmt::format(R"(
+load(":shell.bzl", "lre_shell")
+
+package(default_visibility = ["//visibility:public"])
+
+lre_shell(
+    name = "shell",
+    path = {shell},
+)
+
+toolchain(
+    name = "sh-toolchain",
+    exec_compatible_with = [
+        "//generated-cc/config:lre",
+        "@platforms//cpu:{cpu}",
+        "@platforms//os:linux",
+    ],
+    toolchain = ":shell",
+    toolchain_type = "@bazel_tools//tools/sh:toolchain_type",
+)
+)",
+                     fmt::arg("shell", StarlarkString(input.shell)), fmt::arg("cpu", input.cpu));
+}
+
+std::string ShellText(const GenerateInput& input) {
+  return FileHead(input, "#", "What sh_toolchain of any version of the rules provides.") + R"(
+def _shell_impl(ctx):
+    return [platform_common.ToolchainInfo(
+        launcher = None,
+        launcher_maker = None,
+        path = ctx.attr.path,
+    )]
+
+lre_shell = rule(
+    implementation = _shell_impl,
+    attrs = {"path": attr.string(mandatory = True)},
+)
+)";
+}
+
 std::string ConfigBuild(const GenerateInput& input) {
   return FileHead(input, "#",
                   "The platform that has LRE's store paths, and the toolchain for it.") +
@@ -264,6 +308,8 @@ std::vector<GeneratedFile> BazelModule(const GenerateInput& input) {
                 "How the compiler is called: features and flags of the C++ toolchain.") +
            std::string(CcToolchainConfigText())},
       {in_module("generated-cc/cc/toolchain.json"), Marker(input)},
+      {in_module("generated-sh/BUILD.bazel"), ShellBuild(input)},
+      {in_module("generated-sh/shell.bzl"), ShellText(input)},
       {in_module("examples/BUILD.bazel"), ExamplesBuild(input)},
       {in_module("examples/hello_lre.cc"), std::string(kHelloLre)},
   };

@@ -42,6 +42,8 @@ std::vector<Flag> Flags(const GenerateInput& input) {
       {"--host_features=lre_store_loader",
        "Programs that the build itself runs use the C library of the store: the same on every "
        "machine."},
+      {"--extra_toolchains=@local-remote-execution//generated-sh:sh-toolchain",
+       "The shell of rules that ask for one."},
       {"--shell_executable=" + input.shell,
        "The shell of genrules, with its userland first in PATH; tests get the same userland."},
       {"--test_env=PATH=" + input.path, ""},

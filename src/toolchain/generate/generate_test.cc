@@ -127,6 +127,8 @@ TEST(GenerateTest, WritesEveryFileAsTheGoldenOnesSay) {
                                  "local-remote-execution/generated-cc/cc/cc_toolchain_config.bzl",
                                  "local-remote-execution/generated-cc/cc/toolchain.json",
                                  "local-remote-execution/generated-cc/config/BUILD.bazel",
+                                 "local-remote-execution/generated-sh/BUILD.bazel",
+                                 "local-remote-execution/generated-sh/shell.bzl",
                                  "local-remote-execution/toolchain.json", "lre.bazelrc",
                                  "lre.cmake", "recc.conf"));
 }

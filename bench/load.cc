@@ -22,7 +22,7 @@ struct Options {
   std::string target, instance, only = ".*", floors_directory;
   std::vector<int> pids;
   int connections = 4, in_flight = 0, stalled = 0;
-  double seconds = 2, warm_up = 0.5, idle = 0;
+  double seconds = 2, warm_up = 0.5, idle = 0, calls_per_second = 0;
   WorkloadOptions workloads;
   bool json = false, fill = true, fill_only = false, list = false;
 };
@@ -80,7 +80,8 @@ Status Measure(Client& client, const Options& options, const Workload& workload)
   RunOptions run{.in_flight = options.in_flight > 0 ? options.in_flight : workload.in_flight,
                  .warm_up = std::chrono::duration<double>(options.warm_up),
                  .duration = std::chrono::duration<double>(options.seconds),
-                 .calls_max = workload.calls_max};
+                 .calls_max = workload.calls_max,
+                 .calls_per_second = options.calls_per_second};
   run.on_begin = [&] {
     server = meter.CpuNanos();
     own = OwnCpuSeconds();
@@ -172,6 +173,8 @@ void Declare(CLI::App& app, Options& options) {
   app.add_option("--in-flight", options.in_flight, "calls in flight; 0: as the workload says");
   app.add_option("--seconds", options.seconds, "measured time of a workload, at most 600")
       ->check(CLI::Range(0.01, 600.0));
+  app.add_option("--calls-per-second", options.calls_per_second,
+                 "at most so many; 0: as fast as answers come");
   app.add_option("--warm-up", options.warm_up, "seconds before that");
   app.add_option("--idle", options.idle, "then watch the idle server for so many seconds");
   app.add_option("--stalled", options.stalled, "readers of 16 MiB that never read");

@@ -153,6 +153,13 @@ void Client::Watch(TimePoint now) {
   if (options_->on_end) options_->on_end();
 }
 
+bool Client::MayStart() const {
+  if (stopping_ || started_ >= options_->calls_max) return false;
+  if (options_->calls_per_second <= 0) return true;
+  std::chrono::duration<double> since = steady_clock::now() - begin_;
+  return static_cast<double>(started_) < options_->calls_per_second * since.count();
+}
+
 Status Client::Poll(int timeout_ms) {
   epoll_event events[64];
   int count = epoll_wait(epoll_.get(), events, std::size(events), timeout_ms);
@@ -163,8 +170,11 @@ Status Client::Poll(int timeout_ms) {
       return ErrorStatus(Code::kUnavailable, "{} closed the connection", target_);
   }
   // In the order of completion, so that a slot's next call goes out with this round's flush.
-  for (Slot* slot : std::exchange(done_, {}))
-    if (!stopping_ && started_ < options_->calls_max) StartNext(*slot);
+  while (!done_.empty() && MayStart()) {
+    Slot* slot = done_.front();
+    done_.pop_front();
+    StartNext(*slot);
+  }
   for (auto& connection : connections_) {
     if (!connection->Flush())
       return ErrorStatus(Code::kUnavailable, "{} closed the connection", target_);
@@ -196,8 +206,8 @@ Result<RunResult> Client::Run(const Maker& make, const RunOptions& options) {
     StartNext(*slots_.back());
   }
   std::optional<TimePoint> drain_until;
-  while (open_ > 0) {
-    TRY(Poll(100));
+  while (open_ > 0 || (!stopping_ && !done_.empty())) {
+    TRY(Poll(options.calls_per_second > 0 ? 1 : 100));
     TimePoint now = steady_clock::now();
     Watch(now);
     if (!stopping_) continue;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -32,6 +33,7 @@ struct RunOptions {
   int in_flight = 1;
   std::chrono::duration<double> warm_up{0}, duration{1};
   uint64_t calls_max = UINT64_MAX;
+  double calls_per_second = 0;  // at most; 0: as fast as answers come
   // Called when the measured time begins and ends.
   std::function<void()> on_begin, on_end;
 };
@@ -66,13 +68,14 @@ class Client {
   void StartNext(Slot& slot);
   void Finished(Slot& slot, uint32_t http2_error);
   void Watch(TimePoint now);
+  bool MayStart() const;
   Status Poll(int timeout_ms);
 
   const std::string target_;
   UniqueFd epoll_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<Slot*> done_;
+  std::deque<Slot*> done_;  // wait for their next call
 
   // Of the run.
   const Maker* make_ = nullptr;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -16,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <thread>
 
 #include "base/check.h"
 #include "load_client.h"
@@ -29,6 +31,7 @@ using std::chrono::steady_clock;
 constexpr size_t kHotBytes = 8 << 20;  // fits the L3 cache
 constexpr size_t kBlockBytes = 256 << 10;
 constexpr size_t kFileBytes = 1 << 30;
+constexpr int kConnections = 4;
 
 std::string_view HotBytes() {
   static const std::string bytes(kHotBytes, 'h');
@@ -115,6 +118,18 @@ void WriteForever(UniqueFd listener) {
     if (write(fd.get(), HotBytes().data() + at, kBlockBytes) < 0) return;
 }
 
+// The same over as many connections as the reads of bench_load have, a thread for each: what more
+// buffers in flight cost by themselves.
+void WriteToAllForever(UniqueFd listener) {
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < kConnections; ++i) {
+    writers.emplace_back([fd = UniqueFd(accept(listener.get(), nullptr, nullptr))] {
+      for (size_t at = 0;; at = (at + kBlockBytes) % kHotBytes)
+        if (write(fd.get(), HotBytes().data() + at, kBlockBytes) < 0) return;
+    });
+  }
+}
+
 void HashAndStoreForever(UniqueFd listener, const std::string& path) {
   UniqueFd fd(accept(listener.get(), nullptr, nullptr));
   UniqueFd file(open(path.c_str(), O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600));
@@ -192,7 +207,9 @@ Status Canned(double seconds, std::vector<Floor>& floors) {
     };
     TRY_ASSIGN(RunResult result, client->Run(make, options));
     if (result.errors > 0) return ErrorStatus(Code::kInternal, "floor: {}", result.first_error);
-    auto calls = static_cast<double>(result.calls), nanos = static_cast<double>(cpu);
+    // On a machine that had no time for any, the figure says so by its size.
+    auto calls = static_cast<double>(std::max<uint64_t>(1, result.calls)),
+         nanos = static_cast<double>(cpu);
     double bytes = calls * static_cast<double>(kind.bytes);
     floors.push_back({.name = kind.name,
                       .calls_per_second = calls / result.seconds,
@@ -239,6 +256,23 @@ Result<std::vector<Floor>> MeasureFloors(const std::string& directory, double se
     floors.push_back(
         Stream(child, seconds, [&] { return read(fd.get(), buffer.data(), buffer.size()); }));
     floors.back().name = "raw write()";
+  }
+  {
+    Child child(WriteToAllForever);
+    std::vector<UniqueFd> fds;
+    std::vector<pollfd> polled;
+    for (int i = 0; i < kConnections; ++i) {
+      TRY_ASSIGN(UniqueFd fd, ConnectBlocking(child));
+      polled.push_back({.fd = fd.get(), .events = POLLIN, .revents = 0});
+      fds.push_back(std::move(fd));
+    }
+    size_t next = 0;
+    floors.push_back(Stream(child, seconds, [&]() -> ssize_t {
+      poll(polled.data(), polled.size(), -1);
+      while ((polled[next % polled.size()].revents & POLLIN) == 0) ++next;
+      return read(polled[next++ % polled.size()].fd, buffer.data(), buffer.size());
+    }));
+    floors.back().name = "raw write(), 4 connections";
   }
   std::string path = fmt::format("{}/floor.{}", directory, getpid());
   Child child([&](UniqueFd listener) { HashAndStoreForever(std::move(listener), path); });

@@ -18,6 +18,10 @@ size_t DigestMessageSize(const Digest& digest) {
 }
 
 void MessageWriter::AppendVarint(uint64_t value) {
+  if (value < 0x80) {
+    buffer_.push_back(static_cast<char>(value));
+    return;
+  }
   char bytes[10];
   size_t size = 0;
   while (value >= 0x80) {

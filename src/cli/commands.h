@@ -30,6 +30,7 @@ void AddStoreCommand(App& app);
 void AddPushCommand(App& app);
 void AddVerifyCommand(App& app);
 void AddExplainCommand(App& app);
+void AddCasCommand(App& app);
 void AddGenerateCommand(App& app);
 void AddEnvCommand(App& app);
 void AddDoctorCommand(App& app);

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   lre::cli::AddUpCommand(app);      // all in one process
   lre::cli::AddServeCommand(app);   // cache and scheduler
   lre::cli::AddWorkerCommand(app);  // runs actions for a server
+  lre::cli::AddCasCommand(app);     // looks into a server's blobs
 
   // Toolchains: what is wanted, what that is exactly, what is on this disk.
   lre::cli::AddLockCommand(app);      // lre.toml -> lre.lock

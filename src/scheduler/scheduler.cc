@@ -67,11 +67,14 @@ OperationView Scheduler::State::ViewOf(const Operation& operation) const {
   view.answer = operation.answer;
   view.attempt = operation.attempt;
   view.progress = operation.progress;
-  if (operation.stage == Stage::kQueued) {
-    const uint64_t dispatched = operation.queue->dispatched;
-    view.queue_position = operation.ahead > dispatched ? operation.ahead - dispatched + 1 : 1;
-  }
+  view.queue_position = PositionOf(operation);
   return view;
+}
+
+size_t Scheduler::State::PositionOf(const Operation& operation) {
+  if (operation.stage != Stage::kQueued) return 0;
+  const uint64_t dispatched = operation.queue->dispatched;
+  return operation.ahead > dispatched ? operation.ahead - dispatched + 1 : 1;
 }
 
 SchedulerStats Scheduler::Stats(Instant now) const {

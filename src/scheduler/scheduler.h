@@ -182,6 +182,8 @@ struct StageChanged {
   WorkerId worker;
   std::shared_ptr<const ActionRequest> request;
   std::shared_ptr<const void> progress;  // of WorkerProgressed; may be null
+  size_t queue_position = 0;             // as in OperationView
+  int64_t attempt = 0;
 };
 // The one answer to a client. Error status: the operation failed without the command having an
 // answer.

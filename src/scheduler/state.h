@@ -117,6 +117,7 @@ struct Scheduler::State {
   void FailUnserved(PropertyQueue& queue);
 
   OperationView ViewOf(const Operation& operation) const;
+  static size_t PositionOf(const Operation& operation);
 
   const SchedulerOptions options;
   Instant now{};

@@ -196,10 +196,10 @@ void Scheduler::State::Vanish(Operation& operation) {
 }
 
 void Scheduler::State::TellStage(const Operation& operation, ClientId client) {
-  effects.push_back(
-      StageChanged{client, operation.name, operation.stage,
-                   operation.stage == Stage::kQueued ? WorkerId() : operation.last_worker,
-                   operation.request, operation.progress});
+  effects.push_back(StageChanged{
+      client, operation.name, operation.stage,
+      operation.stage == Stage::kQueued ? WorkerId() : operation.last_worker, operation.request,
+      operation.progress, PositionOf(operation), operation.attempt});
 }
 
 void Scheduler::State::TellStage(const Operation& operation) {

@@ -23,6 +23,7 @@
 #include "service/execution_service.h"
 #include "service/fake_storage_server.h"
 #include "service/fake_worker.h"
+#include "service/log_stream_service.h"
 #include "service/operations_service.h"
 #include "service/worker_link.h"
 #include "store/fake_blob_store.h"
@@ -43,6 +44,8 @@ class ExecutionServer {
     add(ExecutionMethods({store, *action_cache, scheduler, io, SystemClock()}));
     add(OperationsMethods(scheduler));
     add(WorkerLinkMethods(scheduler, {}));
+    add(WithLogStreams(ByteStreamMethods({store, io, SystemClock()}), scheduler.log_streams()));
+    add(LogStreamMethods(scheduler.log_streams()));
     auto started = rpc::Server::Start({.listen = {"127.0.0.1:0"}, .loops = 1}, std::move(methods),
                                       nullptr, metrics, SystemClock());
     EXPECT_TRUE(started) << ToStatus(started).ToString();

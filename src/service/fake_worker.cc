@@ -28,6 +28,10 @@ FakeWorker::FakeWorker(SchedulerThread& scheduler, FakeWorkerOptions options)
     attempt->set_operation(operation);
     attempt->set_number(number);
   }
+  for (const auto& held : options_.held) {
+    *hello.mutable_hello()->add_running() = held.attempt();
+    *hello.mutable_hello()->add_held() = held;
+  }
   sender_->Send(hello);
   if (options_.version == kWorkerLinkVersion) {
     EXPECT_TRUE(Next().has_welcome());

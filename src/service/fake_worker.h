@@ -22,6 +22,7 @@ struct FakeWorkerOptions {
   int slots = 1;
   std::vector<std::pair<std::string, std::string>> properties;
   std::vector<std::pair<std::string, int64_t>> running;  // operation, attempt
+  std::vector<worker::v1::Assignment> held = {};         // of `running`
   int version = kWorkerLinkVersion;
   // Set: every assignment is answered with this at once.
   std::function<worker::v1::Report(const worker::v1::Assignment&)> answer;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "lre/worker/v1/queue_state.pb.h"
 #include "reapi/digest_proto.h"
 #include "reapi/error_details.h"
 #include "service/execution_payload.h"
@@ -12,15 +13,17 @@ namespace lre::service {
 using scheduler::Stage;
 
 OperationFacts FactsOf(const scheduler::StageChanged& change) {
-  return {change.operation, change.stage, change.request, change.worker, change.progress, {}, {}};
+  return {
+      change.operation,      change.stage,  change.request, change.worker, change.progress, {}, {},
+      change.queue_position, change.attempt};
 }
 OperationFacts FactsOf(const scheduler::Answer& answer) {
   return {answer.operation, Stage::kCompleted, answer.request, {}, {},
           answer.status,    answer.answer};
 }
 OperationFacts FactsOf(const scheduler::OperationView& view) {
-  return {view.name,     view.stage,  view.request, view.worker,
-          view.progress, view.status, view.answer};
+  return {view.name,   view.stage,  view.request,        view.worker, view.progress,
+          view.status, view.answer, view.queue_position, view.attempt};
 }
 
 namespace {
@@ -43,6 +46,12 @@ void FillPartial(const OperationFacts& facts, pb::ExecutedActionMetadata* partia
   if (!partial->has_queued_timestamp() && facts.request && facts.request->payload) {
     *partial->mutable_queued_timestamp() =
         PayloadOf(facts.request->payload)->assignment.queued_timestamp();
+  }
+  if (facts.stage == Stage::kQueued) {
+    worker::v1::QueueState state;
+    state.set_position(static_cast<int64_t>(facts.queue_position));
+    state.set_attempts(facts.attempt);
+    partial->add_auxiliary_metadata()->PackFrom(state);
   }
 }
 

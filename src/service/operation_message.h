@@ -20,6 +20,8 @@ struct OperationFacts {
   std::shared_ptr<const void> progress;
   Status status;                       // when completed
   std::shared_ptr<const void> answer;  // when completed
+  size_t queue_position = 0;           // when queued
+  int64_t attempt = 0;
 };
 OperationFacts FactsOf(const scheduler::StageChanged& change);
 OperationFacts FactsOf(const scheduler::Answer& answer);

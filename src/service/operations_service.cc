@@ -51,16 +51,54 @@ void Get(SchedulerThread& scheduler, const Call& call, const Bytes& bytes) {
   if (!asked) call->Finish(Busy());
 }
 
-// "stage=queued" and the like; nullopt for what is not understood.
-std::optional<std::function<bool(const OperationView&)>> ParseFilter(const std::string& filter) {
-  if (filter.empty()) return [](const OperationView&) { return true; };
-  auto stage_is = [](scheduler::Stage stage) {
-    return [stage](const OperationView& view) { return view.stage == stage; };
-  };
-  if (filter == "stage=queued") return stage_is(scheduler::Stage::kQueued);
-  if (filter == "stage=executing") return stage_is(scheduler::Stage::kExecuting);
-  if (filter == "stage=completed") return stage_is(scheduler::Stage::kCompleted);
+// "stage=queued AND instance=main": every condition must hold.
+using Condition = std::function<bool(const OperationView&)>;
+constexpr const char* kFilterHelp =
+    "conditions joined by AND: stage=queued, stage=executing, stage=completed, worker=ID, "
+    "action=HASH, instance=NAME, invocation=ID";
+
+std::optional<Condition> ParseCondition(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return std::nullopt;
+  const std::string_view key = text.substr(0, equals);
+  const std::string value(text.substr(equals + 1));
+  if (key == "stage") {
+    const auto names = {std::pair("queued", scheduler::Stage::kQueued),
+                        std::pair("executing", scheduler::Stage::kExecuting),
+                        std::pair("completed", scheduler::Stage::kCompleted)};
+    for (const auto& [name, stage] : names) {
+      if (value == name) return [stage](const OperationView& view) { return view.stage == stage; };
+    }
+    return std::nullopt;
+  }
+  if (key == "worker") return [value](const OperationView& view) { return view.worker == value; };
+  if (key == "action") {
+    return [value](const OperationView& view) { return view.request->action.Hex() == value; };
+  }
+  if (key == "instance") {
+    return [value](const OperationView& view) { return view.request->instance_name == value; };
+  }
+  if (key == "invocation") {
+    return [value](const OperationView& view) { return view.request->invocation == value; };
+  }
   return std::nullopt;
+}
+
+// Nullopt for what is not understood.
+std::optional<Condition> ParseFilter(std::string_view filter) {
+  constexpr std::string_view kAnd = " AND ";
+  std::vector<Condition> conditions;
+  while (!filter.empty()) {
+    const size_t end = std::min(filter.find(kAnd), filter.size());
+    std::optional<Condition> condition = ParseCondition(filter.substr(0, end));
+    if (!condition) return std::nullopt;
+    conditions.push_back(std::move(*condition));
+    filter.remove_prefix(std::min(end + kAnd.size(), filter.size()));
+  }
+  return [conditions = std::move(conditions)](const OperationView& view) {
+    return std::all_of(conditions.begin(), conditions.end(),
+                       [&](const Condition& condition) { return condition(view); });
+  };
 }
 
 void List(SchedulerThread& scheduler, const OperationsOptions& options, const Call& call,
@@ -69,10 +107,8 @@ void List(SchedulerThread& scheduler, const OperationsOptions& options, const Ca
   if (!request) return;
   auto filter = ParseFilter(request->filter());
   if (!filter) {
-    return call->Finish(ErrorStatus(Code::kInvalidArgument,
-                                    "filter \"{}\": stage=queued, stage=executing and "
-                                    "stage=completed are understood",
-                                    request->filter()));
+    return call->Finish(ErrorStatus(Code::kInvalidArgument, "filter \"{}\" is not understood: {}",
+                                    request->filter(), kFilterHelp));
   }
   if (request->page_size() < 0) {
     return call->Finish(

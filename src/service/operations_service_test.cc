@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "lre/worker/v1/queue_state.pb.h"
 #include "service/fake_execution_server.h"
 
 namespace lre::service {
@@ -71,6 +72,44 @@ TEST_F(OperationsServiceTest, ListsOperationsByStageInPages) {
   Context context;
   EXPECT_EQ(server.operations->ListOperations(&context, completed, &page).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
+  second.context.TryCancel();
+  second.Finish();
+}
+
+TEST_F(OperationsServiceTest, ListsWhatAllConditionsOfTheFilterHoldFor) {
+  auto count = [&](const std::string& filter) {
+    Context context;
+    longrunning::ListOperationsRequest request;
+    longrunning::ListOperationsResponse page;
+    request.set_filter(filter);
+    const grpc::Status status = server.operations->ListOperations(&context, request, &page);
+    return status.ok() ? page.operations_size() : -1;
+  };
+  ExecuteCall second(server, server.AddAction({"two"}));
+  ASSERT_TRUE(second.Read());
+
+  EXPECT_EQ(count("stage=queued AND instance=main"), 2);
+  EXPECT_EQ(count("instance=other"), 0);
+  EXPECT_EQ(count("stage=queued AND action=" + second.metadata.action_digest().hash()), 1);
+  EXPECT_EQ(count("stage=executing AND instance=main"), 0);
+  EXPECT_EQ(count("worker=nobody"), 0);
+  EXPECT_EQ(count("invocation=nobody"), 0);
+  EXPECT_EQ(count("stage=queued AND"), -1);
+  EXPECT_EQ(count("stage=unheard"), -1);
+  second.context.TryCancel();
+  second.Finish();
+}
+
+TEST_F(OperationsServiceTest, SaysWhereInTheQueueAnOperationStands) {
+  ExecuteCall second(server, server.AddAction({"two"}));
+  ASSERT_TRUE(second.Read());
+
+  const auto& known = second.metadata.partial_execution_metadata();
+  worker::v1::QueueState state;
+  ASSERT_EQ(known.auxiliary_metadata_size(), 1);
+  ASSERT_TRUE(known.auxiliary_metadata(0).UnpackTo(&state));
+  EXPECT_EQ(state.position(), 2);
+  EXPECT_EQ(state.attempts(), 0);
   second.context.TryCancel();
   second.Finish();
 }

@@ -288,6 +288,13 @@ void Session::Report(const worker::v1::Report& report) {
                                      std::move(response)};
   reported.usage = UsageOf(report.result());
   reported.out_of_memory = report.out_of_memory() || IsOutOfMemory(reported.status);
+  if (report.retryable() && !reported.status.ok()) {
+    // It runs again and nobody hears of it: the operator should.
+    Log(kWarning, "attempt_failed",
+        {{"worker", worker_id_},
+         {"operation", report.attempt().operation()},
+         {"error", reported.status.ToString()}});
+  }
   scheduler_.FromWorker(link_.load(), std::move(reported));
 }
 

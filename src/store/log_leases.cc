@@ -1,6 +1,5 @@
 // Leases: how long what was touched is kept, and who holds how much of it.
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -98,13 +97,26 @@ Status LogStoreImpl::CheckShare(uint64_t bytes) {
 
 void LogStoreImpl::AppendTouches(JournalState& state) {
   if (!touches_wait_.load(std::memory_order_relaxed)) return;
-  touches_wait_ = false;
-  std::vector<JournalEntry> touches =
-      touches_.With([](auto& waiting) { return std::exchange(waiting, {}); });
+  std::vector<JournalEntry> touches;
+  {
+    std::lock_guard lock(touches_mutex_);
+    touches.swap(touches_);
+    touches_wait_ = false;
+  }
   // A disk that takes no more writes costs leases across a restart, nothing now.
   if (touches.empty() || !state.journal->Append(touches).ok()) return;
   state.appended += touches.size();
   journal_bytes_ += touches.size() * sizeof(JournalEntry);
+}
+
+void LogStoreImpl::TouchLoop(std::stop_token stop) {
+  for (;;) {
+    {
+      std::unique_lock lock(touches_mutex_);
+      if (!touches_ready_.wait(lock, stop, [this] { return !touches_.empty(); })) return;
+    }
+    journal_.With([this](JournalState& state) { AppendTouches(state); });
+  }
 }
 
 void LogStoreImpl::NoteHolder(std::span<const JournalEntry> touched) {

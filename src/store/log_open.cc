@@ -270,6 +270,7 @@ Status LogStoreImpl::Open() {
 }
 
 void LogStoreImpl::StartThreads() {
+  threads_.Add("store-touch", [this](std::stop_token stop) { TouchLoop(stop); });
   threads_.Add("store-sync", [this](std::stop_token stop) { SyncLoop(stop); });
   threads_.Add("store-maintain", [this](std::stop_token stop) { MaintainLoop(stop); });
   if (options_.scrub_bytes_per_second > 0)

@@ -19,6 +19,8 @@ namespace {
 
 // How often a read looks again when the record moved under it.
 constexpr int kAttempts = 10;
+// Touches that may wait for the journal before readers wait with them.
+constexpr size_t kTouchesMax = 65'536;
 
 }  // namespace
 
@@ -29,17 +31,18 @@ uint32_t LogStoreImpl::NowTick() const {
 void LogStoreImpl::JournalTouches(std::vector<JournalEntry>& touches) {
   if (touches.empty()) return;
   NoteHolder(touches);
-  touches_.With([&](std::vector<JournalEntry>& waiting) {
-    waiting.insert(waiting.end(), touches.begin(), touches.end());
-  });
-  touches_wait_ = true;
-  touches.clear();
-  // Readers wait for no writer: whoever has the journal, or the next to have it, takes them along.
-  if (options_.background) {
-    (void)journal_.TryWith([this](JournalState& state) { AppendTouches(state); });
-  } else {
-    journal_.With([this](JournalState& state) { AppendTouches(state); });
+  bool wake = false, wait = !options_.background;
+  {
+    std::lock_guard lock(touches_mutex_);
+    wake = touches_.empty();
+    wait = wait || touches_.size() > kTouchesMax;
+    touches_.insert(touches_.end(), touches.begin(), touches.end());
+    touches_wait_ = true;
   }
+  touches.clear();
+  // Readers wait for no disk: a thread of its own, or the next writer, takes them at once.
+  if (wake) touches_ready_.notify_one();
+  if (wait) journal_.With([this](JournalState& state) { AppendTouches(state); });
 }
 
 std::optional<LogEntry> LogStoreImpl::FindAndTouch(const LogKey& key) {

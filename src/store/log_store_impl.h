@@ -29,28 +29,6 @@ namespace lre::store {
 
 using SegmentPtr = std::shared_ptr<Segment>;
 
-// As Guarded, for those who would rather not wait.
-template <typename T>
-class TryGuarded {
- public:
-  template <typename F>
-  decltype(auto) With(F&& f) {
-    std::lock_guard lock(mutex_);
-    return std::forward<F>(f)(value_);
-  }
-  // Whether the mutex was free, and `f` was called.
-  template <typename F>
-  bool TryWith(F&& f) {
-    std::unique_lock lock(mutex_, std::try_to_lock);
-    if (lock) std::forward<F>(f)(value_);
-    return lock.owns_lock();
-  }
-
- private:
-  std::mutex mutex_;
-  T value_;
-};
-
 // A place in a segment that one writer owns until it has published or given it up.
 class Extent {
  public:
@@ -159,6 +137,7 @@ class LogStoreImpl final : public LogStore {
   void JournalTouches(std::vector<JournalEntry>& touches);
   // Journals the touches that wait for it.
   void AppendTouches(JournalState& state);
+  void TouchLoop(std::stop_token stop);
   // The keys of at most kBatch digests, on their way into the cache.
   void AnnounceKeys(Partition partition, std::span<const Digest> digests, LogKey* keys) const;
   SegmentPtr SegmentOf(const LogEntry& entry) const;
@@ -361,9 +340,11 @@ class LogStoreImpl final : public LogStore {
   };
   Guarded<std::vector<Remnant>> remnants_;
   Guarded<SegmentPtr> spare_;  // still with the writer that CreateSegment counts
-  TryGuarded<JournalState> journal_;
-  Guarded<std::vector<JournalEntry>> touches_;  // not journalled yet
-  std::atomic<bool> touches_wait_{false};       // there are some
+  Guarded<JournalState> journal_;
+  std::mutex touches_mutex_;
+  std::condition_variable_any touches_ready_;
+  std::vector<JournalEntry> touches_;      // not journalled yet; under touches_mutex_
+  std::atomic<bool> touches_wait_{false};  // there are some
   mutable Guarded<std::map<std::string, PinnedKeys>> pins_;
   mutable std::shared_mutex segments_mutex_;
   std::unordered_map<uint32_t, SegmentPtr> segments_;  // under segments_mutex_

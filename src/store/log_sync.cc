@@ -143,8 +143,6 @@ void LogStoreImpl::MaintainLoop(std::stop_token stop) {
       checkpoint = !status.ok();
     }
     if (status.ok() && !sync_failed_) status = PrepareSpare();
-    // What a reader left while another had the journal, and nobody had it since.
-    journal_.With([this](JournalState& state) { AppendTouches(state); });
     // A full disk or store is tried again, but not all the time.
     pause = status.ok() ? kPause : std::min(2 * pause, kPauseMax);
     if (!status.ok() && status.message() != last_error) {

@@ -67,6 +67,25 @@ TEST_F(MemoryOverlayTest, EndsTheCommandThatWritesTooMuch) {
   EXPECT_EQ(Output(InOverlay("ls -A")), "");
 }
 
+// As BuildStream wants it: the input root brings everything, the shell included.
+TEST_F(MemoryOverlayTest, AnInputRootMayBeTheRoot) {
+  Command command =
+      InOverlay("ls -A /; echo x > /new; echo > /dev/null; echo > /tmp/t; test -d /proc/1",
+                {"proc", "dev", "tmp"});
+  command.mounts.push_back({MountKind::kReadOnlyBind, "/build/usr", "/usr"});
+  for (const char* name : {"bin", "lib", "lib64"})
+    ASSERT_EQ(symlink(fmt::format("usr/{}", name).c_str(), (lower_ + "/" + name).c_str()), 0);
+  ASSERT_TRUE(SystemFiles().MakeDirectories(lower_ + "/usr").ok());
+  command.root_directory = "/build";
+  command.working_directory = "/";
+
+  Outcome outcome = RunOk(command);
+
+  EXPECT_EQ(outcome.exit_code, 0) << *ReadFile(directory_ / "stderr0");
+  EXPECT_EQ(*ReadFile(command.stdout_path), "bin\ndev\nlib\nlib64\nproc\ntmp\nusr\n");
+  EXPECT_EQ(*ReadFile(outcome.files->upper() + "/new"), "x\n");
+}
+
 TEST_F(MemoryOverlayTest, RefusesWhatItCannotMake) {
   auto code = [&](auto change) {
     Command command = InOverlay("true");

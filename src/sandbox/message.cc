@@ -79,6 +79,7 @@ std::string PackCommand(const Command& command) {
   out.Texts(command.arguments);
   out.Texts(command.environment);
   out.Text(command.working_directory);
+  out.Text(command.root_directory);
   out.Number(command.mounts.size());
   for (const Mount& mount : command.mounts) {
     out.Number(static_cast<uint64_t>(mount.kind));
@@ -105,6 +106,7 @@ Result<Command> UnpackCommand(std::string_view bytes) {
   command.arguments = in.Texts();
   command.environment = in.Texts();
   command.working_directory = in.Text();
+  command.root_directory = in.Text();
   for (uint64_t left = in.Number(); left > 0 && in.ok(); --left) {
     auto kind = in.As<MountKind>();
     std::string target = in.Text();

@@ -96,7 +96,7 @@ void AddSystem(Builder& builder) {
 
 bool IsFresh(StepKind kind) {
   return kind == StepKind::kProc || kind == StepKind::kPts || kind == StepKind::kWritable ||
-         kind == StepKind::kOverlay;
+         kind == StepKind::kOverlay || kind == StepKind::kRepeat;
 }
 
 // What every command gets afresh, and whatever is put below that, is live.
@@ -153,6 +153,10 @@ Status CheckCommand(const Command& command) {
     return ErrorStatus(Code::kInvalidArgument,
                        "working directory \"{}\" is not absolute and normal",
                        command.working_directory);
+  if (!command.root_directory.empty() &&
+      (!IsNormalAbsolute(command.root_directory) || command.root_directory == "/"))
+    return ErrorStatus(Code::kInvalidArgument, "root directory \"{}\" is not absolute and normal",
+                       command.root_directory);
   size_t writables = 2;  // /tmp and /dev/shm
   for (const Mount& mount : command.mounts) {
     writables += mount.kind == MountKind::kTmpfs ? 1 : 0;
@@ -198,7 +202,6 @@ void BuildPlan(Command command, Plan& plan) {
   std::vector<Step> steps;
   Builder builder(plan, steps);
   AddSystem(builder);
-  for (const Mount& mount : plan.command.mounts) AddMount(builder, mount);
   for (const Command::Overlay& overlay : plan.command.overlays) {
     builder.MakeDirectories(std::string_view(overlay.target).substr(1));
     builder.Add({.kind = StepKind::kOverlay,
@@ -210,6 +213,14 @@ void BuildPlan(Command command, Plan& plan) {
     plan.in_memory |= in_memory;
     for (const std::string& directory : overlay.directories)
       plan.upper_directories.push_back(directory.c_str());
+  }
+  // After the overlays, to be on top where they lie in one.
+  for (const Mount& mount : plan.command.mounts) AddMount(builder, mount);
+  if (!plan.command.root_directory.empty()) {
+    for (const char* source : {"/proc", "/dev", "/tmp"})
+      builder.Add({.kind = StepKind::kRepeat,
+                   .target = builder.Keep(plan.command.root_directory.substr(1) + source),
+                   .source = source});
   }
   Divide(steps, plan);
   for (std::string& text : plan.command.arguments) plan.arguments.push_back(text.data());

@@ -23,6 +23,7 @@ enum class StepKind {
   kPts,
   kWritable,  // the directory `target` of the root becomes writable
   kOverlay,
+  kRepeat,  // what is on `source` in the root appears on `target` as well
 };
 
 // `target` is relative to the new root. Pointers live as long as the Plan.

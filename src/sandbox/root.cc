@@ -248,6 +248,13 @@ bool WriteContent(const Step& step, Trouble& trouble) {
   return done == step.size || Fail(trouble, "write", step.target);
 }
 
+bool Repeat(const Step& step, Trouble& trouble) {
+  int tree = open_tree(AT_FDCWD, step.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  if (tree < 0) return Fail(trouble, "open", step.source);
+  // Does not follow a link at the end of the target, which the command's input chose.
+  return Attach(tree, step.target, trouble);
+}
+
 bool Perform(const Step& step, Trouble& trouble) {
   switch (step.kind) {
     case StepKind::kMakeDirectory:
@@ -266,6 +273,8 @@ bool Perform(const Step& step, Trouble& trouble) {
     case StepKind::kWritable:
     case StepKind::kOverlay:
       return Attach(step.tree, step.target, trouble);
+    case StepKind::kRepeat:
+      return Repeat(step, trouble);
   }
   return true;
 }

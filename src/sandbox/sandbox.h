@@ -43,6 +43,10 @@ struct Command {
       arguments;  // [0]: a path inside; a name without '/' is looked up in PATH of `environment`
   std::vector<std::string> environment;  // "NAME=value"; nothing else is set
   std::string working_directory;         // absolute inside
+  // A directory inside that the command sees as "/", with /proc, /dev and /tmp on directories of
+  // these names in it, which must exist. Other paths here but working_directory and arguments are
+  // those outside of it. Empty: none.
+  std::string root_directory;
   std::vector<Mount> mounts;
   // An overlay: `lower` is read-only, changes go to `upper` (with `work` beside it, same file
   // system). Where both are empty changes are kept in memory and handed over as Outcome.files;

@@ -104,6 +104,11 @@ LRE_NO_ADDRESS_SANITIZER int RunProgram(void* argument) {
   }
   syscall(SYS_close_range, 3u, ~0u, 0u);
   umask(022);
+  const std::string& root = plan.command.root_directory;
+  if (!root.empty() && chroot(root.c_str()) != 0) {
+    shared.exec_error = errno;
+    return 127;
+  }
   if (chdir(plan.command.working_directory.c_str()) != 0) {
     shared.exec_error = errno;
     shared.working_directory_missing = true;

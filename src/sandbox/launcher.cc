@@ -242,7 +242,7 @@ class ProcessLauncher final : public Launcher {
     bool in_memory = std::any_of(command.overlays.begin(), command.overlays.end(),
                                  [](const Command::Overlay& o) { return o.upper.empty(); });
     if (in_memory)
-      outcome.files = std::make_unique<MemoryFiles>(slot.memory, fmt::to_string(request.id));
+      outcome.files = std::make_unique<MemoryFiles>(slot.memory, MemoryName(request.id));
     TRY(out.Drain());
     TRY(err.Drain());
     outcome.output_truncated = out.truncated() || err.truncated();

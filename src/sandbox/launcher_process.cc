@@ -154,7 +154,7 @@ Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {
   BuildPlan(std::move(*command), plan);
   if (plan.in_memory && !slot.memory_overlays)
     return refuse(ErrorStatus(Code::kFailedPrecondition, "no overlays in memory on this machine"));
-  std::string name = fmt::to_string(spawn.id);
+  std::string name = MemoryName(spawn.id);
   spawn.memory_name = name.c_str();
   if (slot.options.namespaces) {
     Status entered = slot.roots.Enter(plan, slot.options);

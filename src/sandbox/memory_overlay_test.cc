@@ -51,6 +51,15 @@ TEST_F(MemoryOverlayTest, NothingIsLeftForTheNextCommand) {
             Output(InOverlay("df --output=iused / /tmp /dev/shm | tail -n 1")));
 }
 
+TEST_F(MemoryOverlayTest, TheFirstCommandsOfASlotDoNotMeetTheirWritableDirectories) {
+  for (int run = 0; run < 3; ++run) {
+    Command command = InOverlay("echo x > /tmp/x && echo x > /more/x && echo x > new && ls");
+    command.mounts.push_back({MountKind::kTmpfs, "/more", ""});
+    command.slot = 1;
+    EXPECT_EQ(Output(command), "new\n");
+  }
+}
+
 TEST_F(MemoryOverlayTest, ItsFilesMayOutliveTheLauncher) {
   Outcome outcome = RunOk(InOverlay("echo x > new"));
   launcher_.reset();

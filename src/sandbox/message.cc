@@ -74,6 +74,9 @@ class Unpacker {
 
 }  // namespace
 
+// Not one of kWritableNames.
+std::string MemoryName(uint64_t id) { return fmt::format("overlay-{}", id); }
+
 std::string PackCommand(const Command& command) {
   Packer out;
   out.Texts(command.arguments);

@@ -41,6 +41,9 @@ struct Reply {
   bool memory_overlays = false;  // when ready: whether overlays in memory are possible
 };
 
+// The directory of run `id` in the slot's file system in memory that has its overlay.
+std::string MemoryName(uint64_t id);
+
 std::string PackCommand(const Command& command);
 Result<Command> UnpackCommand(std::string_view bytes);
 std::string PackReply(const Reply& reply);

@@ -9,8 +9,9 @@ std::vector<rpc::Method> ByteStreamMethods(ByteStreamParts parts, ByteStreamOpti
   auto uploads = std::make_shared<UploadTable>(parts.clock, options.uploads_parked_max,
                                                options.upload_idle_max);
   std::vector<rpc::Method> methods;
-  methods.push_back(ByteStreamReadMethod(parts, options));
-  methods.push_back(ByteStreamWriteMethod(parts, options, uploads));
+  auto zstd = std::make_shared<ByteStreamZstd>(options.zstd_cache_bytes_max);
+  methods.push_back(ByteStreamReadMethod(parts, options, zstd));
+  methods.push_back(ByteStreamWriteMethod(parts, options, uploads, zstd));
   methods.push_back(QueryWriteStatusMethod(parts, uploads));
   return methods;
 }

@@ -34,6 +34,8 @@ struct ByteStreamOptions {
   Duration upload_idle_max = std::chrono::minutes(10);
   // A whole blob up to this size in one message is hashed and stored on the loop.
   size_t inline_write_bytes_max = 128 << 10;
+  // Memory for zstd frames that were sent, to be sent again; a blob may take an eighth of it.
+  size_t zstd_cache_bytes_max = 64 << 20;
 };
 
 std::vector<rpc::Method> ByteStreamMethods(ByteStreamParts parts, ByteStreamOptions options = {});

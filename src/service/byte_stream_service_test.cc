@@ -92,6 +92,7 @@ class ByteStreamTest : public testing::TestWithParam<bool> {
 
   TestServer server_;
   std::unique_ptr<ByteStream::Stub> stub_;
+  ZstdContexts zstd_;
   std::string read_;
   int64_t committed_ = 0;
 };
@@ -144,9 +145,22 @@ TEST_P(ByteStreamTest, ReadsCompressed) {
     grpc::Status status = Read(Compressed(ReadName(blob)), static_cast<int64_t>(offset));
     ASSERT_TRUE(status.ok()) << status.error_message();
     EXPECT_LT(read_.size(), 10'000u);
-    EXPECT_EQ(*DecompressBlob(read_, static_cast<int64_t>(blob.size() - offset)),
+    EXPECT_EQ(*DecompressBlob(zstd_, read_, static_cast<int64_t>(blob.size() - offset)),
               blob.substr(offset));
   }
+}
+
+TEST_P(ByteStreamTest, ReadsCompressedWhatWasReadBeforeWhileItIsThere) {
+  std::string blob = RandomBlob(1000) + std::string(2'000'000, 'x');
+  server_.store.Add(blob);
+  ASSERT_TRUE(Read(Compressed(ReadName(blob))).ok());
+  const std::string first = read_;
+
+  ASSERT_TRUE(Read(Compressed(ReadName(blob))).ok());
+  EXPECT_EQ(read_, first);
+
+  server_.store.Lose(ComputeDigest(kSha256, blob));
+  EXPECT_EQ(Read(Compressed(ReadName(blob))).error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_P(ByteStreamTest, WritesBlobsOfEverySize) {
@@ -258,8 +272,10 @@ TEST_P(ByteStreamTest, ForgetsUploadsThatNobodyResumes) {
 }
 
 TEST_P(ByteStreamTest, WritesCompressed) {
-  std::string blob = RandomBlob(300'000) + std::string(3'000'000, 'y'), compressed;
-  ASSERT_TRUE(Compressor().Feed(blob, true, &compressed).ok());
+  std::string blob = RandomBlob(300'000) + std::string(3'000'000, 'y');
+  // Of two frames, the first of which is larger than what a step gives out.
+  std::string compressed = *CompressFrame(zstd_, {Bytes(blob.substr(0, 1'000'000))}) +
+                           *CompressFrame(zstd_, {Bytes(blob.substr(1'000'000))});
   std::string name = Compressed(WriteName(blob));
   EXPECT_EQ(Write(name, compressed.substr(0, compressed.size() / 2)).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);

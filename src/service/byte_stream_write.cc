@@ -12,14 +12,22 @@ namespace {
 namespace wire = reapi::wire;
 
 constexpr store::Partition kPartition = 0;
+// A step waits for so many bytes while more are to come: handing it to the pool and back costs as
+// much as storing some ten KiB.
+constexpr size_t kStepBytesMin = 256 << 10;
 
 // One Write. Messages are checked on the loop and their data appended on the I/O pool, one step at
 // a time: the step that runs has the upload and the decompressor, everything else is the loop's.
 class WriteStream : public std::enable_shared_from_this<WriteStream> {
  public:
   WriteStream(ByteStreamParts parts, const ByteStreamOptions& options,
-              std::shared_ptr<UploadTable> uploads, std::shared_ptr<rpc::ServerCall> call)
-      : parts_(parts), options_(options), uploads_(std::move(uploads)), call_(std::move(call)) {}
+              std::shared_ptr<UploadTable> uploads, std::shared_ptr<ByteStreamZstd> zstd,
+              std::shared_ptr<rpc::ServerCall> call)
+      : parts_(parts),
+        options_(options),
+        uploads_(std::move(uploads)),
+        zstd_(std::move(zstd)),
+        call_(std::move(call)) {}
 
   void Take(const Bytes& message);
   void HalfClose();
@@ -47,6 +55,7 @@ class WriteStream : public std::enable_shared_from_this<WriteStream> {
   const ByteStreamParts parts_;
   const ByteStreamOptions options_;
   const std::shared_ptr<UploadTable> uploads_;
+  const std::shared_ptr<ByteStreamZstd> zstd_;
   const std::shared_ptr<rpc::ServerCall> call_;
   std::string name_;
   store::BlobKey key_;
@@ -149,11 +158,11 @@ void WriteStream::Take(const Bytes& message) {
     Result<std::shared_ptr<Upload>> upload = uploads_->Open(name_, request->write_offset);
     if (!upload) return Fail(upload.error());
     upload_ = std::move(*upload);
-    if (compressed()) decompressor_ = std::make_unique<Decompressor>();
+    if (compressed()) decompressor_ = std::make_unique<Decompressor>(zstd_->contexts);
   }
   if (!request->data.empty()) pending_.push_back(std::move(request->data));
   pending_message_bytes_ += message.size();
-  StartStep();
+  if (!existence_known_ || finish_ || pending_message_bytes_ >= kStepBytesMin) StartStep();
 }
 
 void WriteStream::StartStep() {
@@ -186,8 +195,7 @@ WriteStream::Outcome WriteStream::RunStep(const BytesList& data, bool last) {
     }
     for (const Bytes& piece : data) {
       if (decompressor_) {
-        TRY(decompressor_->Feed(
-            piece.view(), [&](std::string plain) { return append(Bytes(std::move(plain))); }));
+        TRY(decompressor_->Feed(piece.view(), append));
       } else {
         TRY(append(piece));
       }
@@ -223,7 +231,7 @@ void WriteStream::EndStep(const Outcome& outcome, bool last, size_t message_byte
         wire::WriteWriteResponse(compressed() ? next_offset_ : key_.digest.size_bytes));
   }
   if (ended_) return Leave();
-  if (!pending_.empty() || finish_) return StartStep();
+  if (finish_ || pending_message_bytes_ >= kStepBytesMin) return StartStep();
   if (half_closed_) HalfClose();
 }
 
@@ -235,7 +243,8 @@ void WriteStream::AnswerExists() {
 // Ended without finish_write: the upload is kept, and the answer says how far it got.
 void WriteStream::HalfClose() {
   half_closed_ = true;
-  if (ended_ || running_ || finish_ || !pending_.empty()) return;
+  if (ended_ || running_ || finish_) return;
+  if (!pending_.empty()) return StartStep();  // which comes back here
   if (!upload_) return Fail(Status(Code::kInvalidArgument, "a Write without a message"));
   const int64_t committed = upload_->committed;
   ended_ = true;
@@ -265,6 +274,7 @@ void WriteStream::Leave() {
 }
 
 void WriteStream::Cancel() {
+  if (upload_ && !pending_.empty()) StartStep();  // which leaves at its end
   ended_ = true;
   Leave();
 }
@@ -290,10 +300,11 @@ void AnswerStatus(rpc::ServerCall& call, int64_t committed, bool complete) {
 }  // namespace
 
 rpc::Method ByteStreamWriteMethod(ByteStreamParts parts, const ByteStreamOptions& options,
-                                  std::shared_ptr<UploadTable> uploads) {
-  auto start = [parts, options, uploads](std::shared_ptr<rpc::ServerCall> call) {
+                                  std::shared_ptr<UploadTable> uploads,
+                                  std::shared_ptr<ByteStreamZstd> zstd) {
+  auto start = [parts, options, uploads, zstd](std::shared_ptr<rpc::ServerCall> call) {
     return std::make_unique<Handler>(
-        std::make_shared<WriteStream>(parts, options, uploads, std::move(call)));
+        std::make_shared<WriteStream>(parts, options, uploads, zstd, std::move(call)));
   };
   return {.path = "/google.bytestream.ByteStream/Write",
           .start = std::move(start),

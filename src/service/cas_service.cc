@@ -17,6 +17,14 @@ constexpr store::Partition kPartition = 0;
 constexpr int32_t kIdentity = 0;
 constexpr int32_t kZstd = 1;
 
+// What the methods share, also while they run on the I/O pool.
+struct SharedParts {
+  const CasParts parts;
+  const CasOptions options;
+  mutable ZstdContexts zstd;
+};
+using Shared = std::shared_ptr<const SharedParts>;
+
 // --- FindMissingBlobs ---
 
 void AnswerFindMissing(rpc::ServerCall& call, const std::vector<Digest>& digests,
@@ -50,7 +58,7 @@ struct Update {
 };
 
 // What is wrong with an entry before it reaches the store; its data decompressed.
-Status PrepareEntry(wire::BatchUpdateEntry& entry) {
+Status PrepareEntry(ZstdContexts& zstd, wire::BatchUpdateEntry& entry) {
   if (!entry.digest.valid) return wire::MalformedDigest(entry.digest);
   if (entry.compressor != kIdentity && entry.compressor != kZstd) {
     return ErrorStatus(Code::kInvalidArgument,
@@ -58,7 +66,8 @@ Status PrepareEntry(wire::BatchUpdateEntry& entry) {
                        entry.digest.digest, entry.compressor);
   }
   if (entry.compressor == kZstd) {
-    Result<std::string> plain = DecompressBlob(entry.data.view(), entry.digest.digest.size_bytes);
+    Result<std::string> plain =
+        DecompressBlob(zstd, entry.data.view(), entry.digest.digest.size_bytes);
     if (!plain) return plain.error().WithContext("blob " + entry.digest.digest.ToString());
     entry.data = Bytes(std::move(*plain));
     entry.compressor = kIdentity;
@@ -79,10 +88,10 @@ void AnswerUpdate(rpc::ServerCall& call, const Update& update) {
 }
 
 // Stores what has no status yet; may block.
-void StoreRest(store::BlobStore& store, Update& update) {
+void StoreRest(store::BlobStore& store, ZstdContexts& zstd, Update& update) {
   for (size_t i = update.statuses.size(); i < update.entries.size(); i++) {
     wire::BatchUpdateEntry& entry = update.entries[i];
-    Status status = PrepareEntry(entry);
+    Status status = PrepareEntry(zstd, entry);
     if (status.ok()) {
       status = store::Put(store, {entry.digest.digest, kPartition}, std::move(entry.data));
     }
@@ -91,7 +100,7 @@ void StoreRest(store::BlobStore& store, Update& update) {
 }
 
 // The same without blocking, with one call of the store: true when all have a status, else none.
-bool TryStore(store::BlobStore& store, Update& update) {
+bool TryStore(store::BlobStore& store, ZstdContexts& zstd, Update& update) {
   std::vector<Status> statuses;
   std::vector<std::pair<Digest, Bytes>> blobs;
   std::vector<size_t> entries;  // of each blob
@@ -99,7 +108,7 @@ bool TryStore(store::BlobStore& store, Update& update) {
   blobs.reserve(update.entries.size());
   entries.reserve(update.entries.size());
   for (wire::BatchUpdateEntry& entry : update.entries) {
-    statuses.push_back(PrepareEntry(entry));
+    statuses.push_back(PrepareEntry(zstd, entry));
     if (!statuses.back().ok()) continue;
     entries.push_back(statuses.size() - 1);
     blobs.emplace_back(entry.digest.digest, entry.data);
@@ -111,8 +120,8 @@ bool TryStore(store::BlobStore& store, Update& update) {
   return true;
 }
 
-void BatchUpdate(const CasParts& parts, const CasOptions& options,
-                 std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+void BatchUpdate(const Shared& shared, std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+  const auto& [parts, options, zstd] = *shared;
   auto request = wire::ParseBatchUpdateRequest(bytes);
   if (!request) return call->Finish(request.error());
   if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
@@ -125,11 +134,11 @@ void BatchUpdate(const CasParts& parts, const CasOptions& options,
                                       [](const auto& entry) { return entry.compressor != 0; });
   const bool small = bytes.size() <= options.inline_hash_bytes_max;
   update->request = std::move(bytes);
-  if (small && !compressed && TryStore(parts.store, *update)) {
+  if (small && !compressed && TryStore(parts.store, zstd, *update)) {
     return AnswerUpdate(*call, *update);
   }
-  RunBlocking(parts.io, call, [call, update, &store = parts.store] {
-    StoreRest(store, *update);
+  RunBlocking(parts.io, call, [call, update, shared] {
+    StoreRest(shared->parts.store, shared->zstd, *update);
     AnswerUpdate(*call, *update);
   });
 }
@@ -137,9 +146,11 @@ void BatchUpdate(const CasParts& parts, const CasOptions& options,
 // --- BatchReadBlobs ---
 
 struct BatchRead {
+  BatchRead(Bytes bytes, wire::BatchReadRequest request, size_t answer_bytes)
+      : request(std::move(bytes)), parsed(std::move(request)), writer(answer_bytes) {}
   Bytes request;
   wire::BatchReadRequest parsed;
-  wire::MessageWriter writer{1024};
+  wire::MessageWriter writer;
   size_t next = 0;            // the entry to be answered next
   bool may_compress = false;  // on the I/O pool: it takes time
 };
@@ -150,12 +161,14 @@ bool Compressible(const BatchRead& read, const wire::DigestEntry& entry) {
   return read.parsed.accepts_zstd && entry.digest.size_bytes >= kBytesMin;
 }
 
-void AddRead(BatchRead& read, const wire::DigestEntry& entry, const Result<BytesList>& data) {
+void AddRead(ZstdContexts& zstd, BatchRead& read, const wire::DigestEntry& entry,
+             const Result<BytesList>& data) {
   if (data) {
     if (read.may_compress && Compressible(read, entry)) {
-      BytesList compressed{Bytes(CompressBlob(*data))};
-      if (compressed[0].size() < TotalSize(*data)) {
-        wire::AddBatchReadResponse(read.writer, entry.message, Status(), compressed, kZstd);
+      Result<std::string> frame = CompressFrame(zstd, *data);
+      if (frame && frame->size() < TotalSize(*data)) {
+        wire::AddBatchReadResponse(read.writer, entry.message, Status(), {Bytes(std::move(*frame))},
+                                   kZstd);
         return;
       }
     }
@@ -177,45 +190,82 @@ bool Fits(const BatchRead& read, const wire::DigestEntry& entry, const CasOption
 
 // Answers entries until `reader` says that it would block; false then.
 template <typename Reader>
-bool AddReads(BatchRead& read, const CasOptions& options, Reader reader) {
+bool AddReads(const SharedParts& shared, BatchRead& read, Reader reader) {
+  const CasOptions& options = shared.options;
   for (; read.next < read.parsed.entries.size(); read.next++) {
     const wire::DigestEntry& entry = read.parsed.entries[read.next];
     if (!entry.valid) {
-      AddRead(read, entry, std::unexpected(wire::MalformedDigest(entry)));
+      AddRead(shared.zstd, read, entry, std::unexpected(wire::MalformedDigest(entry)));
     } else if (!Fits(read, entry, options)) {
-      AddRead(read, entry,
+      AddRead(shared.zstd, read, entry,
               Error(Code::kResourceExhausted,
                     "blob {}: the answer would pass {} bytes; read it through ByteStream",
                     entry.digest, options.answer_bytes_max));
     } else {
       std::optional<Result<BytesList>> data = reader(store::BlobKey{entry.digest, kPartition});
       if (!data) return false;
-      AddRead(read, entry, *data);
+      AddRead(shared.zstd, read, entry, *data);
     }
   }
   return true;
 }
 
-void BatchReadBlobs(const CasParts& parts, const CasOptions& options,
-                    std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
+// Whether every blob that is there fits the answer as it is, so that all can be read at once; then
+// how many bytes of it the writer copies.
+std::optional<size_t> CopiedWhenAllFit(const wire::BatchReadRequest& request,
+                                       const CasOptions& options) {
+  size_t bytes = 0, copied = 64;
+  for (const wire::DigestEntry& entry : request.entries) {
+    const auto size = static_cast<uint64_t>(entry.digest.size_bytes);
+    if (!entry.valid || size > options.answer_bytes_max) return std::nullopt;
+    // What is not there after all has an error of about this size.
+    bytes += wire::BatchReadResponseSize(entry.message, std::max<uint64_t>(size, 256));
+    if (bytes > options.answer_bytes_max) return std::nullopt;
+    copied += wire::BatchReadResponseSize(entry.message,
+                                          size < wire::MessageWriter::kPieceBytesMin ? size : 0);
+  }
+  return copied;
+}
+
+// Answers all of it with one call of the store; false when that would block.
+bool TryReadAll(const SharedParts& shared, BatchRead& read) {
+  std::vector<Digest> digests;
+  digests.reserve(read.parsed.entries.size());
+  for (const wire::DigestEntry& entry : read.parsed.entries) {
+    if (Compressible(read, entry)) return false;
+    digests.push_back(entry.digest);
+  }
+  auto blobs = shared.parts.store.TryReadMany(kPartition, digests);
+  if (!blobs) return false;
+  for (size_t i = 0; i < digests.size(); i++) {
+    AddRead(shared.zstd, read, read.parsed.entries[i], (*blobs)[i]);
+  }
+  return true;
+}
+
+void BatchReadBlobs(const Shared& shared, std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
   auto request = wire::ParseBatchReadRequest(bytes.view());
   if (!request) return call->Finish(request.error());
   if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
     return call->Finish(std::move(name));
   }
-  auto read = std::make_shared<BatchRead>();
-  read->request = std::move(bytes);
-  read->parsed = std::move(*request);
+  const std::optional<size_t> copied = CopiedWhenAllFit(*request, shared->options);
+  auto read =
+      std::make_shared<BatchRead>(std::move(bytes), std::move(*request), copied.value_or(1024));
   const bool done =
-      AddReads(*read, options, [&](const store::BlobKey& key) -> std::optional<Result<BytesList>> {
-        if (Compressible(*read, read->parsed.entries[read->next])) return std::nullopt;
-        return parts.store.TryRead(key, {});
-      });
+      copied ? TryReadAll(*shared, *read)
+             : AddReads(*shared, *read,
+                        [&](const store::BlobKey& key) -> std::optional<Result<BytesList>> {
+                          if (Compressible(*read, read->parsed.entries[read->next])) {
+                            return std::nullopt;
+                          }
+                          return shared->parts.store.TryRead(key, {});
+                        });
   if (done) return call->Respond(read->writer.Finish());
-  RunBlocking(parts.io, call, [call, read, options, &store = parts.store] {
+  RunBlocking(shared->parts.io, call, [call, read, shared] {
     read->may_compress = true;
-    AddReads(*read, options, [&](const store::BlobKey& key) {
-      return std::optional<Result<BytesList>>(store.Read(key, {}));
+    AddReads(*shared, *read, [&](const store::BlobKey& key) {
+      return std::optional<Result<BytesList>>(shared->parts.store.Read(key, {}));
     });
     call->Respond(read->writer.Finish());
   });
@@ -225,6 +275,7 @@ void BatchReadBlobs(const CasParts& parts, const CasOptions& options,
 
 std::vector<rpc::Method> CasMethods(CasParts parts, CasOptions options) {
   const std::string service = "/build.bazel.remote.execution.v2.ContentAddressableStorage/";
+  Shared shared(new SharedParts{parts, options, ZstdContexts()});
   std::vector<rpc::Method> methods;
   methods.push_back(rpc::UnaryMethod(
       service + "FindMissingBlobs",
@@ -234,14 +285,14 @@ std::vector<rpc::Method> CasMethods(CasParts parts, CasOptions options) {
       options.batch_bytes_max));
   methods.push_back(rpc::UnaryMethod(
       service + "BatchUpdateBlobs",
-      [parts, options](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
-        BatchUpdate(parts, options, std::move(call), std::move(request));
+      [shared](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+        BatchUpdate(shared, std::move(call), std::move(request));
       },
       options.batch_bytes_max));
   methods.push_back(rpc::UnaryMethod(
       service + "BatchReadBlobs",
-      [parts, options](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
-        BatchReadBlobs(parts, options, std::move(call), std::move(request));
+      [shared](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+        BatchReadBlobs(shared, std::move(call), std::move(request));
       },
       options.batch_bytes_max));
   methods.push_back(GetTreeMethod(parts, options));

@@ -109,8 +109,8 @@ TEST_P(CasServiceTest, UpdatesABatchWithAStatusPerBlob) {
 }
 
 TEST_P(CasServiceTest, UpdatesCompressedBlobs) {
-  std::string plain(5000, 'p'), compressed;
-  ASSERT_TRUE(Compressor().Feed(plain, true, &compressed).ok());
+  ZstdContexts zstd;
+  std::string plain(5000, 'p'), compressed = *CompressFrame(zstd, {Bytes(plain)});
   pb::BatchUpdateBlobsRequest request;
   auto add = [&](const std::string& text, const std::string& data, int compressor) {
     auto* entry = request.add_requests();
@@ -160,6 +160,7 @@ TEST_P(CasServiceTest, ReadsABatchWithAStatusPerBlob) {
 }
 
 TEST_P(CasServiceTest, ReadsABatchCompressedForClientsThatAcceptIt) {
+  ZstdContexts zstd;
   const std::string large(60'000, 'l');
   std::string noise(5'000, '\0');
   std::mt19937 random(1);
@@ -180,7 +181,7 @@ TEST_P(CasServiceTest, ReadsABatchCompressedForClientsThatAcceptIt) {
   EXPECT_EQ(response.responses(0).data(), "small");
   EXPECT_EQ(response.responses(1).compressor(), pb::Compressor::ZSTD);
   EXPECT_LT(response.responses(1).data().size(), 1000u);
-  EXPECT_EQ(*DecompressBlob(response.responses(1).data(), 60'000), large);
+  EXPECT_EQ(*DecompressBlob(zstd, response.responses(1).data(), 60'000), large);
   EXPECT_EQ(response.responses(2).compressor(), pb::Compressor::IDENTITY);
   EXPECT_EQ(response.responses(2).data(), noise);
 }

@@ -5,34 +5,80 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mapped_copy.h"
 
 namespace lre::service {
 namespace {
+
 constexpr size_t kPieceBytes = 128 << 10;
+
+template <typename Context>
+Context* TakeLast(std::vector<Context*>& idle) {
+  if (idle.empty()) return nullptr;
+  Context* context = idle.back();
+  idle.pop_back();
+  return context;
 }
 
-struct Decompressor::Context {
-  ZSTD_DCtx* zstd = ZSTD_createDCtx();
-  ~Context() { ZSTD_freeDCtx(zstd); }
-};
-struct Compressor::Context {
-  ZSTD_CCtx* zstd = ZSTD_createCCtx();
-  ~Context() { ZSTD_freeCCtx(zstd); }
-};
+}  // namespace
 
-Decompressor::Decompressor() : context_(std::make_unique<Context>()) {
-  CHECK(context_->zstd, "out of memory");
-  ZSTD_DCtx_setParameter(context_->zstd, ZSTD_d_windowLogMax, kZstdWindowLogMax);
+ZstdContexts::~ZstdContexts() {
+  idle_.With([](Idle& idle) {
+    for (ZSTD_CCtx* context : idle.compressors) ZSTD_freeCCtx(context);
+    for (ZSTD_DCtx* context : idle.decompressors) ZSTD_freeDCtx(context);
+  });
 }
-Decompressor::~Decompressor() = default;
 
-Status Decompressor::Feed(std::string_view compressed,
-                          const std::function<Status(std::string)>& take) {
+ZSTD_CCtx* ZstdContexts::TakeCompressor() {
+  ZSTD_CCtx* context = idle_.With([](Idle& idle) { return TakeLast(idle.compressors); });
+  if (context != nullptr) return context;
+  context = ZSTD_createCCtx();
+  CHECK(context != nullptr, "out of memory");
+  ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, kZstdLevel);
+  return context;
+}
+
+void ZstdContexts::Give(ZSTD_CCtx* context) {
+  const bool kept = idle_.With([&](Idle& idle) {
+    if (idle.compressors.size() >= idle_max_) return false;
+    idle.compressors.push_back(context);
+    return true;
+  });
+  if (!kept) ZSTD_freeCCtx(context);
+}
+
+ZSTD_DCtx* ZstdContexts::TakeDecompressor() {
+  ZSTD_DCtx* context = idle_.With([](Idle& idle) { return TakeLast(idle.decompressors); });
+  if (context != nullptr) {
+    ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
+    return context;
+  }
+  context = ZSTD_createDCtx();
+  CHECK(context != nullptr, "out of memory");
+  ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, kZstdWindowLogMax);
+  return context;
+}
+
+void ZstdContexts::Give(ZSTD_DCtx* context) {
+  const bool kept = idle_.With([&](Idle& idle) {
+    if (idle.decompressors.size() >= idle_max_) return false;
+    idle.decompressors.push_back(context);
+    return true;
+  });
+  if (!kept) ZSTD_freeDCtx(context);
+}
+
+Decompressor::Decompressor(ZstdContexts& contexts)
+    : contexts_(contexts), zstd_(contexts.TakeDecompressor()) {}
+Decompressor::~Decompressor() { contexts_.Give(zstd_); }
+
+Status Decompressor::Feed(std::string_view compressed, const std::function<Status(Bytes)>& take) {
   ZSTD_inBuffer in{compressed.data(), compressed.size(), 0};
   for (bool more = in.size > 0; more;) {
-    std::string piece(kPieceBytes, '\0');
-    ZSTD_outBuffer out{piece.data(), piece.size(), 0};
-    const size_t left = ZSTD_decompressStream(context_->zstd, &out, &in);
+    auto piece = std::make_shared_for_overwrite<char[]>(kPieceBytes);
+    char* const to = piece.get();
+    ZSTD_outBuffer out{to, kPieceBytes, 0};
+    const size_t left = ZSTD_decompressStream(zstd_, &out, &in);
     if (ZSTD_isError(left)) {
       return ErrorStatus(Code::kInvalidArgument, "zstd: {}", ZSTD_getErrorName(left));
     }
@@ -40,20 +86,20 @@ Status Decompressor::Feed(std::string_view compressed,
     // A full piece may hide more output.
     more = in.pos < in.size || (out.pos == out.size && left != 0);
     if (out.pos == 0) continue;
-    piece.resize(out.pos);
-    TRY(take(std::move(piece)));
+    TRY(take(Bytes(std::move(piece), {to, out.pos})));
   }
   return Status();
 }
 
-Result<std::string> DecompressBlob(std::string_view compressed, int64_t size_bytes) {
+Result<std::string> DecompressBlob(ZstdContexts& contexts, std::string_view compressed,
+                                   int64_t size_bytes) {
   std::string plain;
-  Decompressor decompressor;
-  TRY(decompressor.Feed(compressed, [&](std::string piece) {
+  Decompressor decompressor(contexts);
+  TRY(decompressor.Feed(compressed, [&](const Bytes& piece) {
     if (plain.size() + piece.size() > static_cast<uint64_t>(size_bytes)) {
       return ErrorStatus(Code::kInvalidArgument, "zstd: more than {} bytes come out", size_bytes);
     }
-    plain += piece;
+    plain += piece.view();
     return Status();
   }));
   if (!decompressor.complete() && !compressed.empty()) {
@@ -62,37 +108,26 @@ Result<std::string> DecompressBlob(std::string_view compressed, int64_t size_byt
   return plain;
 }
 
-Compressor::Compressor() : context_(std::make_unique<Context>()) {
-  CHECK(context_->zstd, "out of memory");
-  ZSTD_CCtx_setParameter(context_->zstd, ZSTD_c_compressionLevel, kZstdLevel);
-}
-Compressor::~Compressor() = default;
-
-Status Compressor::Feed(std::string_view plain, bool last, std::string* result) {
-  ZSTD_inBuffer in{plain.data(), plain.size(), 0};
-  for (;;) {
-    const size_t before = result->size();
-    result->resize(before + ZSTD_CStreamOutSize());
-    ZSTD_outBuffer out{result->data() + before, result->size() - before, 0};
-    const size_t left =
-        ZSTD_compressStream2(context_->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
-    result->resize(before + out.pos);
-    if (ZSTD_isError(left)) {
-      return ErrorStatus(Code::kInternal, "zstd: {}", ZSTD_getErrorName(left));
-    }
-    if (last ? left == 0 : in.pos == in.size) return Status();
-  }
-}
-
-std::string CompressBlob(const BytesList& plain) {
-  std::string compressed;
-  Compressor compressor;
+Result<std::string> CompressFrame(ZstdContexts& contexts, const BytesList& plain) {
+  const size_t size = TotalSize(plain);
+  auto gathered = std::make_unique_for_overwrite<char[]>(size);
+  size_t at = 0;
   for (const Bytes& piece : plain) {
-    Status status = compressor.Feed(piece.view(), false, &compressed);
-    CHECK(status.ok(), "zstd refuses to compress");
+    if (!MappedCopy(gathered.get() + at, piece.data(), piece.size())) {
+      return Error(Code::kUnavailable, "the disk did not give the bytes to compress");
+    }
+    at += piece.size();
   }
-  CHECK(compressor.Feed({}, true, &compressed).ok(), "zstd refuses to compress");
-  return compressed;
+  std::string frame(ZSTD_compressBound(size), '\0');
+  ZSTD_CCtx* context = contexts.TakeCompressor();
+  const size_t written = ZSTD_compress2(context, frame.data(), frame.size(), gathered.get(), size);
+  contexts.Give(context);
+  if (ZSTD_isError(written)) {
+    return Error(Code::kInternal, "zstd: {}", ZSTD_getErrorName(written));
+  }
+  frame.resize(written);
+  frame.shrink_to_fit();  // it may wait in a cache
+  return frame;
 }
 
 }  // namespace lre::service

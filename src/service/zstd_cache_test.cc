@@ -5,9 +5,7 @@
 namespace lre::service {
 namespace {
 
-store::BlobKey Key(int i) {
-  return {ComputeDigest(DigestFunction::kSha256, std::to_string(i)), 0};
-}
+store::BlobKey Key(int i) { return {ComputeDigest(DigestFunction::kSha256, std::to_string(i)), 0}; }
 BytesList Frames(char what, size_t size) {
   return {Bytes(std::string(1, what)), Bytes(std::string(size - 1, what))};
 }

@@ -1,7 +1,7 @@
 // What a spawn costs on this machine, bare and in the sandbox, in the same run and interleaved, so
 // that a noisy machine is noisy for both: /bin/true by posix_spawn from this small process; by the
-// launcher without isolation; in the sandbox with the userland bound; the same with an overlay.
-// Then how many per second with both cores busy.
+// launcher without isolation; in the sandbox with the userland bound; the same with an overlay on
+// disk and with one in memory. Then how many per second with both cores busy.
 //
 //   bench_spawn_floor [rounds]
 #include <fcntl.h>
@@ -40,14 +40,14 @@ void SpawnBare() {
 }
 
 struct Stage {
-  // Slots 2n and 2n + 1: a slot expects the next command to want the root of the last.
+  // Slots 3n to 3n + 2: a slot expects the next command to want the root of the last.
   explicit Stage(const Launcher& launcher, int n) : owner(launcher.file_owner()) {
     Make("lower");
     command.arguments = {"/bin/true"};
     command.working_directory = "/";
     command.stdout_path = directory / "stdout";
     command.stderr_path = directory / "stderr";
-    command.slot = 2 * n;
+    command.slot = 3 * n;
     bare = command;
     bare.isolation = lre::sandbox::Isolation::kNone;
     command.mounts = {{MountKind::kReadOnlyBind, "/usr", "/usr"},
@@ -56,8 +56,13 @@ struct Stage {
                       {MountKind::kSymlink, "/lib64", "usr/lib64"},
                       {MountKind::kFile, "/etc/passwd", "user:x:1000:1000::/:/bin/sh\n"}};
     overlaid = command;
-    overlaid.slot = 2 * n + 1;
-    overlaid.overlays = {{directory / "lower", directory / "upper", directory / "work", "/build"}};
+    overlaid.slot = 3 * n + 1;
+    overlaid.overlays = {
+        {directory / "lower", directory / "upper", directory / "work", "/build", {}}};
+    in_memory = command;
+    in_memory.slot = 3 * n + 2;
+    in_memory.output_kept_bytes_max = 4096;
+    in_memory.overlays = {{.lower = directory / "lower", .target = "/build"}};
   }
   void Make(const char* name) {
     std::string path = directory / name;
@@ -76,7 +81,7 @@ struct Stage {
   }
   uint32_t owner;
   lre::TempDir directory;
-  Command bare, command, overlaid;
+  Command bare, command, overlaid, in_memory;
 };
 
 void RunOnce(Launcher& launcher, const Command& command) {
@@ -117,7 +122,7 @@ double PerSecond(const Series& series, int threads, int rounds) {
 int main(int argc, char** argv) {
   int rounds = argc > 1 ? std::atoi(argv[1]) : 500;
   constexpr int kThreads = 4;
-  auto launcher = Launcher::Start({.slots = 2 * kThreads});
+  auto launcher = Launcher::Start({.slots = 3 * kThreads});
   CHECK(launcher.has_value(), lre::ToStatus(launcher).ToString());
   std::vector<std::unique_ptr<Stage>> stages;
   for (int t = 0; t < kThreads; ++t) stages.push_back(std::make_unique<Stage>(**launcher, t));
@@ -130,7 +135,10 @@ int main(int argc, char** argv) {
                      stages[t]->MakeUpper();
                      RunOnce(**launcher, stages[t]->overlaid);
                    }});
-  all.back().after = [&](int t) { stages[t]->RemoveUpper(); };
+  if ((*launcher)->overlay_allowed()) all.back().after = [&](int t) { stages[t]->RemoveUpper(); };
+  if ((*launcher)->memory_overlay_allowed())
+    all.push_back(
+        {"sandbox, overlay in memory", [&](int t) { RunOnce(**launcher, stages[t]->in_memory); }});
   for (Series& series : all) {
     for (int t = 0; t < kThreads; ++t) {  // starts the slot processes
       series.run(t);

@@ -28,6 +28,7 @@ void AddLockCommand(App& app);
 void AddSyncCommand(App& app);
 void AddStoreCommand(App& app);
 void AddPushCommand(App& app);
+void AddRevokeCommand(App& app);
 void AddVerifyCommand(App& app);
 void AddExplainCommand(App& app);
 void AddCasCommand(App& app);

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   lre::cli::AddEnvCommand(app);       // toolchain.json -> shell variables
   lre::cli::AddStoreCommand(app);     // lists, checks and clears /lre/store
   lre::cli::AddPushCommand(app);      // /lre/store -> the CAS, where workers find it
+  lre::cli::AddRevokeCommand(app);    // forgets what a bad one produced
 
   // The promise.
   lre::cli::AddVerifyCommand(app);   // builds on both sides: all hits, the same bytes

@@ -1,6 +1,7 @@
 #include "cli/remote_server.h"
 
 #include "build/bazel/remote/execution/v2/remote_execution.pb.h"
+#include "lre/admin/v1/admin.pb.h"
 #include "reapi/digest_proto.h"
 #include "store/remote_store.h"
 
@@ -98,6 +99,21 @@ Status RemoteServer::RetirePin(const std::string& name) {
   request.set_instance_name(instance_name_);
   request.set_name(name);
   return ToStatus(Call<admin::v1::RetirePinResponse>("/lre.admin.v1.Pins/RetirePin", request));
+}
+
+Result<uint64_t> RemoteServer::FindResults(const std::string& text, bool drop) {
+  admin::v1::ListActionResultsRequest request;
+  request.set_all_instances(true);
+  request.add_mentions_texts(text);
+  request.set_drop(drop);
+  uint64_t found = 0;
+  for (;;) {
+    TRY_ASSIGN(auto response, Call<admin::v1::ListActionResultsResponse>(
+                                  "/lre.admin.v1.Cache/ListActionResults", request));
+    found += static_cast<uint64_t>(response.entries_size());
+    // What was dropped does not come again; what was only listed would.
+    if (!drop || !response.truncated() || response.entries().empty()) return found;
+  }
 }
 
 }  // namespace lre::cli

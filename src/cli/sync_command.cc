@@ -1,4 +1,5 @@
 // lre sync: from lre.lock to store paths on this disk, and toolchain.json.
+#include <filesystem>
 #include <thread>
 
 #include "base/quantity.h"
@@ -7,6 +8,7 @@
 #include "cli/toolchain_files.h"
 #include "http_client/http_client.h"
 #include "toolchain/fetch/fetcher.h"
+#include "toolchain/root/roots.h"
 #include "toolchain/root/sync.h"
 
 namespace lre::cli {
@@ -66,6 +68,11 @@ Status SyncOne(const toolchain::Lock& lock, const std::string& digest, const std
                         manifest.paths.size(), names.size(),
                         FormatDuration(SystemClock().Now() - started), file,
                         written ? "written" : "unchanged"));
+  // So that `lre store gc`, run anywhere, keeps what this project uses.
+  Status root =
+      toolchain::AddRoot(options.prefix, std::filesystem::absolute(file).lexically_normal());
+  // Who may only read the store cannot say what it has to keep.
+  if (root.code() != Code::kPermissionDenied) TRY(root);
   if (flags.print) {
     for (const toolchain::StorePath& path : manifest.paths) PrintLine(path.path);
   }

@@ -89,7 +89,7 @@ Result<RootContents> RootMounts::For(const std::set<std::string>& store_paths,
   std::vector<std::string> wanted(store_paths.begin(), store_paths.end());
   Userland userland = FindUserland();
   wanted.insert(wanted.end(), userland.store_paths.begin(), userland.store_paths.end());
-  RootContents root{.mounts = others_, .hold = nullptr};
+  RootContents root{.mounts = others_, .store_paths = {}, .hold = nullptr};
   if (!wanted.empty()) {
     Result<StoreClosure> closure = source_.Closure(wanted, user);
     if (!closure && closure.error().code() == Code::kNotFound)
@@ -99,9 +99,11 @@ Result<RootContents> RootMounts::For(const std::set<std::string>& store_paths,
                    closure.error().message());
     TRY(ToStatus(closure));
     // Sorted: the same set of paths gives the same root, which the sandbox keeps.
-    std::sort(closure->paths.begin(), closure->paths.end());
-    for (const std::string& path : closure->paths)
-      root.mounts.push_back({MountKind::kReadOnlyBind, path, path});
+    std::sort(closure->paths.begin(), closure->paths.end(),
+              [](const HeldPath& a, const HeldPath& b) { return a.path < b.path; });
+    for (const HeldPath& held : closure->paths)
+      root.mounts.push_back({MountKind::kReadOnlyBind, held.path, held.path});
+    root.store_paths = std::move(closure->paths);
     root.hold = std::move(closure->hold);
   }
   root.mounts.insert(root.mounts.end(), userland.links.begin(), userland.links.end());

@@ -36,6 +36,7 @@ Result<Userland> UserlandOf(const toolchain::Manifest& manifest);
 
 struct RootContents {
   std::vector<sandbox::Mount> mounts;
+  std::vector<HeldPath> store_paths;  // that are mounted
   // Keeps the store paths where they are: until the command has ended.
   std::shared_ptr<const void> hold;
 };

@@ -54,14 +54,24 @@ class FetchingStorePathCache final : public StorePathCache {
     TRY(OpenStore(paths));
     auto hold = std::make_shared<Hold>(*this);
     std::set<std::string> seen(paths.begin(), paths.end());
-    StoreClosure closure{.paths = {seen.begin(), seen.end()}, .hold = hold};
-    for (size_t i = 0; i < closure.paths.size(); ++i) {
-      TRY_ASSIGN(std::shared_ptr<Entry> entry, Use(closure.paths[i], user));
+    std::vector<std::string> queue(seen.begin(), seen.end());
+    StoreClosure closure{.paths = {}, .hold = hold};
+    for (size_t i = 0; i < queue.size(); ++i) {
+      TRY_ASSIGN(std::shared_ptr<Entry> entry, Use(queue[i], user));
       hold->entries.push_back(entry);
+      closure.paths.push_back({queue[i], entry->known.record.tree});
       for (const std::string& reference : entry->known.record.references)
-        if (seen.insert(reference).second) closure.paths.push_back(reference);
+        if (seen.insert(reference).second) queue.push_back(reference);
     }
     return closure;
+  }
+
+  std::vector<std::string> Verified() override {
+    std::vector<std::string> paths;
+    std::lock_guard lock(mutex_);
+    for (const auto& [path, slot] : slots_)
+      if (slot.known) paths.push_back(path);
+    return paths;
   }
 
   Result<std::vector<DamagedPath>> Check() override {

@@ -21,9 +21,13 @@
 
 namespace lre::worker {
 
+struct HeldPath {
+  std::string path;
+  std::string tree;  // its digest, as manifests have it
+};
 // Store paths and all they reference, each once, and what keeps them where they are.
 struct StoreClosure {
-  std::vector<std::string> paths;
+  std::vector<HeldPath> paths;
   std::shared_ptr<const void> hold;  // must not outlive the source
 };
 
@@ -34,6 +38,8 @@ class StorePathSource {
   // `user` names who asks (an action's digest), for the report when a path turns out damaged.
   virtual Result<StoreClosure> Closure(const std::vector<std::string>& paths,
                                        const std::string& user) = 0;
+  // Paths that are installed and were found good, sorted, without blocking.
+  virtual std::vector<std::string> Verified() { return {}; }
 };
 
 struct StorePathCacheOptions {

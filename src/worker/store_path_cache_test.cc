@@ -108,7 +108,11 @@ TEST_F(StorePathCacheTest, FetchesAClosureAndInstallsItVerified) {
   auto closure = source_->Closure({gcc.path}, "action");
 
   ASSERT_TRUE(closure) << ToStatus(closure).ToString();
-  EXPECT_THAT(closure->paths, UnorderedElementsAre(gcc.path, libc.path));
+  std::vector<std::string> names;
+  for (const HeldPath& held : closure->paths) names.push_back(held.path);
+  EXPECT_THAT(names, UnorderedElementsAre(gcc.path, libc.path));
+  EXPECT_EQ(closure->paths[0].tree, gcc.tree);
+  EXPECT_THAT(source_->Verified(), UnorderedElementsAre(gcc.path, libc.path));
   EXPECT_EQ(store_->Find(gcc.path).value(), gcc);
   EXPECT_THAT(store_->Verify(gcc.path).value(), IsEmpty());
   EXPECT_THAT(store_->Verify(libc.path).value(), IsEmpty());

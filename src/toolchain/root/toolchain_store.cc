@@ -266,7 +266,10 @@ Result<UniqueFd> ToolchainStore::LockName(std::string_view name) {
 }
 
 Result<UniqueFd> ToolchainStore::HoldPath(std::string_view path) const {
-  return Lock(LockPath(fmt::format("{}.use", NameOf(path))), LOCK_SH);
+  Result<UniqueFd> lock = Lock(LockPath(fmt::format("{}.use", NameOf(path))), LOCK_SH);
+  // Who may only read the store, and finds no lock file, does without.
+  if (!lock && lock.error().code() == Code::kNotFound) return UniqueFd();
+  return lock;
 }
 
 Status ToolchainStore::MarkFetched(std::string_view path) {

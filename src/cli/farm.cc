@@ -187,7 +187,11 @@ Result<std::unique_ptr<sandbox::Launcher>> StartLauncher(const server::Config& c
   }
   const std::string scratch = WorkerDirectory(config) + "/scratch";
   TRY(SystemFiles().MakeDirectories(scratch));
-  return sandbox::Launcher::Start({.slots = WorkerSlots(config), .scratch_directory = scratch});
+  return sandbox::Launcher::Start(
+      {.slots = WorkerSlots(config),
+       .scratch_directory = scratch,
+       .processes_max = static_cast<uint64_t>(config.worker_action_processes_max),
+       .cgroup_directory = config.worker_cgroup});
 }
 
 std::unique_ptr<worker::LinkConnector> NewLocalLinkConnector(server::Server& server) {
@@ -215,6 +219,7 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
   options.properties = config.worker_properties;
   options.slots = WorkerSlots(config);
   options.cache_bytes_max = config.worker_cache_bytes_max;
+  options.action_memory_bytes_max = config.worker_action_memory_bytes_max;
   options.isolation =
       config.worker_sandbox == "none" ? sandbox::Isolation::kNone : sandbox::Isolation::kNamespaces;
   options.find_userland = [read = setup.read_result, store_paths = handle.store_paths,

@@ -91,6 +91,9 @@ struct Config {
   uint64_t worker_store_bytes_max = 20ull << 30;  // of store paths fetched from the CAS
   Duration worker_store_check_interval = std::chrono::hours(24);
   std::vector<std::pair<std::string, std::string>> worker_properties;
+  std::string worker_cgroup;  // a delegated cgroup v2 for actions; empty: none
+  uint64_t worker_action_memory_bytes_max = 0;
+  int worker_action_processes_max = 8192;
   std::string worker_sandbox = "namespaces";
   std::string worker_manifest;  // toolchain whose userland every action gets; empty: the newest one
 };

@@ -384,6 +384,17 @@ std::vector<ConfigKey> WorkerKeys() {
       Properties(),
       Choice("worker.sandbox", "namespaces|none",
              "\"none\" runs actions without isolation: they see this machine.", &C::worker_sandbox),
+      Text("worker.cgroup", "PATH",
+           "Directory of a cgroup v2 without processes that is delegated to the worker; it bounds "
+           "the "
+           "memory and processes of actions there. Empty: by other means.",
+           &C::worker_cgroup),
+      Size("worker.action_memory_max",
+           "Bytes of memory, files in /tmp included, that ends an action which uses more; 0: no "
+           "bound. An action for which the scheduler set aside more may use that.",
+           &C::worker_action_memory_bytes_max),
+      Count("worker.action_processes_max", "Processes and threads of one action; 0: no bound.",
+            &C::worker_action_processes_max),
       Text("worker.manifest", "PATH",
            "toolchain.json whose userland (/bin, /usr/bin, libc) every "
            "action sees; empty: the newest that was synced.",

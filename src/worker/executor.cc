@@ -1,5 +1,6 @@
 #include "worker/executor.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/file.h"
@@ -9,7 +10,6 @@
 #include "reapi/digest_proto.h"
 #include "reapi/error_details.h"
 #include "toolchain/root/toolchain_store.h"
-#include "worker/attestation.h"
 
 namespace lre::worker {
 namespace {
@@ -17,7 +17,8 @@ namespace {
 namespace pb = ::build::bazel::remote::execution::v2;
 using sandbox::Ending;
 using sandbox::Isolation;
-using sandbox::MountKind;
+
+constexpr const char* kChrootPlace = "/build";  // where an input root lies that becomes "/"
 
 void SetTime(WallTime time, google::protobuf::Timestamp* message) {
   int64_t nanos = time.time_since_epoch().count();
@@ -32,6 +33,17 @@ void SetDuration(Duration duration, google::protobuf::Duration* message) {
 
 Duration FromMessage(const google::protobuf::Duration& message) {
   return std::chrono::seconds(message.seconds()) + Duration(message.nanos());
+}
+
+// Where the action wants its input root; the name is that of other remote execution services.
+std::string InputRootOf(const v1::Assignment& assignment, const std::string& fallback) {
+  const pb::Platform& platform = assignment.action().has_platform()
+                                     ? assignment.action().platform()
+                                     : assignment.command().platform();
+  for (const pb::Platform::Property& property : platform.properties()) {
+    if (property.name() == "InputRootAbsolutePath") return property.value();
+  }
+  return fallback;
 }
 
 // Whether another worker, or this one later, might do better.
@@ -63,6 +75,7 @@ struct Executor::Job {
   reapi::Command command;
   Digest input_root;
   Duration timeout{};
+  std::string root;  // where the command sees its inputs
   sandbox::Outcome outcome;
   Status timed_out;
   std::vector<OutputBlob> blobs;
@@ -140,6 +153,7 @@ Status Executor::Parse(Job& job) {
   TRY_ASSIGN(job.command, reapi::ParseCommand(assignment.command().SerializeAsString()));
   TRY_ASSIGN(job.input_root,
              reapi::FromProto(assignment.action().input_root_digest(), job.function));
+  job.root = InputRootOf(assignment, options_.input_root);
   job.timeout =
       FromMessage(assignment.has_timeout() ? assignment.timeout() : assignment.action().timeout());
   uint64_t bytes = 0;
@@ -159,12 +173,18 @@ Workspace::Kind Executor::KindOfWorkspace(const Job& job) const {
   return parts_.launcher.overlay_allowed() ? Workspace::Kind::kDisk : Workspace::Kind::kCopy;
 }
 
+Status Executor::PrepareWorkspace(const Job& job) {
+  std::vector<std::string> directories;
+  if (job.root == "/") directories = {"dev", "proc", "tmp"};
+  return workspace_.Prepare(KindOfWorkspace(job), job.command, directories);
+}
+
 Status Executor::Stage(Job& job) {
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_start_timestamp());
   if (!directory_made_) TRY(SystemFiles().MakeDirectories(options_.directory));
   directory_made_ = true;
   TRY(lower_.Update(job.input_root));
-  TRY(workspace_.Prepare(KindOfWorkspace(job), job.command));
+  TRY(PrepareWorkspace(job));
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_completed_timestamp());
   return {};
 }
@@ -185,14 +205,18 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   for (const auto& [path, files] : lower_.store_paths()) store_paths.insert(path);
 
   bool namespaces = options_.isolation == Isolation::kNamespaces;
-  std::string root = namespaces ? options_.input_root : workspace_.upper();
+  std::string root = namespaces ? job.root : workspace_.upper();
   command.working_directory = root;
+  if (namespaces && job.root == "/") {
+    // As BuildStream has it: the input root brings the whole userland.
+    root = command.root_directory = kChrootPlace;
+  }
   if (!job.command.working_directory.empty())
-    command.working_directory += "/" + job.command.working_directory;
+    command.working_directory +=
+        (command.working_directory == "/" ? "" : "/") + job.command.working_directory;
   TRY_ASSIGN(RootContents root_contents,
              parts_.mounts.For(store_paths, job.assignment.action_digest().hash()));
   job.store_paths = std::move(root_contents.hold);
-  Attest(root_contents.store_paths, job.metadata());
   if (namespaces) {
     command.mounts = std::move(root_contents.mounts);
     workspace_.AddTo(command, root);
@@ -202,6 +226,10 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   command.output_kept_bytes_max = options_.stdout_kept_bytes_max;
   command.memory_files_bytes_max = options_.memory_files_bytes_max;
   command.output_bytes_max = options_.stdout_bytes_max;
+  if (options_.memory_bytes_max != 0)
+    command.memory_bytes_max =
+        std::max(options_.memory_bytes_max,
+                 static_cast<uint64_t>(std::max<int64_t>(job.assignment.memory_bytes(), 0)));
   command.on_output = job.callbacks.output;
   command.timeout = job.timeout;
   command.slot = options_.slot;
@@ -221,7 +249,7 @@ Result<sandbox::Outcome> Executor::RunCommand(Job& job) {
     if (!outcome || outcome->ending != Ending::kOutgrewMemory) return outcome;
     outcome->files.reset();
     parts_.large_actions.Add(job.assignment);
-    TRY(workspace_.Prepare(KindOfWorkspace(job), job.command));
+    TRY(PrepareWorkspace(job));
   }
 }
 

@@ -35,11 +35,15 @@ struct ExecutorOptions {
   int slot = 0;
   store::Partition partition = 0;
   sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
-  std::string input_root = "/build";          // where the action sees it
+  // Where the action sees it; "/": it is all the action sees besides /proc, /dev and /tmp. An
+  // action may say otherwise by the platform property InputRootAbsolutePath.
+  std::string input_root = "/build";
   uint64_t stdout_bytes_max = 64 << 20;       // of stdout and of stderr; beyond is dropped
   uint64_t inline_bytes_max = 4096;           // stdout and stderr up to this travel in the result
   uint64_t stdout_kept_bytes_max = 64 << 10;  // of each in memory; more goes through a file
   uint64_t memory_files_bytes_max = uint64_t{256} << 20;  // see sandbox::Command
+  // Ends an action that uses more, unless more was set aside for it; 0: no bound.
+  uint64_t memory_bytes_max = 0;
   // Outputs are kept as inputs of later actions; needless where the store is on this machine.
   bool adopt_outputs = true;
   uint64_t command_bytes_max = 8 << 20;  // of arguments and environment together
@@ -81,6 +85,7 @@ class Executor {
   Status Parse(Job& job);
   Status Stage(Job& job);
   Workspace::Kind KindOfWorkspace(const Job& job) const;
+  Status PrepareWorkspace(const Job& job);
   Result<sandbox::Command> MakeCommand(Job& job);
   Status Execute(Job& job);
   Result<sandbox::Outcome> RunCommand(Job& job);

@@ -16,11 +16,11 @@ namespace pb = ::build::bazel::remote::execution::v2;
 
 Result<StoreClosure> FakeStorePaths::Closure(const std::vector<std::string>& paths,
                                              const std::string& /*user*/) {
-  std::vector<HeldPath> all;
+  std::vector<std::string> all;
   for (const std::string& path : paths) {
     auto it = closures.find(path);
     if (it == closures.end()) return Error(Code::kNotFound, "{}", path);
-    for (const std::string& held : it->second) all.push_back({held, "sha256:"});
+    all.insert(all.end(), it->second.begin(), it->second.end());
   }
   return StoreClosure{.paths = std::move(all), .hold = nullptr};
 }
@@ -67,7 +67,8 @@ void WorkerSetup::Welcome() {
   server.Send(message);
 }
 
-v1::Assignment WorkerSetup::Assign(const TestAction& action) {
+v1::Assignment WorkerSetup::Assign(const TestAction& action,
+                                   const std::function<void(v1::Assignment&)>& change) {
   reapi::TreeBuilder inputs(DigestFunction::kSha256);
   for (const auto& [path, content] : action.files)
     EXPECT_TRUE(inputs.AddFile(path, cas.Add(content), path.ends_with(".sh")).ok());
@@ -104,6 +105,7 @@ v1::Assignment WorkerSetup::Assign(const TestAction& action) {
     assignment.mutable_timeout()->set_nanos(
         static_cast<int>(action.timeout.count() % 1'000'000'000));
   }
+  if (change) change(assignment);
   v1::ToWorker message;
   *message.mutable_assignment() = assignment;
   server.Send(message);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -47,7 +48,9 @@ class WorkerSetup {
   explicit WorkerSetup(int slots = 2);
   void Start(WorkerOptions options = {});
   // Uploads the action's blobs and makes the assignment.
-  v1::Assignment Assign(const TestAction& action);
+  // `change` may change what is sent.
+  v1::Assignment Assign(const TestAction& action,
+                        const std::function<void(v1::Assignment&)>& change = {});
   // Assigns, waits for the report and acknowledges it.
   v1::Report Run(const TestAction& action);
   v1::Report WaitForReport();

@@ -122,6 +122,7 @@ class LinkedWorker final : public Worker {
          .isolation = options_.isolation,
          .stdout_bytes_max = options_.stdout_bytes_max,
          .memory_files_bytes_max = options_.memory_files_bytes_max,
+         .memory_bytes_max = options_.action_memory_bytes_max,
          .adopt_outputs = options_.adopt_outputs,
          .store_prefix = options_.store_prefix});
     // Not the group's stop token: Close lets each slot end after its task was cancelled.
@@ -210,8 +211,6 @@ class LinkedWorker final : public Worker {
         if (!stopped && held.assignment.has_action_digest()) *hello.add_held() = held.assignment;
       }
     }
-    for (std::string& path : parts_.store_paths.Verified())
-      hello.add_store_paths(std::move(path));
     if (link_) link_->Send(message);
   }
 

@@ -14,12 +14,13 @@ Workspace::Workspace(std::string directory, const sandbox::Launcher& launcher,
                      const LowerTree& lower)
     : directory_(std::move(directory)), launcher_(launcher), lower_(lower) {}
 
-Status Workspace::Prepare(Kind kind, const reapi::Command& command) {
+Status Workspace::Prepare(Kind kind, const reapi::Command& command,
+                          const std::vector<std::string>& directories) {
   if (!clean_ || files_) TRY(CleanUp());
   kind_ = kind;
   if (kind != Kind::kMemory) clean_ = false;
   if (kind == Kind::kCopy) TRY(lower_.CopyTo(upper()));
-  TRY(FindParents(command));
+  TRY(FindParents(command, directories));
   if (kind == Kind::kMemory) return {};
   if (kind == Kind::kDisk) {
     TRY(MakeDirectory(upper()));
@@ -31,9 +32,10 @@ Status Workspace::Prepare(Kind kind, const reapi::Command& command) {
 
 // Directories that are made although the lower tree has them are merged with those of the lower
 // one.
-Status Workspace::FindParents(const reapi::Command& command) {
+Status Workspace::FindParents(const reapi::Command& command,
+                              const std::vector<std::string>& directories) {
   parents_.clear();
-  std::set<std::string> wanted;
+  std::set<std::string> wanted(directories.begin(), directories.end());
   auto add = [&](const std::string& path) {
     for (size_t at = path.find('/'); at != path.npos; at = path.find('/', at + 1))
       wanted.insert(path.substr(0, at));

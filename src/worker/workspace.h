@@ -27,7 +27,9 @@ class Workspace {
 
   // For a command that is to run over the lower tree as it is now. The REAPI has the worker make
   // the working directory and the parents of outputs; a file or link in the way stays.
-  Status Prepare(Kind kind, const reapi::Command& command);
+  // So are `directories`.
+  Status Prepare(Kind kind, const reapi::Command& command,
+                 const std::vector<std::string>& directories = {});
   Kind kind() const { return kind_; }
   // The directory on disk that the command writes to; REQUIRES: not kMemory.
   std::string upper() const { return directory_ + "/upper"; }
@@ -43,7 +45,7 @@ class Workspace {
   Status CleanUp();
 
  private:
-  Status FindParents(const reapi::Command& command);
+  Status FindParents(const reapi::Command& command, const std::vector<std::string>& directories);
   Status MakeDirectory(const std::string& path) const;
 
   const std::string directory_;

@@ -10,6 +10,7 @@
 #include "reapi/digest_proto.h"
 #include "reapi/error_details.h"
 #include "toolchain/root/toolchain_store.h"
+#include "worker/attestation.h"
 
 namespace lre::worker {
 namespace {
@@ -217,6 +218,7 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   TRY_ASSIGN(RootContents root_contents,
              parts_.mounts.For(store_paths, job.assignment.action_digest().hash()));
   job.store_paths = std::move(root_contents.hold);
+  Attest(root_contents.store_paths, job.metadata());
   if (namespaces) {
     command.mounts = std::move(root_contents.mounts);
     workspace_.AddTo(command, root);

@@ -16,11 +16,11 @@ namespace pb = ::build::bazel::remote::execution::v2;
 
 Result<StoreClosure> FakeStorePaths::Closure(const std::vector<std::string>& paths,
                                              const std::string& /*user*/) {
-  std::vector<std::string> all;
+  std::vector<HeldPath> all;
   for (const std::string& path : paths) {
     auto it = closures.find(path);
     if (it == closures.end()) return Error(Code::kNotFound, "{}", path);
-    all.insert(all.end(), it->second.begin(), it->second.end());
+    for (const std::string& held : it->second) all.push_back({held, "sha256:"});
   }
   return StoreClosure{.paths = std::move(all), .hold = nullptr};
 }

@@ -30,6 +30,8 @@ FAKETIME_DONT_FAKE_MONOTONIC=1 faketime -f '+0 x100' \
   --ready-file "$farm_dir/ready.json" >"$farm_dir/lre-up.log" 2>&1 &
 farm_pid=$!
 for _ in $(seq 300); do [ -e "$farm_dir/ready.json" ] && break; sleep 0.1; done
+# The server itself: faketime is only its parent.
+farm_pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$farm_dir/ready.json")
 address=$(grep -o '127.0.0.1:[0-9]*' "$farm_dir/ready.json" | head -n 1)
 farm_executor=grpc://$address farm_cache=grpc://$address farm_instance=main
 

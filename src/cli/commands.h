@@ -34,6 +34,8 @@ void AddExplainCommand(App& app);
 void AddCasCommand(App& app);
 void AddGenerateCommand(App& app);
 void AddEnvCommand(App& app);
+void AddCheckCommand(App& app);
+void AddInitCommand(App& app);
 void AddDoctorCommand(App& app);
 void AddHelpCommand(App& app);
 void AddVersionCommand(App& app);

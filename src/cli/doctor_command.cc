@@ -5,28 +5,17 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/farm.h"
+#include "cli/project_checks.h"
 #include "cli/terminal.h"
-#include "cli/toolchain_files.h"
 #include "sandbox/sandbox.h"
-#include "toolchain/generate/generate.h"
 #include "toolchain/root/toolchain_store.h"
 
 namespace lre::cli {
 namespace {
-
-enum class Verdict { kGood, kWarning, kBad };
-
-struct Finding {
-  std::string check;  // a name that scripts may rely on
-  Verdict verdict = Verdict::kGood;
-  std::string what;
-  std::string fix;  // empty when good
-};
 
 Finding CheckSandbox() {
   Status support = sandbox::CheckSandboxSupport();
@@ -64,60 +53,6 @@ Finding CheckHostEnvironment() {
           "unset " + leaks};
 }
 
-// Lock, manifest, store and generated files of the project in this folder must say the same.
-std::vector<Finding> CheckProject() {
-  if (!FileExists(kLockFile)) {
-    return {{"project", Verdict::kGood, "no lre.lock in this folder: nothing to compare"}};
-  }
-  std::string digest;
-  Result<toolchain::Lock> lock = ReadLock(kLockFile, &digest);
-  if (!lock) return {{"lock", Verdict::kBad, lock.error().message(), "lre lock"}};
-  Result<toolchain::Manifest> manifest = ReadManifest(kManifestFile);
-  if (!manifest) {
-    return {{"manifest", Verdict::kBad, manifest.error().message(), "lre sync"}};
-  }
-  std::vector<Finding> findings;
-  if (manifest->lock == digest) {
-    findings.push_back({"lock", Verdict::kGood, "toolchain.json was made from this lre.lock"});
-  } else {
-    findings.push_back({"lock", Verdict::kBad, "toolchain.json was made from another lre.lock",
-                        "lre sync && lre generate"});
-  }
-  Result<std::unique_ptr<toolchain::ToolchainStore>> store = toolchain::ToolchainStore::Open();
-  std::string missing;
-  for (const toolchain::StorePath& path : manifest->paths) {
-    if (!store || !(*store)->Contains(path.path)) missing = path.path;
-  }
-  if (missing.empty()) {
-    findings.push_back({"paths", Verdict::kGood, "every store path of toolchain.json is here"});
-  } else {
-    findings.push_back({"paths", Verdict::kBad, missing + " is not here", "lre sync"});
-  }
-  Result<std::vector<toolchain::Manifest>> further = ReadFurtherManifests(kManifestFile);
-  if (!further) {
-    findings.push_back({"manifest", Verdict::kBad, further.error().message(), "lre sync"});
-    return findings;
-  }
-  Result<std::vector<toolchain::GeneratedFile>> files =
-      toolchain::Generate(*manifest, {.further = *further});
-  if (!files) {
-    findings.push_back({"generated", Verdict::kBad, files.error().message(), "lre sync"});
-    return findings;
-  }
-  std::string stale;
-  for (const toolchain::GeneratedFile& file : *files) {
-    Result<std::string> text = ReadFile(file.path);
-    if (!text || *text != file.text) stale = file.path;
-  }
-  if (stale.empty()) {
-    findings.push_back({"generated", Verdict::kGood, "generated files are fresh"});
-  } else {
-    findings.push_back({"generated", Verdict::kWarning,
-                        stale + " is not what toolchain.json generates", "lre generate"});
-  }
-  return findings;
-}
-
 Finding CheckUserland() {
   const std::string userland = DescribeUserland(server::Config());
   if (!userland.starts_with("none")) return {"userland", Verdict::kGood, "actions get " + userland};
@@ -128,27 +63,7 @@ Status Run(App& app, bool json) {
   std::vector<Finding> findings = {CheckSandbox(), CheckStoreWritable(), CheckHostEnvironment(),
                                    CheckUserland()};
   for (Finding& finding : CheckProject()) findings.push_back(std::move(finding));
-  static constexpr const char* kNames[] = {"good", "warning", "bad"};
-  bool bad = false;
-  nlohmann::json array = nlohmann::json::array();
-  for (const Finding& finding : findings) {
-    bad |= finding.verdict == Verdict::kBad;
-    const char* name = kNames[static_cast<int>(finding.verdict)];
-    if (json) {
-      array.push_back({{"check", finding.check},
-                       {"verdict", name},
-                       {"what", finding.what},
-                       {"fix", finding.fix}});
-      continue;
-    }
-    static constexpr Colour kColours[] = {Colour::kGreen, Colour::kYellow, Colour::kRed};
-    PrintLine(fmt::format(
-        "{}  {}: {}",
-        Coloured(fmt::format("{:7}", name), kColours[static_cast<int>(finding.verdict)]),
-        finding.check, finding.what));
-    if (!finding.fix.empty()) PrintLine("         fix: " + finding.fix);
-  }
-  if (json) Print(array.dump(2) + "\n");
+  const bool bad = PrintFindings(findings, json);
   app.exit_code = 1;
   // What is bad has been printed; only the exit code remains to be said.
   return bad ? Status(Code::kFailedPrecondition, "") : Status();

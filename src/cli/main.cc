@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   lre::cli::AddCasCommand(app);     // looks into a server's blobs
 
   // Toolchains: what is wanted, what that is exactly, what is on this disk.
+  lre::cli::AddInitCommand(app);      // a project's first lre.toml, and all that follows from it
   lre::cli::AddLockCommand(app);      // lre.toml -> lre.lock
   lre::cli::AddSyncCommand(app);      // lre.lock -> /lre/store, toolchain.json
   lre::cli::AddGenerateCommand(app);  // toolchain.json -> files for Bazel and others
@@ -36,7 +37,8 @@ int main(int argc, char** argv) {
   lre::cli::AddVerifyCommand(app);   // builds on both sides: all hits, the same bytes
   lre::cli::AddExplainCommand(app);  // why two keys differ
 
-  // About this machine and this program.
+  // About this project, this machine and this program.
+  lre::cli::AddCheckCommand(app);
   lre::cli::AddDoctorCommand(app);
   lre::cli::AddHelpCommand(app);
   lre::cli::AddVersionCommand(app);

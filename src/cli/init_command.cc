@@ -1,0 +1,103 @@
+// lre init: from a Bazel project without LRE to one with it.
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <iostream>
+
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/init_files.h"
+#include "cli/terminal.h"
+#include "cli/toolchain_files.h"
+
+namespace lre::cli {
+namespace {
+
+struct InitFlags {
+  bool yes = false;
+};
+
+// Whether a file of the user's may be changed. Never without having been asked.
+bool MayChange(const std::string& file, const InitFlags& flags) {
+  if (flags.yes) return true;
+  if (isatty(STDIN_FILENO) == 0) return false;
+  Print(fmt::format("change {}? [y/N] ", file));
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "yes";
+}
+
+Status Edit(const std::string& file, std::string (*edit)(std::string), const InitFlags& flags) {
+  std::string before;
+  const bool exists = FileExists(file);
+  if (exists) {
+    TRY_ASSIGN(before, ReadFile(file));
+  }
+  const std::string after = edit(before);
+  if (exists && after == before) return Status();
+  if (exists && !MayChange(file, flags)) {
+    return ErrorStatus(Code::kFailedPrecondition,
+                       "{} is to be changed; say --yes, or do it by hand:\n{}", file, edit(""));
+  }
+  PrintLine((exists ? "changed: " : "written: ") + file);
+  return WriteFileAtomically(file, after);
+}
+
+// The commands that people run later, by hand, in the same order; they say themselves what they do.
+Status RunStep(std::vector<std::string> arguments) {
+  const std::string shown = fmt::format("lre {}", fmt::join(arguments, " "));
+  PrintLine(shown);
+  arguments.insert(arguments.begin(), "lre");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t child = 0;
+  int exit_status = 0;
+  if (const int error =
+          posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, argv.data(), environ)) {
+    return ErrnoStatus(error, shown);
+  }
+  while (waitpid(child, &exit_status, 0) < 0) {
+    if (errno != EINTR) return ErrnoStatus(errno, shown);
+  }
+  if (exit_status == 0) return Status();
+  return ErrorStatus(Code::kFailedPrecondition, "`{}` did not succeed; run `lre init` again then",
+                     shown);
+}
+
+Status Run(const InitFlags& flags) {
+  // The user's own files first: a refusal leaves the project as it was.
+  TRY(Edit("MODULE.bazel", WithModule, flags));
+  TRY(Edit(".bazelrc", WithImport, flags));
+  TRY(Edit(".bazelignore", WithIgnored, flags));
+  if (!FileExists(kSpecFile)) {
+    TRY(WriteFileAtomically(kSpecFile, DefaultSpecText()));
+    PrintLine(std::string("written: ") + kSpecFile);
+  }
+  if (!FileExists(kLockFile)) TRY(RunStep({"lock"}));
+  TRY(RunStep({"sync"}));
+  TRY(RunStep({"generate"}));
+  PrintLine(
+      "done. Commit these files. `lre up` starts a farm and prints the flags; then `bazel build "
+      "@local-remote-execution//examples:hello_lre`");
+  return Status();
+}
+
+}  // namespace
+
+void AddInitCommand(App& app) {
+  CLI::App* command =
+      app.cli.add_subcommand("init", "Give a Bazel project its lock, module and bazelrc");
+  command->footer(
+      "Writes lre.toml, lre.lock, local-remote-execution/ and lre.bazelrc, and adds the lines "
+      "that\n"
+      "use them to MODULE.bazel, .bazelrc and .bazelignore, asking first. What is there is kept.\n"
+      "Examples:\n  cd project && lre init\n  lre init --yes");
+  auto flags = std::make_shared<InitFlags>();
+  command->add_flag("--yes", flags->yes, "Do not ask before changing a file");
+  command->callback([&app, flags] { app.action = [flags] { return Run(*flags); }; });
+}
+
+}  // namespace lre::cli

@@ -1,0 +1,206 @@
+#include "cli/project_checks.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "cli/terminal.h"
+#include "cli/toolchain_files.h"
+#include "toolchain/generate/generate.h"
+#include "toolchain/lock/solver.h"
+#include "toolchain/root/sync.h"
+#include "toolchain/spec/spec.h"
+
+namespace lre::cli {
+namespace {
+
+constexpr const char* kModule = "local-remote-execution";
+
+class ProjectCheck {
+ public:
+  explicit ProjectCheck(const ProjectCheckOptions& options) : options_(options) {}
+
+  std::vector<Finding> Run() {
+    if (!FileExists(kLockFile) && !FileExists(kManifestFile)) {
+      Good("project", "no lre.lock in this folder: nothing to compare");
+      return std::move(findings_);
+    }
+    CheckLock();
+    CheckManifests();
+    CheckGenerated();
+    CheckBazel();
+    return std::move(findings_);
+  }
+
+ private:
+  void Good(std::string check, std::string what) {
+    findings_.push_back({std::move(check), Verdict::kGood, std::move(what), ""});
+  }
+  void Bad(std::string check, std::string what, std::string fix) {
+    findings_.push_back({std::move(check), Verdict::kBad, std::move(what), std::move(fix)});
+  }
+
+  // The lock answers the request.
+  void CheckLock() {
+    Result<toolchain::Lock> lock = ReadLock(kLockFile, &lock_digest_);
+    if (!lock) return Bad("lock", lock.error().message(), "lre lock");
+    lock_ = std::move(*lock);
+    Result<std::string> text = ReadFile(kSpecFile);
+    if (!text) return Bad("request", text.error().message(), "lre init");
+    Result<toolchain::Spec> spec = toolchain::ParseSpec(*text, kSpecFile);
+    if (!spec) return Bad("request", spec.error().message(), "correct lre.toml");
+    const std::vector<std::string> lines = toolchain::Disagreements(*spec, *lock_);
+    for (const std::string& line : lines) Bad("lock", line, "lre lock");
+    if (lines.empty()) Good("lock", "lre.lock answers lre.toml");
+  }
+
+  // The manifests were made from the lock, and what they name is what the lock gives here.
+  void CheckManifests() {
+    Result<toolchain::Manifest> manifest = ReadManifest(kManifestFile);
+    if (!manifest) return Bad("manifest", manifest.error().message(), "lre sync");
+    manifest_ = std::move(*manifest);
+    Result<std::vector<toolchain::Manifest>> further = ReadFurtherManifests(kManifestFile);
+    if (!further) return Bad("manifest", further.error().message(), "lre sync");
+    further_ = std::move(*further);
+    CheckManifest(*manifest_, Verdict::kBad);
+    // Who builds no Java needs no JDK.
+    for (const toolchain::Manifest& other : further_) CheckManifest(other, Verdict::kWarning);
+  }
+
+  void CheckManifest(const toolchain::Manifest& manifest, Verdict missing) {
+    const std::string fix = fmt::format("lre sync {} && lre generate", manifest.name);
+    if (lock_ && manifest.lock != lock_digest_) {
+      Bad("manifest",
+          fmt::format("the manifest of {} was made from another lre.lock", manifest.name), fix);
+    } else if (lock_) {
+      CheckPlan(manifest, fix);
+    }
+    if (options_.with_store) CheckStore(manifest, missing);
+  }
+
+  void CheckPlan(const toolchain::Manifest& manifest, const std::string& fix) {
+    Result<std::vector<toolchain::StorePath>> planned =
+        toolchain::PlannedPaths(*lock_, manifest.name, {.prefix = manifest.prefix});
+    if (!planned) return Bad("manifest", planned.error().message(), fix);
+    for (const toolchain::StorePath& path : *planned) {
+      const toolchain::StorePath* named = manifest.Find(path.role);
+      if (named != nullptr && named->path == path.path) continue;
+      return Bad("manifest",
+                 fmt::format("{}: this lre makes {}, the manifest names {}", manifest.name,
+                             path.path, named == nullptr ? "none" : named->path),
+                 fix);
+    }
+    Good("manifest", fmt::format("the manifest of {} was made from this lre.lock", manifest.name));
+  }
+
+  void CheckStore(const toolchain::Manifest& manifest, Verdict missing) {
+    const std::string fix = "lre sync " + manifest.name;
+    Result<std::unique_ptr<toolchain::ToolchainStore>> store =
+        toolchain::ToolchainStore::Open(manifest.prefix);
+    if (!store) return Bad("paths", store.error().message(), fix);
+    for (const toolchain::StorePath& path : manifest.paths) {
+      Result<toolchain::StorePath> here = (*store)->Find(path.path);
+      if (!here) {
+        findings_.push_back({"paths", missing, path.path + " is not here", fix});
+        return;
+      }
+      if (here->tree == path.tree) continue;
+      return Bad(
+          "paths",
+          fmt::format("{} is {} here and {} in the manifest", path.path, here->tree, path.tree),
+          "lre store verify " + path.path);
+    }
+    Good("paths", fmt::format("every store path of {} is here", manifest.name));
+  }
+
+  // lre.bazelrc in any of its forms is fresh.
+  bool IsFresh(const toolchain::GeneratedFile& file) const {
+    Result<std::string> text = ReadFile(file.path);
+    if (!text) return false;
+    if (*text == file.text) return true;
+    if (file.path != "lre.bazelrc") return false;
+    toolchain::GenerateOptions options{.further = further_};
+    const size_t prefix = text->find("\nbuild:");
+    if (prefix != text->npos) {
+      const size_t begin = prefix + 7;
+      options.bazelrc_prefix = text->substr(begin, text->find(' ', begin) - begin);
+    }
+    for (const bool with_environment : {true, false}) {
+      options.with_environment = with_environment;
+      Result<std::string> form = toolchain::GenerateBazelrc(*manifest_, options);
+      if (form && *form == *text) return true;
+    }
+    return false;
+  }
+
+  void CheckGenerated() {
+    if (!manifest_) return;
+    Result<std::vector<toolchain::GeneratedFile>> files =
+        toolchain::Generate(*manifest_, {.further = further_});
+    if (!files) return Bad("generated", files.error().message(), "lre sync && lre generate");
+    bool fresh = true;
+    for (const toolchain::GeneratedFile& file : *files) {
+      if (IsFresh(file)) continue;
+      fresh = false;
+      Bad("generated", file.path + " is not what the manifests generate", "lre generate");
+    }
+    if (fresh) Good("generated", "generated files are fresh");
+  }
+
+  void CheckMentions(const std::string& file, const std::string& text, const std::string& why) {
+    Result<std::string> found = ReadFile(file);
+    if (!found) return Bad("bazel", file + " is not here", "lre init");
+    if (found->find(text) == found->npos) {
+      return Bad("bazel", fmt::format("{} {}", file, why), "lre init");
+    }
+    Good("bazel", fmt::format("{} names {}", file, text));
+  }
+  void CheckBazel() {
+    if (!FileExists("MODULE.bazel")) {
+      Good("bazel", "no MODULE.bazel in this folder: not a Bazel project");
+      return;
+    }
+    CheckMentions("MODULE.bazel", kModule, "does not depend on the module");
+    CheckMentions(".bazelrc", "lre.bazelrc", "does not import lre.bazelrc");
+  }
+
+  const ProjectCheckOptions options_;
+  std::vector<Finding> findings_;
+  std::string lock_digest_;
+  std::optional<toolchain::Lock> lock_;
+  std::optional<toolchain::Manifest> manifest_;
+  std::vector<toolchain::Manifest> further_;
+};
+
+}  // namespace
+
+std::vector<Finding> CheckProject(const ProjectCheckOptions& options) {
+  return ProjectCheck(options).Run();
+}
+
+bool PrintFindings(const std::vector<Finding>& findings, bool json) {
+  static constexpr const char* kNames[] = {"good", "warning", "bad"};
+  static constexpr Colour kColours[] = {Colour::kGreen, Colour::kYellow, Colour::kRed};
+  bool bad = false;
+  nlohmann::json array = nlohmann::json::array();
+  for (const Finding& finding : findings) {
+    bad |= finding.verdict == Verdict::kBad;
+    const int verdict = static_cast<int>(finding.verdict);
+    if (json) {
+      array.push_back({{"check", finding.check},
+                       {"verdict", kNames[verdict]},
+                       {"what", finding.what},
+                       {"fix", finding.fix}});
+      continue;
+    }
+    PrintLine(fmt::format("{}  {}: {}",
+                          Coloured(fmt::format("{:7}", kNames[verdict]), kColours[verdict]),
+                          finding.check, finding.what));
+    if (!finding.fix.empty()) PrintLine("         fix: " + finding.fix);
+  }
+  if (json) Print(array.dump(2) + "\n");
+  return bad;
+}
+
+}  // namespace lre::cli

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# From a Bazel project that knows nothing of LRE to `remote cache hit`, with `lre init`; and `lre check`, which
+# says what disagrees.
+. "$(dirname "$0")/session.sh"
+farm_workspace=$farm_dir/project farm_rc=() farm_overrides=()
+mkdir -p "$farm_workspace"
+cd "$farm_workspace"
+printf 'module(name = "mine")\n\nbazel_dep(name = "rules_cc", version = "0.0.17")\n' >MODULE.bazel
+printf 'load("@rules_cc//cc:cc_binary.bzl", "cc_binary")\n\ncc_binary(\n    name = "mine",\n    srcs = ["mine.cc"],\n)\n' >BUILD.bazel
+printf '#include <iostream>\nint main() { std::cout << "mine\\n"; }\n' >mine.cc
+echo 'build --color=no' >.bazelrc
+
+# Without a terminal to ask on, nothing of the user's is changed.
+cp MODULE.bazel before
+if "$lre" init </dev/null >"$farm_dir/refused" 2>&1; then fail "lre init changed a file without asking"; fi
+grep -q -e '--yes' "$farm_dir/refused" || fail "lre init does not say how to go on"
+cmp MODULE.bazel before
+"$lre" init --yes
+"$lre" check || fail "lre check after lre init"
+files=$(find . -name .git -prune -o -type f -exec sha256sum {} + | sort)
+"$lre" init --yes
+[ "$files" = "$(find . -name .git -prune -o -type f -exec sha256sum {} + | sort)" ] || fail "a second lre init changes files"
+
+farm_start
+farm_build remote //:mine
+expect_spawns "remote" "2 remote"
+farm_clean
+farm_build cached //:mine
+expect_spawns "clean, local" "2 remote cache hit"
+
+# disagrees WHAT: lre check fails and says so.
+disagrees() {
+  if "$lre" check --without-store >"$farm_dir/check" 2>&1; then fail "lre check sees nothing, although: $1"; fi
+  grep -q "$1" "$farm_dir/check" || { cat "$farm_dir/check"; fail "lre check does not say: $1"; }
+}
+spoil() { # spoil FILE EXPRESSION EXPECTED: sed changes FILE, then all is as it was
+  cp "$1" "$farm_dir/kept"
+  sed -i "$2" "$1"
+  disagrees "$3"
+  cp "$farm_dir/kept" "$1"
+}
+spoil lre.toml 's/"zstd",/"zstd",\n  "time",/' 'store path base lacks package time'
+spoil lre.lock '0,/^version = .*/s//version = "9"/' 'made from another lre.lock'
+spoil lre.cmake 's/Linux/Windows/' 'lre.cmake is not what'
+spoil lre.bazelrc 's/lre_store_loader/other/' 'lre.bazelrc is not what'
+spoil .bazelrc '/lre.bazelrc/d' '.bazelrc does not import'
+spoil MODULE.bazel '/local-remote-execution/d' 'MODULE.bazel does not depend'
+"$lre" generate --bazelrc-prefix lre >/dev/null
+"$lre" check --without-store || fail "lre check does not know lre.bazelrc with a prefix"

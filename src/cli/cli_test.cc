@@ -85,7 +85,7 @@ TEST(Completion, OffersCommandsAndFlagsThatThereAre) {
   Result<std::string> bash = CompletionScript(cli, "bash");
   ASSERT_TRUE(bash);
   EXPECT_EQ(Completed(*bash, {"lre", "s"}), "serve store\n");
-  EXPECT_EQ(Completed(*bash, {"lre", "store", ""}), "list verify gc --help\n");
+  EXPECT_EQ(Completed(*bash, {"lre", "store", ""}), "list verify gc export import --help\n");
   EXPECT_EQ(Completed(*bash, {"lre", "store", "gc", "--d"}), "--dry-run\n");
   EXPECT_EQ(Completed(*bash, {"lre", "serve", "--data-dir", "/x", "--ready"}), "--ready-file\n");
   EXPECT_EQ(Completed(*bash, {"lre", "store", "x"}), "\n");

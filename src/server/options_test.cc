@@ -122,7 +122,8 @@ timeout_max = "1h"
 )"))
                            .scheduler;
   EXPECT_EQ(options.minimum_properties, (std::vector<std::string>{"cores", "gpus"}));
-  EXPECT_EQ(options.ignored_properties, (std::vector<std::string>{"container-image"}));
+  EXPECT_EQ(options.ignored_properties,
+            (std::vector<std::string>{"container-image", "InputRootAbsolutePath"}));
   EXPECT_EQ(options.timeout_max, 1h);
 }
 

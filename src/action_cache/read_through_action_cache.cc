@@ -66,9 +66,9 @@ class ReadThroughActionCache final : public ActionCache {
     request->set_digest_function(reapi::ToProto(key.action.function));
   }
   Result<Bytes> Call(const char* method, const google::protobuf::MessageLite& request) {
-    return upstream_->Unary(
-        std::string("/build.bazel.remote.execution.v2.ActionCache/") + method,
-        {Bytes(request.SerializeAsString())}, {.timeout = options_.call_timeout});
+    return upstream_->Unary(std::string("/build.bazel.remote.execution.v2.ActionCache/") + method,
+                            {Bytes(request.SerializeAsString())},
+                            {.timeout = options_.call_timeout});
   }
   Result<Bytes> Fetch(const ActionKey& key) {
     pb::GetActionResultRequest request;

@@ -1,8 +1,8 @@
 // ReadThroughActionCache: a local action cache in front of that of another server. What is missing
 // here is asked for there, and kept here when it is complete; the blobs that it names may still be
 // at the upstream, which the local cache's blob store has to know of (store/read_through_store.h).
-// Thread-safe; owns the local cache. Try* answer what the local cache can answer alone, a miss being
-// no answer.
+// Thread-safe; owns the local cache. Try* answer what the local cache can answer alone, a miss
+// being no answer.
 //
 // When the upstream does not answer it is left alone for `down_pause`: then its results are misses
 // and nothing fails.

@@ -211,8 +211,7 @@ class LinkedWorker final : public Worker {
         if (!stopped && held.assignment.has_action_digest()) *hello.add_held() = held.assignment;
       }
     }
-    for (std::string& path : parts_.store_paths.Verified())
-      hello.add_store_paths(std::move(path));
+    for (std::string& path : parts_.store_paths.Verified()) hello.add_store_paths(std::move(path));
     if (link_) link_->Send(message);
   }
 

@@ -38,7 +38,7 @@ struct WorkerOptions {
   // An action that writes more is given a disk instead of memory to write to; see sandbox::Command.
   uint64_t memory_files_bytes_max = uint64_t{256} << 20;
   uint64_t action_memory_bytes_max = 0;  // ends an action that uses more; 0: no bound
-  bool adopt_outputs = true;  // see ExecutorOptions
+  bool adopt_outputs = true;             // see ExecutorOptions
   store::Partition partition = 0;
   sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
   UserlandFinder find_userland;              // of the default toolchain; may be empty

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/session.sh"
 farm_workspace=$farm_dir/project farm_rc=() farm_overrides=()
 mkdir -p "$farm_workspace"
-cd "$farm_workspace"
+cd "$farm_workspace" || exit
 printf 'module(name = "mine")\n\nbazel_dep(name = "rules_cc", version = "0.0.17")\n' >MODULE.bazel
 printf 'load("@rules_cc//cc:cc_binary.bzl", "cc_binary")\n\ncc_binary(\n    name = "mine",\n    srcs = ["mine.cc"],\n)\n' >BUILD.bazel
 printf '#include <iostream>\nint main() { std::cout << "mine\\n"; }\n' >mine.cc

@@ -66,10 +66,10 @@ farm_build remote //:hello_lre
 echo "hello_lre: $(farm_spawns) after $((($(date +%s%N) - started) / 1000000)) ms"
 expect_spawns "hello_lre" "2 remote"
 ls "$farm_dir/empty-store"
-[ -e "$farm_dir"/empty-store/*-gcc ] || fail "the worker fetched no compiler"
+compgen -G "$farm_dir/empty-store/*-gcc" >/dev/null || fail "the worker fetched no compiler"
 grep store_path_fetched "$farm_dir/worker.log" | tail -n 10
 
-farm_verb=test
+farm_verb="test"
 farm_build remote //... --test_output=errors
 spawns=$(count_spawns)
 expect_spawns "everything" "$spawns remote(, [0-9]* remote cache hit)?|[0-9]* remote cache hit, [0-9]* remote"

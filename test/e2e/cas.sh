@@ -5,29 +5,13 @@ set -euo pipefail
 : "${LRE_PROGRAM:?the lre program}"
 lre=$LRE_PROGRAM
 work=$(mktemp -d)
-pids=()
-finish() {
-  local pid
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" || true; done
-  rm -rf "$work"
-}
+# shellcheck source=test/e2e/serve.sh
+. "$(dirname "$0")/serve.sh"
+serve_dir=$work
+finish() { serve_end; rm -rf "$work"; }
 trap finish EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-# serve NAME FLAGS...: sets $address.
-serve() {
-  local name=$1 pid
-  shift
-  "$lre" serve --listen 127.0.0.1:0 --drain-max 1s --ready-file "$work/$name.json" "$@" >"$work/$name.log" 2>&1 &
-  pid=$!
-  pids+=("$pid")
-  for _ in $(seq 600); do
-    [ ! -s "$work/$name.json" ] || break
-    kill -0 "$pid" || { cat "$work/$name.log" >&2; exit 1; }
-    sleep 0.1
-  done
-  address=$(grep -o '127\.0\.0\.1:[0-9]*' "$work/$name.json" | head -n 1)
-}
 cas() { local command=$1; shift; "$lre" cas "$command" --server "$address" "$@"; }
 expect() { [ "$2" = "$3" ] || fail "$1: '$2' is not '$3'"; }
 

@@ -7,25 +7,12 @@ command -v ccache >/dev/null || { echo "ccache is needed: apt-get install ccache
 command -v gcc >/dev/null || { echo "gcc is needed" >&2; exit 1; }
 
 work=$(mktemp -d)
-server=
-stop() {
-  [ -z "$server" ] || { kill "$server" && wait "$server" || true; }
-  server=
-}
-trap 'stop; rm -rf "$work"' EXIT
+# shellcheck source=test/e2e/serve.sh
+. "$(dirname "$0")/serve.sh"
+serve_dir=$work
+trap 'serve_end; rm -rf "$work"' EXIT
 
-start() {
-  rm -f "$work/ready.json"
-  "$LRE_PROGRAM" serve --data-dir "$work/data" --listen 127.0.0.1:0 --drain-max 1s \
-    --store-size-max 256MiB --ready-file "$work/ready.json" >"$work/server.out" 2>&1 &
-  server=$!
-  for _ in $(seq 600); do
-    [ ! -s "$work/ready.json" ] || break
-    kill -0 "$server" || { cat "$work/server.out" >&2; exit 1; }
-    sleep 0.1
-  done
-  address=$(grep -o '127\.0\.0\.1:[0-9]*' "$work/ready.json" | head -n 1)
-}
+start() { serve server --data-dir "$work/data" --store-size-max 256MiB; }
 
 # compile <cache directory>: writes $work/out.o and prints how many direct, preprocessed and remote hits there were.
 compile() {
@@ -47,7 +34,7 @@ compile "$work/cache2"
 [ "$(hits)" -gt 0 ] || { cat "$work/stats" >&2; echo "no hit from the server" >&2; exit 1; }
 cmp "$work/first.o" "$work/out.o"
 
-stop
+serve_end
 start
 : >"$work/stats"
 compile "$work/cache3"

@@ -5,26 +5,12 @@
 # shellcheck disable=SC2034 # for farm.sh
 farm_rc=() farm_overrides=() # no toolchain is needed
 workspace=$farm_dir/workspace
-pid=
-stop() { [ -z "$pid" ] || { kill "$pid" && wait "$pid" || true; }; pid=; }
-finish() { farm_end; stop; }
+# shellcheck source=test/e2e/serve.sh
+. "$(dirname "$0")/serve.sh"
+serve_dir=$farm_dir
+finish() { farm_end; serve_end; }
 trap finish EXIT
 
-# serve NAME FLAGS...: sets $address and $pid.
-serve() {
-  local name=$1
-  shift
-  rm -f "$farm_dir/$name.json"
-  "$lre" serve --data-dir "$farm_dir/$name" --listen 127.0.0.1:0 --drain-max 1s --execution-enabled=false \
-    --ready-file "$farm_dir/$name.json" "$@" >"$farm_dir/$name.log" 2>&1 &
-  pid=$!
-  for _ in $(seq 600); do
-    [ ! -s "$farm_dir/$name.json" ] || break
-    kill -0 "$pid" || { cat "$farm_dir/$name.log" >&2; exit 1; }
-    sleep 0.1
-  done
-  address=$(grep -o '127\.0\.0\.1:[0-9]*' "$farm_dir/$name.json" | head -n 1)
-}
 # build WHAT EXPECTED FLAGS...: cleans, builds, and compares who ran what.
 build() {
   local what=$1 expected=$2
@@ -43,23 +29,23 @@ cat >"$workspace/BUILD.bazel" <<'EOF'
 genrule(name = "all", srcs = [":g%d" % i for i in range(1, 9)], outs = ["all.txt"], cmd = "cat $(SRCS) > $@")
 EOF
 
-serve server
+serve server --data-dir "$farm_dir/server" --execution-enabled=false
 cache=--remote_cache=http://$address
 build "first, over HTTP" "9 $local_strategy" "$cache"
 sum=$(sha256sum "$workspace/bazel-bin/all.txt")
 build "again, over HTTP" "9 remote cache hit" "$cache"
 build "another instance name" "9 $local_strategy" "$cache/other"
-stop
-serve server
+serve_end
+serve server --data-dir "$farm_dir/server" --execution-enabled=false
 cache=--remote_cache=http://$address
 build "after a restart" "9 remote cache hit" "$cache"
 [ "$sum" = "$(sha256sum "$workspace/bazel-bin/all.txt")" ] || fail "other bytes came back"
 build "over gRPC" "9 $local_strategy" "--remote_cache=grpc://$address"
 build "over gRPC again" "9 remote cache hit" "--remote_cache=grpc://$address"
 build "over HTTP after gRPC" "9 remote cache hit" "$cache"
-stop
+serve_end
 
-serve readonly --action-cache-updates=false
+serve readonly --data-dir "$farm_dir/readonly" --execution-enabled=false --action-cache-updates=false
 cache=--remote_cache=http://$address
 build "read-only" "9 $local_strategy" "$cache"
 build "read-only again" "9 $local_strategy" "$cache"

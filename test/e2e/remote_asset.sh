@@ -6,30 +6,11 @@
 workspace=$farm_dir/workspace
 # shellcheck disable=SC2034 # for farm.sh
 farm_rc=() farm_overrides=() # no toolchain is needed
-servers=()
-finish() {
-  farm_end
-  local pid
-  for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" || true; done
-}
+# shellcheck source=test/e2e/serve.sh
+. "$(dirname "$0")/serve.sh"
+serve_dir=$farm_dir
+finish() { farm_end; serve_end; }
 trap finish EXIT
-
-# serve NAME FLAGS...: sets $address and $pid.
-serve() {
-  local name=$1
-  shift
-  rm -f "$farm_dir/$name.json"
-  "$lre" serve --data-dir "$farm_dir/$name" --listen 127.0.0.1:0 --drain-max 1s --execution-enabled=false \
-    --ready-file "$farm_dir/$name.json" "$@" >"$farm_dir/$name.log" 2>&1 &
-  pid=$!
-  servers+=("$pid")
-  for _ in $(seq 600); do
-    [ ! -s "$farm_dir/$name.json" ] || break
-    kill -0 "$pid" || { cat "$farm_dir/$name.log" >&2; exit 1; }
-    sleep 0.1
-  done
-  address=$(grep -o '127\.0\.0\.1:[0-9]*' "$farm_dir/$name.json" | head -n 1)
-}
 
 # build LOG FLAGS...: with an output root of its own and no repository cache, so that nothing is there.
 build() {
@@ -51,10 +32,10 @@ echo "fetched by the server" >"$farm_dir/archive/thing-1.0/hello.txt"
 tar -C "$farm_dir/archive" -czf "$farm_dir/thing.tar.gz" thing-1.0
 sha256=$(sha256sum <"$farm_dir/thing.tar.gz" | cut -d' ' -f1)
 
-serve origin
+serve origin --data-dir "$farm_dir/origin" --execution-enabled=false
 origin=$address origin_pid=$pid
 curl -fsS --noproxy '*' -T "$farm_dir/thing.tar.gz" "http://$origin/raw/files/thing.tar.gz"
-serve cache --asset-hosts "$origin"
+serve cache --data-dir "$farm_dir/cache" --execution-enabled=false --asset-hosts "$origin"
 flags=("--remote_cache=grpc://$address" "--experimental_remote_downloader=grpc://$address")
 
 cat >"$workspace/MODULE.bazel" <<EOF
@@ -87,7 +68,7 @@ sed -i 's/sha256 = ".*"/sha256 = "'"$(echo other | sha256sum | cut -d' ' -f1)"'"
 forget
 if build wrong "${flags[@]}"; then fail "bytes with another checksum were taken"; fi
 
-serve strict
+serve strict --data-dir "$farm_dir/strict" --execution-enabled=false
 flags=("--remote_cache=grpc://$address" "--experimental_remote_downloader=grpc://$address")
 forget
 if build strict "${flags[@]}"; then fail "a host that nobody named was asked"; fi

@@ -12,32 +12,22 @@ if [ -z "$sccache" ] || ! "$sccache" --version | grep -Eq ' (0\.([5-9]|[1-9][0-9
 fi
 
 work=$(mktemp -d)
-server=
-stop() {
-  [ -z "$server" ] || { kill "$server" && wait "$server" || true; }
-  server=
-}
+# shellcheck source=test/e2e/serve.sh
+. "$(dirname "$0")/serve.sh"
+serve_dir=$work
 # A socket of its own, so that no other sccache of this user is met.
 export SCCACHE_SERVER_UDS=$work/sccache.sock SCCACHE_IDLE_TIMEOUT=60 SCCACHE_CONF=$work/none SCCACHE_LOG=info
 export SCCACHE_WEBDAV_KEY_PREFIX=/objects http_proxy='' https_proxy='' no_proxy='*'
 end() {
   "$sccache" --stop-server >/dev/null 2>&1 || true
-  stop
+  serve_end
   rm -rf "$work"
 }
 trap end EXIT
 
 start() {
-  rm -f "$work/ready.json"
-  "$LRE_PROGRAM" serve --data-dir "$work/data" --listen 127.0.0.1:0 --drain-max 1s \
-    --store-size-max 256MiB --ready-file "$work/ready.json" >"$work/server.out" 2>&1 &
-  server=$!
-  for _ in $(seq 600); do
-    [ ! -s "$work/ready.json" ] || break
-    kill -0 "$server" || { cat "$work/server.out" >&2; exit 1; }
-    sleep 0.1
-  done
-  SCCACHE_WEBDAV_ENDPOINT=http://$(grep -o '127\.0\.0\.1:[0-9]*' "$work/ready.json" | head -n 1)/raw/sccache
+  serve server --data-dir "$work/data" --store-size-max 256MiB
+  SCCACHE_WEBDAV_ENDPOINT=http://$address/raw/sccache
   export SCCACHE_WEBDAV_ENDPOINT
 }
 
@@ -64,7 +54,7 @@ compile
 expect_hits 1 "from the server"
 cmp "$work/first.o" "$work/out.o"
 
-stop
+serve_end
 start
 compile
 expect_hits 1 "after a restart"

@@ -19,8 +19,9 @@ build() {
   shift
   farm_workspace=$workspace
   farm_output_root=$farm_dir/root
-  farm_bazel build --lockfile_mode=off --color=no --curses=no --repository_cache= "${farm_overrides[@]}" "$@" //:copy \
-    >"$log" 2>&1
+  # One attempt: Bazel's own downloader would ask a dead origin for half a minute.
+  farm_bazel build --lockfile_mode=off --color=no --curses=no --repository_cache= --http_connector_attempts=1 \
+    "${farm_overrides[@]}" "$@" //:copy >"$log" 2>&1
 }
 forget() {
   farm_bazel clean --expunge >/dev/null 2>&1

@@ -48,6 +48,12 @@ Status CheckKey(const BlobKey& key) {
   return {};
 }
 
+Status CheckBlobSize(const BlobKey& key, uint64_t blob_bytes_max) {
+  if (static_cast<uint64_t>(key.digest.size_bytes) <= blob_bytes_max) return {};
+  return ErrorStatus(Code::kInvalidArgument, "blob {}: at most {} bytes are stored here",
+                     key.digest, blob_bytes_max);
+}
+
 Result<ByteRange> ClampRange(const BlobKey& key, uint64_t size_bytes, ByteRange range) {
   if (range.offset > size_bytes) {
     return Error(Code::kOutOfRange, "blob {}: offset {} is past its end", key.digest, range.offset);

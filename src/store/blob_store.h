@@ -138,6 +138,8 @@ bool IsEmptyBlob(const Digest& digest);
 Status CheckDigest(const Digest& expected, const Digest& actual);
 // kInvalidArgument when `digest` has no known function or a negative size.
 Status CheckKey(const BlobKey& key);
+// kInvalidArgument when the blob is larger than the store takes.
+Status CheckBlobSize(const BlobKey& key, uint64_t blob_bytes_max);
 // `range` cut to a blob of `size_bytes`; kOutOfRange when it starts past the end.
 Result<ByteRange> ClampRange(const BlobKey& key, uint64_t size_bytes, ByteRange range);
 

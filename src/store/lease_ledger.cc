@@ -29,22 +29,32 @@ void LeaseLedger::Note(std::string_view identity, const LogKey& key, uint64_t by
 
 LeaseLedger::Holding LeaseLedger::HeldBy(std::string_view identity, uint32_t since) {
   return state_.With([&](State& state) {
-    while (!state.noted.empty() && state.noted.begin()->first < since) {
-      for (const LogKey& key : state.noted.begin()->second) {
-        auto lease = state.leases.find(key);
-        if (lease == state.leases.end() || lease->second.tick >= since) continue;
-        state.Remove(lease->second);
-        state.leases.erase(lease);
-      }
-      state.noted.erase(state.noted.begin());
-    }
+    state.Forget(since);
     Holding held;
     auto holding = state.holdings.find(identity);
     if (holding == state.holdings.end()) return held;
-    held.oldest_tick = holding->second.begin()->first;
-    for (const auto& [tick, bytes] : holding->second) held.bytes += bytes;
+    for (auto at = holding->second.lower_bound(since); at != holding->second.end(); ++at) {
+      if (held.bytes == 0) held.oldest_tick = at->first;
+      held.bytes += at->second;
+    }
     return held;
   });
+}
+
+void LeaseLedger::State::Forget(uint32_t since) {
+  for (size_t left = kForgottenAtOnce; left > 0 && !noted.empty(); --left) {
+    auto& [tick, keys] = *noted.begin();
+    if (tick >= since) return;
+    if (!keys.empty()) {
+      auto lease = leases.find(keys.back());
+      if (lease != leases.end() && lease->second.tick < since) {
+        Remove(lease->second);
+        leases.erase(lease);
+      }
+      keys.pop_back();
+    }
+    if (keys.empty()) noted.erase(noted.begin());
+  }
 }
 
 }  // namespace lre::store

@@ -46,12 +46,15 @@ class LeaseLedger {
   struct KeyHash {
     size_t operator()(const LogKey& key) const { return key.high; }
   };
+  static constexpr size_t kForgottenAtOnce = 1024;
   struct State {
     std::unordered_map<LogKey, Lease, KeyHash> leases;
     std::map<uint32_t, std::vector<LogKey>> noted;  // by tick; some were renewed since
     std::map<std::string, ByTick, std::less<>> holdings;
 
     void Remove(const Lease& lease);
+    // Of the leases from before `since`, which count no more, a bounded number: event loops wait.
+    void Forget(uint32_t since);
   };
   const uint64_t unit_;
   Guarded<State> state_;

@@ -87,6 +87,7 @@ std::optional<std::vector<Status>> LogStoreImpl::PutBatch(
     const auto& [digest, bytes] = blobs[i];
     BlobKey key{digest, partition};
     answers[i] = CheckKey(key);
+    if (answers[i].ok()) answers[i] = CheckBlobSize(key, options_.blob_bytes_max);
     if (answers[i].ok() &&
         (!verified || bytes.size() != static_cast<uint64_t>(digest.size_bytes))) {
       answers[i] = CheckDigest(digest, ComputeDigest(digest.function, bytes.view()));

@@ -6,12 +6,14 @@
 //
 // A shard has one lock for each of a few stripes, as many as there are cores. Who reads takes the
 // one of the core it runs on, who writes takes them all: lookups, of which there are a thousand for
-// each write, then share no cache line that anyone changes.
+// each write, then share no cache line that anyone changes. One more stripe is for who looks at the
+// whole index: it keeps writers away for a few microseconds, and readers not at all.
 #include "store/log_index.h"
 
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -75,10 +77,11 @@ class LogIndex::ReadGuard {
 class LogIndex::WriteGuard {
  public:
   WriteGuard(const LogIndex& index, size_t shard) : index_(index), shard_(shard) {
-    for (size_t i = 0; i < index_.stripes_; ++i) index_.LockOf(i, shard_).lock();
+    // From the last: who waits for ForEach must not keep readers waiting.
+    for (size_t i = index_.stripes_ + 1; i-- > 0;) index_.LockOf(i, shard_).lock();
   }
   ~WriteGuard() {
-    for (size_t i = 0; i < index_.stripes_; ++i) index_.LockOf(i, shard_).unlock();
+    for (size_t i = 0; i <= index_.stripes_; ++i) index_.LockOf(i, shard_).unlock();
   }
   WriteGuard(const WriteGuard&) = delete;
   WriteGuard& operator=(const WriteGuard&) = delete;
@@ -86,6 +89,19 @@ class LogIndex::WriteGuard {
  private:
   const LogIndex& index_;
   const size_t shard_;
+};
+
+class LogIndex::CopyGuard {
+ public:
+  CopyGuard(const LogIndex& index, size_t shard) : lock_(index.LockOf(index.stripes_, shard)) {
+    lock_.lock();
+  }
+  ~CopyGuard() { lock_.unlock(); }
+  CopyGuard(const CopyGuard&) = delete;
+  CopyGuard& operator=(const CopyGuard&) = delete;
+
+ private:
+  Lock& lock_;
 };
 
 struct LogIndex::Shard {
@@ -171,7 +187,7 @@ struct LogIndex::Shard {
 
 LogIndex::LogIndex()
     : stripes_(StripesOfThisMachine()),
-      locks_(new Lock[stripes_ * kShards]),
+      locks_(new Lock[(stripes_ + 1) * kShards]),
       shards_(new Shard[kShards]) {}
 LogIndex::~LogIndex() = default;
 
@@ -233,6 +249,16 @@ bool LogIndex::Erase(const LogKey& key, uint64_t location) {
   return true;
 }
 
+bool LogIndex::EraseUntouched(const LogKey& key, uint64_t location, uint32_t since) {
+  Shard& shard = shards_[ShardOf(key)];
+  WriteGuard guard(*this, ShardOf(key));
+  LogEntry* entry = shard.Find(key);
+  if (entry == nullptr || entry->location != location) return true;
+  if (entry->tick() >= since) return false;
+  shard.Remove(static_cast<uint32_t>(entry - shard.table()));
+  return true;
+}
+
 bool LogIndex::Move(const LogKey& key, uint64_t from, uint64_t to) {
   Shard& shard = shards_[ShardOf(key)];
   WriteGuard guard(*this, ShardOf(key));
@@ -249,13 +275,33 @@ void LogIndex::SetVerified(const LogKey& key, uint64_t location) {
   if (entry != nullptr && entry->location == location) entry->set_verified();
 }
 
-void LogIndex::Visit(size_t index, const std::function<bool(const LogEntry&)>& visit) {
+void LogIndex::ForEach(size_t index, const std::function<void(const LogEntry&)>& visit) const {
+  const Shard& shard = shards_[index];
+  std::array<LogEntry, kCopiedAtOnce> some;
+  for (std::optional<LogKey> after;;) {
+    size_t count = 0;
+    {
+      CopyGuard guard(*this, index);
+      const LogEntry* at = shard.table();
+      // Keys only grow from here on, wherever the table has been moved to meanwhile.
+      uint32_t i = after ? shard.Place(*after) : 0;
+      if (after && i < shard.end() && at[i].key == *after) ++i;
+      for (; i < shard.end() && count < some.size(); ++i)
+        if (!IsEmpty(at[i])) some[count++] = at[i];
+    }
+    for (size_t i = 0; i < count; ++i) visit(some[i]);
+    if (count < some.size()) return;
+    after = some.back().key;
+  }
+}
+
+void LogIndex::EraseIf(size_t index, const std::function<bool(const LogEntry&)>& drop) {
   Shard& shard = shards_[index];
   WriteGuard guard(*this, index);
   LogEntry* at = shard.table();
   for (uint32_t i = 0; i < shard.end();) {
     // After a removal another entry may have moved to this place.
-    if (!IsEmpty(at[i]) && visit(at[i]))
+    if (!IsEmpty(at[i]) && drop(at[i]))
       shard.Remove(i);
     else
       ++i;
@@ -263,10 +309,7 @@ void LogIndex::Visit(size_t index, const std::function<bool(const LogEntry&)>& v
 }
 
 void LogIndex::Copy(size_t index, std::vector<LogEntry>* entries) const {
-  const Shard& shard = shards_[index];
-  ReadGuard guard(*this, index);
-  for (uint32_t i = 0; i < shard.end(); ++i)
-    if (!IsEmpty(shard.table()[i])) entries->push_back(shard.table()[i]);
+  ForEach(index, [entries](const LogEntry& entry) { entries->push_back(entry); });
 }
 
 void LogIndex::Fill(size_t index, std::span<const LogEntry> entries) {
@@ -297,7 +340,7 @@ uint64_t LogIndex::size() const {
 }
 
 uint64_t LogIndex::memory_bytes() const {
-  uint64_t total = kShards * (sizeof(Shard) + stripes_ * sizeof(Lock));
+  uint64_t total = kShards * (sizeof(Shard) + (stripes_ + 1) * sizeof(Lock));
   for (size_t i = 0; i < kShards; ++i) {
     ReadGuard guard(*this, i);
     total += shards_[i].end() * sizeof(LogEntry);

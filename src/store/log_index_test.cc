@@ -115,7 +115,7 @@ TEST(LogIndex, AnEntryKeepsItsFields) {
   EXPECT_EQ(entry.size(), LogEntry::kSizeMax);
 }
 
-TEST(LogIndex, WhatWasCopiedFillsAnotherAndVisitErases) {
+TEST(LogIndex, WhatWasCopiedFillsAnotherAndEraseIfErases) {
   Random random(3);
   LogIndex index, other;
   for (int i = 0; i < 50'000; ++i)
@@ -129,7 +129,7 @@ TEST(LogIndex, WhatWasCopiedFillsAnotherAndVisitErases) {
   EXPECT_EQ(other.size(), 50'000u);
 
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard)
-    other.Visit(shard, [](const LogEntry& entry) { return entry.segment() % 2 == 0; });
+    other.EraseIf(shard, [](const LogEntry& entry) { return entry.segment() % 2 == 0; });
 
   EXPECT_EQ(other.size(), 25'000u);
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
@@ -137,6 +137,63 @@ TEST(LogIndex, WhatWasCopiedFillsAnotherAndVisitErases) {
     other.Copy(shard, &entries);
     for (const LogEntry& entry : entries) ASSERT_TRUE(other.Find(entry.key));
   }
+}
+
+// Keys of one shard, spread over it, in the order of `i`, which is below 2048.
+LogKey KeyOfShard0(uint64_t i) { return {i << 43, 1}; }
+
+TEST(LogIndex, WhoLooksAtEverythingHoldsUpNeitherReadersNorWriters) {
+  LogIndex index;
+  for (uint64_t i = 1; i <= 1000; ++i) index.Put(LogEntry::Make(KeyOfShard0(i), 1, 16, i));
+
+  // With any lock of the shard held this would wait for itself.
+  size_t seen = 0;
+  index.ForEach(0, [&](const LogEntry& entry) {
+    bool moved = false;
+    EXPECT_TRUE(index.Find(entry.key));
+    EXPECT_TRUE(index.Touch(entry.key, 9, 1, &moved));
+    EXPECT_TRUE(moved);
+    EXPECT_TRUE(index.EraseUntouched(entry.key, entry.location, 10));
+    ++seen;
+  });
+
+  EXPECT_EQ(seen, 1000u);
+  EXPECT_EQ(index.size(), 0u);
+}
+
+TEST(LogIndex, CopiesNoMoreAtOnceThanItsBoundAndMissesNothing) {
+  LogIndex index;
+  // Even numbers; what comes while it looks are odd ones.
+  for (uint64_t i = 1; i <= 1000; ++i) index.Put(LogEntry::Make(KeyOfShard0(2 * i), 1, 16, i));
+  std::vector<uint64_t> late;
+
+  index.ForEach(0, [&](const LogEntry& entry) {
+    const uint64_t i = entry.key.high >> 43;
+    if (i == 2) {
+      for (uint64_t k = 1; k <= 1000; ++k)
+        index.Put(LogEntry::Make(KeyOfShard0(2 * k + 1), 1, 16, k));
+    }
+    if (i % 2 == 1) late.push_back(i);
+  });
+
+  // All but those among the first that had been copied by then.
+  ASSERT_EQ(late.size(), 1000 - (LogIndex::kCopiedAtOnce - 1));
+  EXPECT_EQ(late.front(), 2 * LogIndex::kCopiedAtOnce + 1);
+  EXPECT_TRUE(std::is_sorted(late.begin(), late.end()));
+}
+
+TEST(LogIndex, GivesUpWhatWasNotTouchedSinceAndTellsWhatWas) {
+  LogIndex index;
+  LogEntry entry = LogEntry::Make(KeyOfShard0(1), 1, 16, 1);
+  entry.set_tick(5);
+  index.Put(entry);
+
+  EXPECT_FALSE(index.EraseUntouched(entry.key, entry.location, 5));
+  EXPECT_TRUE(index.EraseUntouched(entry.key, entry.location + 64, 6)) << "it is elsewhere";
+  EXPECT_TRUE(index.Find(entry.key));
+  EXPECT_TRUE(index.EraseUntouched(entry.key, entry.location, 6));
+  EXPECT_FALSE(index.Find(entry.key));
+  EXPECT_TRUE(index.EraseUntouched(entry.key, entry.location, 6)) << "it is nowhere";
 }
 
 TEST(LogIndex, NeedsAtMost48BytesForEachOfManyEntries) {

@@ -15,10 +15,9 @@ uint32_t LogStoreImpl::KeepSince(uint64_t keep_bytes) {
   std::vector<uint64_t> bytes_by_age(kAges + 1);
   uint32_t now = NowTick();
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
-    index_.Visit(shard, [&](const LogEntry& entry) {
+    index_.ForEach(shard, [&](const LogEntry& entry) {
       uint32_t age = now - std::min(now, entry.tick());
       bytes_by_age[std::min<size_t>(age, kAges)] += DiskBytes(entry);
-      return false;
     });
   }
   // The oldest age at which everything up to it fits `bytes`.

@@ -157,6 +157,7 @@ Status LogStoreImpl::VerifyChunks(const BlobKey& key, const Chunking& chunking) 
 
 Status LogStoreImpl::Splice(const BlobKey& key, const Chunking& given, bool verified) {
   TRY(CheckKey(key));
+  TRY(CheckBlobSize(key, options_.blob_bytes_max));
   TRY(CheckWritable());
   uint64_t total = 0, largest = 0;
   // The empty blob is in no record.

@@ -228,7 +228,7 @@ Status LogStoreImpl::OpenSegments() {
   }
   std::unordered_map<uint32_t, uint64_t> tails;
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
-    index_.Visit(shard, [&](const LogEntry& entry) {
+    index_.EraseIf(shard, [&](const LogEntry& entry) {
       next_segment_ = std::max(next_segment_.load(), entry.segment() + 1);
       auto it = segments_.find(entry.segment());
       if (it == segments_.end()) return true;

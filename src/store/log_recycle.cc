@@ -3,9 +3,11 @@
 // three quarters of the store, and never less than the leases ask for. A second pass counts what
 // each segment would keep; those that keep least are given up. Their kept records are copied to the
 // carried head, the copies and their journal entries are put on the disk, and only then the files
-// are unlinked. Readers that hold slices of them keep the mapping.
+// are unlinked. Readers that hold slices of them keep the mapping; the store keeps it longer still,
+// so that no reader is the one who unmaps a segment and frees its blocks.
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <unordered_map>
 
 #include "base/log.h"
@@ -38,12 +40,10 @@ std::vector<LogStoreImpl::Kept> LogStoreImpl::PlanRecycling(uint32_t keep_since)
       if (head.segment != nullptr) kept.erase(head.segment->number());
     });
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
-    const_cast<LogIndex&>(index_).Visit(shard, [&](const LogEntry& entry) {
-      if (entry.tick() >= keep_since) {
-        auto it = kept.find(entry.segment());
-        if (it != kept.end()) it->second.bytes += DiskBytes(entry);
-      }
-      return false;
+    index_.ForEach(shard, [&](const LogEntry& entry) {
+      if (entry.tick() < keep_since) return;
+      auto it = kept.find(entry.segment());
+      if (it != kept.end()) it->second.bytes += DiskBytes(entry);
     });
   }
   std::vector<Kept> plan;
@@ -75,7 +75,7 @@ Result<uint64_t> LogStoreImpl::FreeUnused(uint64_t bytes, uint32_t keep_since) {
       freed += plan[next].segment->capacity() - plan[next].bytes;
       victims.push_back(std::move(plan[next++].segment));
     }
-    TRY(GiveUp(victims, keep_since));
+    TRY(GiveUp(std::move(victims), keep_since));
   }
   return freed;
 }
@@ -111,17 +111,15 @@ Status LogStoreImpl::RecycleLocked(uint64_t bytes) {
   return full(bytes - freed);
 }
 
-Status LogStoreImpl::GiveUp(const std::vector<SegmentPtr>& victims, uint32_t keep_since) {
+Status LogStoreImpl::GiveUp(std::vector<SegmentPtr> victims, uint32_t keep_since) {
   std::unordered_map<uint32_t, SegmentPtr> by_number;
   for (const SegmentPtr& segment : victims) by_number[segment->number()] = segment;
-  // Under the shard's lock an entry is either touched in time, and then carried, or gone.
+  // An entry is either touched in time, and then carried, or gone.
   std::vector<LogEntry> carried;
   for (size_t shard = 0; shard < LogIndex::kShards; ++shard) {
-    index_.Visit(shard, [&](const LogEntry& entry) {
-      if (by_number.count(entry.segment()) == 0) return false;
-      if (entry.tick() < keep_since) return true;
-      carried.push_back(entry);
-      return false;
+    index_.ForEach(shard, [&](const LogEntry& entry) {
+      if (by_number.count(entry.segment()) == 0) return;
+      if (!index_.EraseUntouched(entry.key, entry.location, keep_since)) carried.push_back(entry);
     });
   }
   std::sort(carried.begin(), carried.end(),
@@ -134,8 +132,28 @@ Status LogStoreImpl::GiveUp(const std::vector<SegmentPtr>& victims, uint32_t kee
     std::unique_lock lock(segments_mutex_);
     segments_.erase(segment->number());
   }
-  used_gauge_.Set(static_cast<int64_t>(used_bytes_->load()));
+  by_number.clear();
+  for (SegmentPtr& segment : victims) Retire(std::move(segment));
+  DropRetired();
   return {};
+}
+
+void LogStoreImpl::Retire(SegmentPtr segment) {
+  retired_.With([&](auto& retired) { retired.push_back(std::move(segment)); });
+}
+
+void LogStoreImpl::DropRetired() {
+  std::vector<SegmentPtr> dropped;  // outside the lock: unmapping and freeing takes time
+  retired_.With([&](auto& retired) {
+    // Nobody finds them any more: what only this list holds stays so.
+    auto unheld = std::partition(retired.begin(), retired.end(),
+                                 [](const SegmentPtr& segment) { return segment.use_count() > 1; });
+    dropped.assign(std::make_move_iterator(unheld), std::make_move_iterator(retired.end()));
+    retired.erase(unheld, retired.end());
+  });
+  if (dropped.empty()) return;
+  dropped.clear();
+  used_gauge_.Set(static_cast<int64_t>(used_bytes_->load()));
 }
 
 Status LogStoreImpl::Carry(const LogEntry& entry, const Segment& from) {

@@ -44,6 +44,8 @@ struct LogStoreOptions {
   // Of segments, those included that readers still hold; journals and checkpoints come on top
   // (about 32 bytes per blob, twice). At least 1 MiB.
   uint64_t size_bytes_max = 10ull << 30;
+  // Of one blob: kInvalidArgument beyond. What is there already can be read.
+  uint64_t blob_bytes_max = UINT64_MAX;
   uint64_t segment_bytes = 0;  // 0: a 256th of the store, between 1 MiB and 512 MiB
   Duration lease = std::chrono::hours(3);
   Duration lease_min = std::chrono::minutes(15);

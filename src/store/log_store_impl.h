@@ -262,7 +262,10 @@ class LogStoreImpl final : public LogStore {
   // Gives up segments for about `bytes`; returns how many came free.
   Result<uint64_t> FreeUnused(uint64_t bytes, uint32_t keep_since);
   std::vector<Kept> PlanRecycling(uint32_t keep_since) const;
-  Status GiveUp(const std::vector<SegmentPtr>& victims, uint32_t keep_since);
+  Status GiveUp(std::vector<SegmentPtr> victims, uint32_t keep_since);
+  // For segments that are no longer in the table: DropRetired lets go of those that nobody holds.
+  void Retire(SegmentPtr segment);
+  void DropRetired();
   Status Carry(const LogEntry& entry, const Segment& from);
 
   // --- log_pins.cc
@@ -348,6 +351,7 @@ class LogStoreImpl final : public LogStore {
   mutable Guarded<std::map<std::string, PinnedKeys>> pins_;
   mutable std::shared_mutex segments_mutex_;
   std::unordered_map<uint32_t, SegmentPtr> segments_;  // under segments_mutex_
+  Guarded<std::vector<SegmentPtr>> retired_;
 
   std::mutex pause_mutex_;
   std::condition_variable_any pause_;

@@ -142,6 +142,7 @@ void LogStoreImpl::MaintainLoop(std::stop_token stop) {
       status = Checkpoint();
       checkpoint = !status.ok();
     }
+    DropRetired();
     if (status.ok() && !sync_failed_) status = PrepareSpare();
     // A full disk or store is tried again, but not all the time.
     pause = status.ok() ? kPause : std::min(2 * pause, kPauseMax);

@@ -28,6 +28,7 @@ uint64_t LogStoreImpl::SpaceLimit(Origin origin) const {
 
 Result<SegmentPtr> LogStoreImpl::CreateSegment(uint64_t capacity, Origin origin) {
   for (int attempt = 0;; ++attempt) {
+    DropRetired();
     uint64_t lacking = 0;
     {
       std::lock_guard lock(create_mutex_);
@@ -233,6 +234,7 @@ std::optional<Status> LogStoreImpl::PutRecord(const LogKey& log_key, RecordHeade
 std::optional<Status> LogStoreImpl::TryPut(const BlobKey& key, const Bytes& bytes, bool verified) {
   if (bytes.size() > options_.small_blob_bytes_max) return std::nullopt;
   TRY(CheckKey(key));
+  TRY(CheckBlobSize(key, options_.blob_bytes_max));
   if (static_cast<uint64_t>(key.digest.size_bytes) != bytes.size() || !verified)
     TRY(CheckDigest(key.digest, ComputeDigest(key.digest.function, bytes.view())));
   if (bytes.empty()) return Status();
@@ -360,10 +362,16 @@ class LogWriter final : public BlobWriter {
     // A segment of its own that nobody points to is given back at once; a place in a shared one
     // when that is recycled.
     if (!extent_ || reserved_ <= store_.options_.segment_bytes / 4) return;
-    uint32_t number = extent_.segment()->number();
-    (void)store_.files_.Remove(extent_.segment()->path()).ok();
-    std::unique_lock lock(store_.segments_mutex_);
-    store_.segments_.erase(number);
+    SegmentPtr segment = extent_.segment();
+    extent_ = Extent();
+    (void)store_.files_.Remove(segment->path()).ok();
+    {
+      std::unique_lock lock(store_.segments_mutex_);
+      store_.segments_.erase(segment->number());
+    }
+    store_.Retire(std::move(segment));
+    // Whoever drops a writer, an event loop perhaps, waits for no blocks to be freed.
+    if (!store_.options_.background) store_.DropRetired();
   }
 
  private:
@@ -412,6 +420,7 @@ class LogWriter final : public BlobWriter {
 
 Result<std::unique_ptr<BlobWriter>> LogStoreImpl::Write(const BlobKey& key) {
   TRY(CheckKey(key));
+  TRY(CheckBlobSize(key, options_.blob_bytes_max));
   TRY(CheckWritable());
   RecordHeader header = BlobHeader(key);
   if (header.size > LogEntry::kSizeMax ||

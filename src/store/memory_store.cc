@@ -88,6 +88,7 @@ class MemoryStore final : public BlobStore {
   }
 
   Status CheckFits(const BlobKey& key) const {
+    TRY(CheckBlobSize(key, options_.blob_bytes_max));
     if (static_cast<uint64_t>(key.digest.size_bytes) <= options_.size_bytes_max) return {};
     return ErrorStatus(Code::kResourceExhausted,
                        "blob {}: larger than the whole store ({} bytes); raise its size limit",

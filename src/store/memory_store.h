@@ -14,6 +14,7 @@ namespace lre::store {
 struct MemoryStoreOptions {
   // Of blobs; each also costs about 200 bytes of bookkeeping that are not counted.
   uint64_t size_bytes_max = 1ull << 30;
+  uint64_t blob_bytes_max = UINT64_MAX;  // of one blob: kInvalidArgument beyond
   // Blobs found, read or written so recently are not evicted: rather kResourceExhausted.
   Duration lease{0};
 };

@@ -1,5 +1,6 @@
 #include "store/read_through_store.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -80,30 +81,31 @@ class ReadThroughStore final : public BlobStore {
   std::optional<Result<std::vector<uint32_t>>> TryFindMissing(
       Partition partition, std::span<const Digest> digests) override {
     auto missing = local_->TryFindMissing(partition, digests);
-    if (missing && *missing && !(*missing)->empty() && options_.find_upstream && IsUp())
-      return std::nullopt;
+    if (!missing || !*missing || !options_.find_upstream) return missing;
+    for (uint32_t i : **missing)
+      if (Asks({digests[i], partition})) return std::nullopt;
     return missing;
   }
   std::optional<Result<BytesList>> TryRead(const BlobKey& key, ByteRange range) override {
     auto read = local_->TryRead(key, range);
-    if (read && !*read && read->error().code() == Code::kNotFound && IsUp()) return std::nullopt;
+    if (read && !*read && read->error().code() == Code::kNotFound && Asks(key)) return std::nullopt;
     return read;
   }
   std::optional<Status> TryPut(const BlobKey& key, const Bytes& bytes, bool verified) override {
-    if (options_.write_through && IsUp()) return std::nullopt;
+    if (WritesThrough(key.partition) && IsUp()) return std::nullopt;
     return local_->TryPut(key, bytes, verified);
   }
   std::optional<std::vector<Status>> TryPutMany(Partition partition,
                                                 std::span<const std::pair<Digest, Bytes>> blobs,
                                                 bool verified) override {
-    if (options_.write_through && IsUp()) return std::nullopt;
+    if (WritesThrough(partition) && IsUp()) return std::nullopt;
     return local_->TryPutMany(partition, blobs, verified);
   }
   // Of chunks that only upstream has, and for an upstream that is written to, the bytes are copied.
   Status Splice(const BlobKey& key, const Chunking& chunking, bool verified) override {
-    if (verified || !options_.write_through) {
+    if (verified || !WritesThrough(key.partition)) {
       Status status = local_->Splice(key, chunking, verified);
-      if (status.code() != Code::kNotFound) return status;
+      if (status.code() != Code::kNotFound || key.partition != 0) return status;
     }
     return BlobStore::Splice(key, chunking, verified);
   }
@@ -119,6 +121,12 @@ class ReadThroughStore final : public BlobStore {
 
  private:
   bool IsUp() const { return clock_.Now().time_since_epoch().count() >= down_until_; }
+  // Whether upstream is asked for a blob that is not here.
+  bool Asks(const BlobKey& key) const {
+    return key.partition == 0 &&
+           static_cast<uint64_t>(key.digest.size_bytes) <= options_.blob_bytes_max && IsUp();
+  }
+  bool WritesThrough(Partition partition) const { return partition == 0 && options_.write_through; }
   // Keeps account of what upstream answered.
   void Note(const Status& status);
   Status Fetch(const BlobKey& key);
@@ -159,15 +167,20 @@ void ReadThroughStore::Note(const Status& status) {
 Result<std::vector<uint32_t>> ReadThroughStore::FindMissing(Partition partition,
                                                             std::span<const Digest> digests) {
   TRY_ASSIGN(std::vector<uint32_t> missing, local_->FindMissing(partition, digests));
-  if (missing.empty() || !options_.find_upstream || !IsUp()) return missing;
+  if (missing.empty() || !options_.find_upstream) return missing;
   std::vector<Digest> asked;
-  asked.reserve(missing.size());
-  for (uint32_t i : missing) asked.push_back(digests[i]);
+  std::vector<uint32_t> answer, indices;  // of those that are not asked for, and those that are
+  for (uint32_t i : missing) {
+    const bool asks = Asks({digests[i], partition});
+    (asks ? indices : answer).push_back(i);
+    if (asks) asked.push_back(digests[i]);
+  }
+  if (asked.empty()) return missing;
   auto nowhere = upstream_->FindMissing(partition, asked);
   Note(ToStatus(nowhere));
   if (!nowhere) return missing;
-  std::vector<uint32_t> answer;
-  for (uint32_t i : *nowhere) answer.push_back(missing[i]);
+  for (uint32_t i : *nowhere) answer.push_back(indices[i]);
+  std::sort(answer.begin(), answer.end());
   return answer;
 }
 
@@ -197,7 +210,9 @@ Status ReadThroughStore::Fetch(const BlobKey& key) {
 
 Status ReadThroughStore::FetchOnce(const BlobKey& key) {
   if (auto flight = flights_.Join(key)) return Flights::Wait(*flight, key, options_.fetch_max);
-  Status status = Fetch(key);
+  // Another fetch may have landed since the caller looked.
+  auto missing = local_->FindMissing(key.partition, {&key.digest, 1});
+  Status status = missing && missing->empty() ? Status() : Fetch(key);
   // The only bytes that a writer here refuses as wrong are upstream's.
   if (status.code() == Code::kInvalidArgument) {
     errors_.Add();
@@ -209,7 +224,7 @@ Status ReadThroughStore::FetchOnce(const BlobKey& key) {
 
 Result<BytesList> ReadThroughStore::Read(const BlobKey& key, ByteRange range) {
   auto here = local_->Read(key, range);
-  if (here || here.error().code() != Code::kNotFound || !IsUp()) return here;
+  if (here || here.error().code() != Code::kNotFound || !Asks(key)) return here;
   TRY(CheckKey(key));
   Status fetched = FetchOnce(key);
   if (fetched.ok()) return local_->Read(key, range);
@@ -226,7 +241,8 @@ std::vector<Result<BytesList>> ReadThroughStore::ReadMany(Partition partition,
   std::vector<uint32_t> fetched, awaited;
   std::vector<Digest> asked;
   for (uint32_t i = 0; i < answers.size(); ++i) {
-    if (answers[i] || answers[i].error().code() != Code::kNotFound || !IsUp()) continue;
+    if (answers[i] || answers[i].error().code() != Code::kNotFound) continue;
+    if (!Asks({digests[i], partition})) continue;
     if (!CheckKey({digests[i], partition}).ok()) continue;
     // Whoever else fetches one of these may itself wait for others that we fetch: so wait last.
     if (flights_.Join({digests[i], partition}) != nullptr) {
@@ -304,14 +320,14 @@ class ThroughWriter final : public BlobWriter {
 
 Result<std::unique_ptr<BlobWriter>> ReadThroughStore::Write(const BlobKey& key) {
   TRY_ASSIGN(auto writer, local_->Write(key));
-  if (!options_.write_through) return writer;
+  if (!WritesThrough(key.partition)) return writer;
   return std::make_unique<ThroughWriter>(*this, key, std::move(writer));
 }
 
 std::vector<Status> ReadThroughStore::PutMany(Partition partition,
                                               std::span<const std::pair<Digest, Bytes>> blobs) {
   std::vector<Status> answers = local_->PutMany(partition, blobs);
-  if (!options_.write_through || !IsUp()) return answers;
+  if (!WritesThrough(partition) || !IsUp()) return answers;
   std::vector<std::pair<Digest, Bytes>> written;
   for (size_t i = 0; i < blobs.size(); ++i)
     if (answers[i].ok()) written.push_back(blobs[i]);

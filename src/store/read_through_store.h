@@ -7,6 +7,9 @@
 // alone: upstream's blobs are absent, nothing fails. A local store that is full does not stop
 // reading: bytes then come from upstream unkept, as sound as upstream gives them.
 //
+// Only partition 0 has an upstream: what a tenant writes must not come back to another one by way
+// of a server that knows no tenants.
+//
 // Try* answer what the local store can answer alone and would block for the rest.
 #pragma once
 
@@ -26,6 +29,7 @@ struct ReadThroughOptions {
   bool find_upstream = true;
   Duration down_pause = std::chrono::seconds(10);
   Duration fetch_max = std::chrono::minutes(10);  // how long others wait for one fetch
+  uint64_t blob_bytes_max = UINT64_MAX;           // larger ones are left alone: absent
   uint64_t piece_bytes = 4 << 20;                 // of a fetch, in memory
   Metrics* metrics = nullptr;                     // one of its own when not given
 };

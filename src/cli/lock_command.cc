@@ -4,6 +4,7 @@
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
 #include "http_client/http_client.h"
+#include "toolchain/fetch/extra_files.h"
 #include "toolchain/fetch/resolve.h"
 #include "toolchain/lock/solver.h"
 #include "toolchain/spec/spec.h"
@@ -35,12 +36,12 @@ void PrintChanges(const toolchain::Lock& before, const toolchain::Lock& after) {
 }
 
 Status Run(const LockFlags& flags) {
-  TRY_ASSIGN(std::string text, ReadFile(flags.spec, 16 << 20));
-  TRY_ASSIGN(toolchain::Spec spec, toolchain::ParseSpec(text, flags.spec));
+  TRY_ASSIGN(toolchain::Spec spec, ReadSpec(flags.spec));
   if (flags.explain) {
     Print(toolchain::ExplainSpec(spec));
     return Status();
   }
+  TRY(toolchain::PinExtras(FolderOf(flags.spec), &spec));
   toolchain::Lock previous;
   const bool has_previous = !flags.fresh && FileExists(flags.lock);
   if (has_previous) {

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
+#include "toolchain/fetch/extra_files.h"
 #include "toolchain/generate/generate.h"
 #include "toolchain/lock/solver.h"
 #include "toolchain/root/sync.h"
@@ -43,13 +44,17 @@ class ProjectCheck {
 
   // The lock answers the request.
   void CheckLock() {
-    Result<toolchain::Lock> lock = ReadLock(kLockFile, &lock_digest_);
+    Result<toolchain::Lock> lock = ReadLock(kLockFile);
     if (!lock) return Bad("lock", lock.error().message(), "lre lock");
     lock_ = std::move(*lock);
-    Result<std::string> text = ReadFile(kSpecFile);
-    if (!text) return Bad("request", text.error().message(), "lre init");
-    Result<toolchain::Spec> spec = toolchain::ParseSpec(*text, kSpecFile);
+    if (!FileExists(kSpecFile)) {
+      return Bad("request", fmt::format("{} is not here", kSpecFile), "lre init");
+    }
+    Result<toolchain::Spec> spec = ReadSpec(kSpecFile);
     if (!spec) return Bad("request", spec.error().message(), "correct lre.toml");
+    if (Status pinned = toolchain::PinExtras(".", &*spec); !pinned.ok()) {
+      return Bad("request", pinned.message(), "lre lock");
+    }
     const std::vector<std::string> lines = toolchain::Disagreements(*spec, *lock_);
     for (const std::string& line : lines) Bad("lock", line, "lre lock");
     if (lines.empty()) Good("lock", "lre.lock answers lre.toml");
@@ -70,7 +75,7 @@ class ProjectCheck {
 
   void CheckManifest(const toolchain::Manifest& manifest, Verdict missing) {
     const std::string fix = fmt::format("lre sync {} && lre generate", manifest.name);
-    if (lock_ && manifest.lock != lock_digest_) {
+    if (lock_ && manifest.lock != toolchain::LockDigest(*lock_, manifest.name).value_or("")) {
       Bad("manifest",
           fmt::format("the manifest of {} was made from another lre.lock", manifest.name), fix);
     } else if (lock_) {
@@ -167,7 +172,6 @@ class ProjectCheck {
 
   const ProjectCheckOptions options_;
   std::vector<Finding> findings_;
-  std::string lock_digest_;
   std::optional<toolchain::Lock> lock_;
   std::optional<toolchain::Manifest> manifest_;
   std::vector<toolchain::Manifest> further_;

@@ -57,7 +57,7 @@ Result<std::vector<Push>> WhatToPush(const PushFlags& flags) {
   if (pushes.empty() || !toolchains.empty()) {
     TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock));
     if (toolchains.empty())
-      for (const auto& [name, roles] : lock.toolchains) toolchains.push_back(name);
+      for (const auto& [name, toolchain] : lock.toolchains) toolchains.push_back(name);
     for (const std::string& name : toolchains) {
       if (!lock.toolchains.contains(name))
         return Error(Code::kNotFound, "{} has no toolchain \"{}\"", flags.lock, name);

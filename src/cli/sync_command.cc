@@ -7,6 +7,7 @@
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
 #include "http_client/http_client.h"
+#include "toolchain/fetch/extra_files.h"
 #include "toolchain/fetch/fetcher.h"
 #include "toolchain/root/roots.h"
 #include "toolchain/root/sync.h"
@@ -33,39 +34,42 @@ class ShownSync final : public toolchain::SyncProgress {
   Progress& progress_;
 };
 
-Result<std::map<std::string, std::string>> Fetch(const toolchain::Lock& lock,
-                                                 const std::vector<std::string>& names,
-                                                 const SyncFlags& flags, Progress& progress) {
+// What is needed and not in the store: from the cache, the project or the network.
+Status Fetch(const toolchain::Lock& lock, const toolchain::NeededFiles& needed,
+             const SyncFlags& flags, Progress& progress, toolchain::SyncOptions* options) {
+  if (needed.packages.empty() && needed.extras.empty()) return Status();
   const toolchain::AptConfiguration apt = toolchain::ReadAptConfiguration();
-  TRY_ASSIGN(toolchain::Mirrors mirrors, MirrorsFor(lock, flags.spec, apt));
   HttpClient http(toolchain::HttpOptionsOf(apt));
-  toolchain::FetcherOptions options;
-  options.progress = [&](const toolchain::FetchProgress& now) {
+  TRY_ASSIGN(options->extras,
+             toolchain::FetchExtras(http, needed.extras, {.folder = FolderOf(flags.lock)}));
+  if (needed.packages.empty()) return Status();
+  TRY_ASSIGN(toolchain::Mirrors mirrors, MirrorsFor(lock, flags.spec, apt));
+  toolchain::FetcherOptions fetching;
+  fetching.progress = [&](const toolchain::FetchProgress& now) {
     progress.Show("fetching", fmt::format("{} of {} packages, {} of {}: {}", now.packages_done,
                                           now.packages_total, FormatSize(now.bytes_done),
                                           FormatSize(now.bytes_total), now.package));
   };
-  return toolchain::Fetcher(http, std::move(mirrors), std::move(options)).Fetch(lock, names);
+  TRY_ASSIGN(options->packages, toolchain::Fetcher(http, std::move(mirrors), std::move(fetching))
+                                    .Fetch(lock, needed.packages));
+  return Status();
 }
 
-Status SyncOne(const toolchain::Lock& lock, const std::string& digest, const std::string& name,
-               const SyncFlags& flags) {
+Status SyncOne(const toolchain::Lock& lock, const std::string& name, const SyncFlags& flags) {
   Progress progress(SystemClock());
   const Instant started = SystemClock().Now();
   toolchain::SyncOptions options;
-  options.lock_digest = digest;
+  TRY_ASSIGN(options.lock_digest, toolchain::LockDigest(lock, name));
   options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  TRY_ASSIGN(std::vector<std::string> names, toolchain::PackagesToFetch(lock, name, options));
-  if (!names.empty()) {
-    TRY_ASSIGN(options.packages, Fetch(lock, names, flags, progress));
-  }
+  TRY_ASSIGN(toolchain::NeededFiles needed, toolchain::FilesToFetch(lock, name, options));
+  TRY(Fetch(lock, needed, flags, progress, &options));
   ShownSync shown(progress);
   TRY_ASSIGN(toolchain::Manifest manifest, toolchain::SyncToolchain(lock, name, options, shown));
   progress.Clear();
   const std::string file = flags.manifest.empty() ? ManifestFileFor(lock, name) : flags.manifest;
   TRY_ASSIGN(const bool written, WriteIfChanged(file, toolchain::PrintManifest(manifest)));
   PrintLine(fmt::format("{}: {} store paths, {} packages fetched, {}; {} {}", name,
-                        manifest.paths.size(), names.size(),
+                        manifest.paths.size(), needed.packages.size(),
                         FormatDuration(SystemClock().Now() - started), file,
                         written ? "written" : "unchanged"));
   // So that `lre store gc`, run anywhere, keeps what this project uses.
@@ -80,10 +84,9 @@ Status SyncOne(const toolchain::Lock& lock, const std::string& digest, const std
 }
 
 Status Run(SyncFlags flags) {
-  std::string digest;
-  TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock, &digest));
+  TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock));
   if (flags.toolchains.empty()) {
-    for (const auto& [name, roles] : lock.toolchains) flags.toolchains.push_back(name);
+    for (const auto& [name, toolchain] : lock.toolchains) flags.toolchains.push_back(name);
   }
   if (flags.toolchains.empty()) {
     return ErrorStatus(Code::kInvalidArgument, "{} has no toolchain", flags.lock);
@@ -91,7 +94,7 @@ Status Run(SyncFlags flags) {
   if (!flags.manifest.empty() && flags.toolchains.size() > 1) {
     return Status(Code::kInvalidArgument, "--manifest is for one toolchain; name it");
   }
-  for (const std::string& name : flags.toolchains) TRY(SyncOne(lock, digest, name, flags));
+  for (const std::string& name : flags.toolchains) TRY(SyncOne(lock, name, flags));
   return Status();
 }
 

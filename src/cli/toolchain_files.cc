@@ -3,7 +3,6 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "digest/digest.h"
 #include "toolchain/spec/spec.h"
 
 namespace lre::cli {
@@ -21,12 +20,22 @@ Result<std::string> ReadProjectFile(const std::string& path, std::string_view ho
 
 }  // namespace
 
-Result<toolchain::Lock> ReadLock(const std::string& path, std::string* digest) {
+Result<toolchain::Lock> ReadLock(const std::string& path) {
   TRY_ASSIGN(std::string text, ReadProjectFile(path, "`lre lock` makes it from lre.toml"));
-  if (digest) *digest = "sha256:" + ComputeDigest(DigestFunction::kSha256, text).Hex();
   Result<toolchain::Lock> lock = toolchain::ParseLock(text);
   if (!lock) return std::unexpected(lock.error().WithContext(path));
   return lock;
+}
+
+Result<toolchain::Spec> ReadSpec(const std::string& path) {
+  TRY_ASSIGN(const std::string text, ReadProjectFile(path, "`lre init` makes one"));
+  TRY_ASSIGN(toolchain::Spec spec, toolchain::ParseSpec(text, path));
+  return toolchain::AtFolder(std::move(spec), FolderOf(path));
+}
+
+std::string FolderOf(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
 }
 
 Result<toolchain::Manifest> ReadManifest(const std::string& path) {
@@ -52,18 +61,25 @@ Result<std::vector<toolchain::Manifest>> ReadFurtherManifests(const std::string&
 Result<toolchain::Mirrors> MirrorsFor(const toolchain::Lock& lock, const std::string& spec_path,
                                       const toolchain::AptConfiguration& apt) {
   if (!FileExists(spec_path)) return toolchain::ChooseMirrors(lock, apt);
-  TRY_ASSIGN(std::string text, ReadFile(spec_path, kFileBytesMax));
-  TRY_ASSIGN(toolchain::Spec spec, toolchain::ParseSpec(text, spec_path));
+  TRY_ASSIGN(const toolchain::Spec spec, ReadSpec(spec_path));
   Result<toolchain::Mirrors> mirrors = toolchain::ChooseMirrors(spec, apt);
   // Everything may be in the cache: what cannot be reached matters only when it is needed.
   if (!mirrors) return toolchain::ChooseMirrors(lock, apt);
   return mirrors;
 }
 
-std::string ManifestFileFor(const toolchain::Lock& lock, const std::string& toolchain) {
-  if (!lock.toolchains.empty() && lock.toolchains.begin()->first == toolchain) {
-    return kManifestFile;
+std::string FirstToolchain(const toolchain::Lock& lock) {
+  if (lock.toolchains.contains(kFirstToolchain)) return kFirstToolchain;
+  for (const auto& [name, toolchain] : lock.toolchains) {
+    for (const std::string& path : toolchain.paths) {
+      if (toolchain.settings.extends.empty() && lock.paths.at(path).role == "gcc") return name;
+    }
   }
+  return lock.toolchains.empty() ? "" : lock.toolchains.begin()->first;
+}
+
+std::string ManifestFileFor(const toolchain::Lock& lock, const std::string& toolchain) {
+  if (FirstToolchain(lock) == toolchain) return kManifestFile;
   return std::filesystem::path(kManifestFile).replace_filename(toolchain + ".json").string();
 }
 

@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "digest/digest.h"
 #include "toolchain/fetch/fetcher.h"
 #include "toolchain/root/sync.h"
 
@@ -29,8 +28,9 @@ Result<std::string> Run(char** arguments) {
   TRY_ASSIGN(std::string text, ReadFile(arguments[1]));
   TRY_ASSIGN(Lock lock, ParseLock(text));
   SyncOptions options{.prefix = arguments[3]};
-  options.lock_digest = "sha256:" + ComputeDigest(DigestFunction::kSha256, text).Hex();
-  TRY_ASSIGN(std::vector<std::string> wanted, PackagesToFetch(lock, arguments[4], options));
+  TRY_ASSIGN(options.lock_digest, LockDigest(lock, arguments[4]));
+  TRY_ASSIGN(const NeededFiles needed, FilesToFetch(lock, arguments[4], options));
+  const std::vector<std::string>& wanted = needed.packages;
   if (!wanted.empty()) {
     AptConfiguration apt = ReadAptConfiguration();
     HttpClient http(HttpOptionsOf(apt));

@@ -11,13 +11,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "digest/hasher.h"
+#include "toolchain/fetch/extra_files.h"
 #include "toolchain/fetch/resolve.h"
 
 namespace lre::toolchain {
 namespace {
 
-constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kErrorsShownMax = 5;
 
 // Names of Debian's pool contain '+', '~' and '%' (of an epoch): these are not what they are in a
@@ -34,18 +33,6 @@ std::string EscapePath(std::string_view path) {
     }
   }
   return escaped;
-}
-
-Result<std::string> HashOfFile(const std::string& path) {
-  TRY_ASSIGN(const auto file, SystemFiles().Open(path, OpenMode::kRead));
-  Hasher hasher(DigestFunction::kSha256);
-  std::string buffer(kReadBytes, '\0');
-  for (uint64_t offset = 0;;) {
-    TRY_ASSIGN(const size_t got, file->ReadAt(buffer.data(), buffer.size(), offset));
-    if (got == 0) return hasher.Finish().Hex();
-    hasher.Update({buffer.data(), got});
-    offset += got;
-  }
 }
 
 // One call of Fetch: the work list, what became of it, and how far it is.
@@ -98,7 +85,7 @@ Result<bool> Fetching::IsCached(const LockedPackage& package) {
   const std::string path = PathOf(package);
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return false;
-  TRY_ASSIGN(const std::string hash, HashOfFile(path));
+  TRY_ASSIGN(const std::string hash, Sha256OfFile(path));
   if (hash == package.sha256) {
     utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // by which Prune knows what is used
     return true;

@@ -44,19 +44,45 @@ bool Holds(const Lock& lock, const std::string& role, const std::string& package
                      [&](const std::string& reference) { return Holds(lock, reference, package); });
 }
 
+// Whether all but packages and references is the same. A hash that the request leaves to `lre lock`
+// is not compared.
+bool Fits(const std::string& name, const StoreSpec& store, const LockedPath& path) {
+  const auto same = [](const Extra& asked, Extra locked) {
+    if (asked.sha256.empty()) locked.sha256.clear();
+    return asked == locked;
+  };
+  const std::string& role = store.role.empty() ? name : store.role;
+  return role == path.role && Sorted(store.drop) == path.drop &&
+         std::equal(store.extras.begin(), store.extras.end(), path.extras.begin(),
+                    path.extras.end(), same);
+}
+
 }  // namespace
 
 std::vector<std::string> Disagreements(const Spec& spec, const Lock& lock) {
   std::vector<std::string> lines;
   std::map<std::string, std::vector<std::string>> asked, locked;
   for (const auto& [name, toolchain] : spec.toolchains) asked[name] = Sorted(toolchain.paths);
-  CompareLists("toolchain", asked, lock.toolchains, &lines);
+  for (const auto& [name, toolchain] : lock.toolchains) locked[name] = toolchain.paths;
+  CompareLists("toolchain", asked, locked, &lines);
+  for (const auto& [name, toolchain] : spec.toolchains) {
+    const auto found = lock.toolchains.find(name);
+    if (found == lock.toolchains.end() || found->second.settings == toolchain.settings) continue;
+    lines.push_back(fmt::format("toolchain {} has other settings in the lock", name));
+  }
 
   asked.clear();
+  locked.clear();
   for (const auto& [role, store] : spec.store) asked[role] = Sorted(store.references);
   for (const auto& [role, path] : lock.paths) locked[role] = path.references;
   CompareLists("references of store path", asked, locked, &lines);
 
+  for (const auto& [name, store] : spec.store) {
+    const auto path = lock.paths.find(name);
+    if (path == lock.paths.end() || Fits(name, store, path->second)) continue;
+    lines.push_back(fmt::format(
+        "store path {} has another role, or adds or drops other files, in the lock", name));
+  }
   for (const auto& [role, store] : spec.store) {
     for (const std::string& package : store.packages) {
       if (!lock.paths.contains(role) || Holds(lock, role, package)) continue;

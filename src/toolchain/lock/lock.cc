@@ -2,29 +2,12 @@
 
 #include <algorithm>
 
-#include "base/hex.h"
+#include "digest/digest.h"
 #include "toolchain/spec/spec.h"
 #include "toolchain/spec/toml_reader.h"
 
 namespace lre::toolchain {
 namespace {
-
-// TOML basic string. Control characters do not occur in what we lock, but the writer must never
-// make text that the reader refuses.
-std::string Quote(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      quoted += fmt::format("\\u{:04X}", static_cast<unsigned char>(c));
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + '"';
-}
 
 // One element a line: git then merges changes of different elements.
 void PrintStrings(std::string_view key, const std::vector<std::string>& strings, std::string* out) {
@@ -33,7 +16,7 @@ void PrintStrings(std::string_view key, const std::vector<std::string>& strings,
     return;
   }
   *out += fmt::format("{} = [\n", key);
-  for (const std::string& string : strings) *out += fmt::format("  {},\n", Quote(string));
+  for (const std::string& string : strings) *out += fmt::format("  {},\n", TomlQuote(string));
   *out += "]\n";
 }
 
@@ -51,11 +34,6 @@ bool IsLockedName(std::string_view name) {
   const size_t at = name.find('@');
   return IsPackageName(name.substr(0, at)) &&
          (at == name.npos || IsArchiveWord(name.substr(at + 1)));
-}
-
-bool IsSha256(std::string_view hex) {
-  char bytes[32];
-  return hex.size() == 64 && HexDecodeTo(hex, bytes);
 }
 
 Result<std::vector<std::string>> SortedStrings(TomlTable& table, std::string_view key) {
@@ -128,61 +106,171 @@ Status ParsePackages(TomlTable& root, Lock* lock) {
   });
 }
 
-Status ParsePaths(TomlTable& root, Lock* lock) {
-  const std::vector<std::string> packages = Names(lock->packages);
-  TRY(root.EachTable("store", [&](const std::string& role, TomlTable& table) -> Status {
-    if (!IsRoleName(role)) return table.ErrorAt("", "not a role: [a-z0-9][a-z0-9.-]*");
-    LockedPath path{.role = role};
-    TRY_ASSIGN(path.packages, SortedStrings(table, "packages"));
-    TRY(CheckKnown(table, "packages", path.packages, packages));
-    TRY_ASSIGN(path.references, SortedStrings(table, "references"));
-    lock->paths.emplace(role, std::move(path));
+Result<Extra> ParseExtra(const std::string& name, TomlTable& table) {
+  Extra extra{.name = name};
+  if (!IsRoleName(name)) return std::unexpected(table.ErrorAt("", "not a name: [a-z0-9.-]"));
+  TRY_ASSIGN(const std::string kind, table.String("kind"));
+  bool known = false;
+  for (const ExtraKind each :
+       {ExtraKind::kDeb, ExtraKind::kTar, ExtraKind::kFile, ExtraKind::kPatch}) {
+    if (kind != ExtraKindName(each)) continue;
+    extra.kind = each;
+    known = true;
+  }
+  if (!known) return std::unexpected(table.ErrorAt("kind", "none of deb, tar, file and patch"));
+  TRY_ASSIGN(extra.from, table.String("from"));
+  if (!IsUrl(extra.from) && !IsBelow(extra.from)) {
+    return std::unexpected(table.ErrorAt("from", "neither a path below this folder nor a URL"));
+  }
+  TRY_ASSIGN(extra.sha256, table.String("sha256"));
+  if (!IsSha256(extra.sha256)) {
+    return std::unexpected(table.ErrorAt("sha256", "expected 64 lower-case hexadecimal digits"));
+  }
+  TRY_ASSIGN(extra.into, table.StringOr("into", ""));
+  if (extra.into.empty() ? extra.kind == ExtraKind::kFile : !IsBelow(extra.into)) {
+    return std::unexpected(table.ErrorAt("into", "not a path in the tree"));
+  }
+  if (table.Has("strip")) {
+    TRY_ASSIGN(const int64_t strip, table.Integer("strip"));
+    if (strip < 0 || strip > 16) return std::unexpected(table.ErrorAt("strip", "0 to 16"));
+    extra.strip = static_cast<int>(strip);
+  }
+  TRY_ASSIGN(extra.executable, table.BoolOr("executable", false));
+  return extra;
+}
+
+Result<LockedPath> ParsePath(const std::string& name, TomlTable& table) {
+  if (!IsRoleName(name)) {
+    return std::unexpected(table.ErrorAt("", "not a role: [a-z0-9][a-z0-9.-]*"));
+  }
+  LockedPath path;
+  TRY_ASSIGN(path.role, table.StringOr("role", name));
+  TRY_ASSIGN(path.label, table.StringOr("label", ""));
+  if (path.label == name) path.label.clear();
+  for (const std::string* word : {&path.role, &path.label}) {
+    if (word->empty() || IsRoleName(*word)) continue;
+    return std::unexpected(
+        table.ErrorAt(word == &path.role ? "role" : "label", "not a role: [a-z0-9][a-z0-9.-]*"));
+  }
+  TRY_ASSIGN(path.packages, SortedStrings(table, "packages"));
+  TRY_ASSIGN(path.references, SortedStrings(table, "references"));
+  TRY_ASSIGN(path.drop, SortedStrings(table, "drop"));
+  TRY(table.EachTable("add", [&](const std::string& extra_name, TomlTable& inner) -> Status {
+    TRY_ASSIGN(Extra extra, ParseExtra(extra_name, inner));
+    path.extras.push_back(std::move(extra));
     return {};
   }));
-  const std::vector<std::string> roles = Names(lock->paths);
-  TRY(root.EachTable("store", [&](const std::string& role, TomlTable& table) -> Status {
-    table.Has("packages");
-    table.Has("references");
-    return CheckKnown(table, "references", lock->paths.at(role).references, roles);
+  std::sort(path.extras.begin(), path.extras.end(),
+            [](const Extra& a, const Extra& b) { return a.name < b.name; });
+  return path;
+}
+
+Status ParsePaths(TomlTable& root, Lock* lock) {
+  const std::vector<std::string> packages = Names(lock->packages);
+  TRY(root.EachTable("store", [&](const std::string& name, TomlTable& table) -> Status {
+    TRY_ASSIGN(LockedPath path, ParsePath(name, table));
+    TRY(CheckKnown(table, "packages", path.packages, packages));
+    lock->paths.emplace(name, std::move(path));
+    return {};
   }));
-  if (const auto ordered = OrderRoles(ReferencesOf(*lock), roles); !ordered) {
+  const std::vector<std::string> names = Names(lock->paths);
+  TRY(root.EachTable("store", [&](const std::string& name, TomlTable& table) -> Status {
+    for (const char* key : {"packages", "references", "role", "label", "add", "drop"}) {
+      table.Has(key);
+    }
+    return CheckKnown(table, "references", lock->paths.at(name).references, names);
+  }));
+  if (const auto ordered = OrderRoles(ReferencesOf(*lock), names); !ordered) {
     return root.ErrorAt("store", ordered.error().message());
   }
   return root.EachTable("toolchain", [&](const std::string& name, TomlTable& table) -> Status {
     if (!IsRoleName(name)) return table.ErrorAt("", "not a toolchain's name: [a-z0-9][a-z0-9.-]*");
-    TRY_ASSIGN(std::vector<std::string> paths, table.RequiredStrings("paths"));
-    TRY(CheckKnown(table, "paths", paths, roles));
-    std::sort(paths.begin(), paths.end());
-    lock->toolchains.emplace(name, std::move(paths));
+    LockedToolchain toolchain;
+    TRY_ASSIGN(toolchain.paths, table.RequiredStrings("paths"));
+    TRY(CheckKnown(table, "paths", toolchain.paths, names));
+    std::sort(toolchain.paths.begin(), toolchain.paths.end());
+    TRY_ASSIGN(toolchain.settings, ParseSettings(table));
+    lock->toolchains.emplace(name, std::move(toolchain));
     return {};
   });
 }
 
+// ---- printing: what has its usual value is left out ----
+
+void PrintString(std::string_view key, std::string_view value, std::string* out) {
+  if (!value.empty()) *out += fmt::format("{} = {}\n", key, TomlQuote(value));
+}
+
+void PrintSome(std::string_view key, const std::vector<std::string>& strings, std::string* out) {
+  if (!strings.empty()) PrintStrings(key, strings, out);
+}
+
+void PrintToolchain(const std::string& name, const LockedToolchain& toolchain, std::string* out) {
+  const ToolchainSettings& settings = toolchain.settings;
+  *out += fmt::format("\n[toolchain.{}]\n", TomlQuote(name));
+  PrintString("extends", settings.extends, out);
+  PrintStrings("paths", toolchain.paths, out);
+  PrintSome("libraries", settings.libraries, out);
+  PrintSome("tools", settings.tools, out);
+  PrintSome("compile_flags", settings.compile_flags, out);
+  PrintSome("cxx_flags", settings.cxx_flags, out);
+  PrintSome("link_flags", settings.link_flags, out);
+  PrintSome("link_libs", settings.link_libs, out);
+  PrintSome("exec_compatible_with", settings.exec_compatible_with, out);
+  PrintSome("target_compatible_with", settings.target_compatible_with, out);
+  if (settings.env.empty()) return;
+  *out += fmt::format("\n[toolchain.{}.env]\n", TomlQuote(name));
+  for (const auto& [variable, value] : settings.env) {
+    *out += fmt::format("{} = {}\n", TomlQuote(variable), TomlQuote(value));
+  }
+}
+
+void PrintPath(const std::string& name, const LockedPath& path, std::string* out) {
+  *out += fmt::format("\n[store.{}]\n", TomlQuote(name));
+  if (path.role != name) PrintString("role", path.role, out);
+  PrintString("label", path.label, out);
+  PrintStrings("references", path.references, out);
+  PrintStrings("packages", path.packages, out);
+  PrintSome("drop", path.drop, out);
+  for (const Extra& extra : path.extras) {
+    *out += fmt::format("\n[store.{}.add.{}]\n", TomlQuote(name), TomlQuote(extra.name));
+    PrintString("kind", ExtraKindName(extra.kind), out);
+    PrintString("from", extra.from, out);
+    PrintString("sha256", extra.sha256, out);
+    PrintString("into", extra.into, out);
+    if (extra.strip != 0) *out += fmt::format("strip = {}\n", extra.strip);
+    if (extra.executable) *out += "executable = true\n";
+  }
+}
+
 }  // namespace
+
+int LockSchema(const Lock& lock) {
+  for (const auto& [name, path] : lock.paths) {
+    if (path.role != name || !path.extras.empty() || !path.drop.empty()) return 2;
+    if (!path.label.empty()) return 2;
+  }
+  for (const auto& [name, toolchain] : lock.toolchains)
+    if (toolchain.settings != ToolchainSettings()) return 2;
+  return 1;
+}
 
 std::string PrintLock(const Lock& lock) {
   std::string text =
       "# The exact packages that lre.toml was resolved to. Written by `lre lock`, not by hand.\n";
-  text += fmt::format("schema = {}\n", Lock::kSchema);
-  text += fmt::format("system = {}\n", Quote(lock.system));
-  text += fmt::format("distribution = {}\n", Quote(lock.distribution));
-  for (const auto& [name, paths] : lock.toolchains) {
-    text += fmt::format("\n[toolchain.{}]\n", Quote(name));
-    PrintStrings("paths", paths, &text);
-  }
-  for (const auto& [role, path] : lock.paths) {
-    text += fmt::format("\n[store.{}]\n", Quote(role));
-    PrintStrings("references", path.references, &text);
-    PrintStrings("packages", path.packages, &text);
-  }
+  text += fmt::format("schema = {}\n", LockSchema(lock));
+  text += fmt::format("system = {}\n", TomlQuote(lock.system));
+  text += fmt::format("distribution = {}\n", TomlQuote(lock.distribution));
+  for (const auto& [name, toolchain] : lock.toolchains) PrintToolchain(name, toolchain, &text);
+  for (const auto& [name, path] : lock.paths) PrintPath(name, path, &text);
   for (const auto& [name, package] : lock.packages) {
-    text += fmt::format("\n[package.{}]\n", Quote(name));
-    text += fmt::format("version = {}\n", Quote(package.version));
-    text += fmt::format("architecture = {}\n", Quote(package.architecture));
-    text += fmt::format("sha256 = {}\n", Quote(package.sha256));
+    text += fmt::format("\n[package.{}]\n", TomlQuote(name));
+    text += fmt::format("version = {}\n", TomlQuote(package.version));
+    text += fmt::format("architecture = {}\n", TomlQuote(package.architecture));
+    text += fmt::format("sha256 = {}\n", TomlQuote(package.sha256));
     text += fmt::format("size_bytes = {}\n", package.size_bytes);
-    text += fmt::format("path = {}\n", Quote(package.path));
-    text += fmt::format("suite = {}\n", Quote(package.suite));
+    text += fmt::format("path = {}\n", TomlQuote(package.path));
+    text += fmt::format("suite = {}\n", TomlQuote(package.suite));
     PrintStrings("depends", package.depends, &text);
   }
   return text;
@@ -193,9 +281,10 @@ Result<Lock> ParseLock(std::string_view text) {
   TomlTable root = document.Root();
   Lock lock;
   TRY_ASSIGN(const int64_t schema, root.Integer("schema"));
-  if (schema != Lock::kSchema) {
+  if (schema < 1 || schema > Lock::kSchema) {
     return std::unexpected(root.ErrorAt(
-        "schema", fmt::format("{} is not the schema this lre reads ({})", schema, Lock::kSchema)));
+        "schema",
+        fmt::format("{} is not a schema this lre reads (1 to {})", schema, Lock::kSchema)));
   }
   TRY_ASSIGN(lock.system, root.String("system"));
   TRY_ASSIGN(lock.distribution, root.String("distribution"));
@@ -206,13 +295,45 @@ Result<Lock> ParseLock(std::string_view text) {
   return lock;
 }
 
-Result<std::vector<std::string>> OrderedRoles(const Lock& lock, std::string_view toolchain) {
+Result<std::vector<std::string>> OrderedPaths(const Lock& lock, std::string_view toolchain) {
   const auto found = lock.toolchains.find(std::string(toolchain));
   if (found == lock.toolchains.end()) {
     return Error(Code::kNotFound, "no toolchain {} in the lock{}", toolchain,
                  DidYouMean(toolchain, Names(lock.toolchains)));
   }
-  return OrderRoles(ReferencesOf(lock), found->second);
+  TRY_ASSIGN(std::vector<std::string> names, OrderRoles(ReferencesOf(lock), found->second.paths));
+  std::map<std::string, std::string> by_role;
+  for (const std::string& name : names) {
+    const auto [other, fresh] = by_role.emplace(lock.paths.at(name).role, name);
+    if (fresh) continue;
+    return Error(Code::kInvalidArgument, "toolchain {}: {} and {} have the same role, {}",
+                 toolchain, other->second, name, other->first);
+  }
+  return names;
+}
+
+Result<Lock> LockOf(const Lock& lock, std::string_view toolchain) {
+  TRY_ASSIGN(const std::vector<std::string> names, OrderedPaths(lock, toolchain));
+  Lock part{.system = lock.system, .distribution = lock.distribution};
+  for (const std::string& name : names) {
+    const LockedPath& path = lock.paths.at(name);
+    part.paths.emplace(name, path);
+    for (const std::string& package : path.packages) {
+      const auto found = lock.packages.find(package);
+      if (found != lock.packages.end()) part.packages.insert(*found);
+    }
+  }
+  for (auto& [name, package] : part.packages) {
+    std::erase_if(package.depends,
+                  [&](const std::string& other) { return !part.packages.contains(other); });
+  }
+  part.toolchains.insert(*lock.toolchains.find(std::string(toolchain)));
+  return part;
+}
+
+Result<std::string> LockDigest(const Lock& lock, std::string_view toolchain) {
+  TRY_ASSIGN(const Lock part, LockOf(lock, toolchain));
+  return "sha256:" + ComputeDigest(DigestFunction::kSha256, PrintLock(part)).Hex();
 }
 
 }  // namespace lre::toolchain

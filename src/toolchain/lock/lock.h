@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "toolchain/spec/spec.h"
 
 namespace lre::toolchain {
 
@@ -32,27 +33,48 @@ struct LockedPackage {
 // The packages of a path are the dependency closure of what lre.toml asks for, without those that a
 // referenced path (transitively) already holds.
 struct LockedPath {
+  // As in StoreSpec: a path has a name in the lock, the key of Lock::paths; a role in toolchains;
+  // and a label, with which its path in the store ends (empty: the name).
   std::string role;                     // "gcc"
   std::vector<std::string> packages;    // keys of Lock::packages, sorted
-  std::vector<std::string> references;  // roles, sorted; never a cycle
+  std::vector<std::string> references;  // names, sorted; never a cycle
+  std::string label;
+  std::vector<Extra> extras;      // by name, each with its hash
+  std::vector<std::string> drop;  // sorted
   friend bool operator==(const LockedPath&, const LockedPath&) = default;
 };
 
+struct LockedToolchain {
+  std::vector<std::string> paths;  // names, sorted
+  ToolchainSettings settings;
+  friend bool operator==(const LockedToolchain&, const LockedToolchain&) = default;
+};
+
 struct Lock {
-  static constexpr int kSchema = 1;
+  static constexpr int kSchema = 2;  // see LockSchema
   std::string system = "x86_64-linux";
-  std::string distribution = "debian";                         // whose archive and keyring
-  std::map<std::string, LockedPackage> packages;               // by name
-  std::map<std::string, LockedPath> paths;                     // by role
-  std::map<std::string, std::vector<std::string>> toolchains;  // "lre-cc" -> roles, sorted
+  std::string distribution = "debian";                // whose archive and keyring
+  std::map<std::string, LockedPackage> packages;      // by name
+  std::map<std::string, LockedPath> paths;            // by name
+  std::map<std::string, LockedToolchain> toolchains;  // by name
   friend bool operator==(const Lock&, const Lock&) = default;
 };
 
+// The least schema that can say what is in the lock: 2 when something has a role, label or extra of
+// its own or a toolchain has settings. So a lock without keeps its bytes, and an older lre reads
+// it.
+int LockSchema(const Lock& lock);
 std::string PrintLock(const Lock& lock);
-// kInvalidArgument with line and key: what is missing, unknown, duplicated, of the wrong type, a
-// role or package that is named but not there, a reference cycle.
+// Reads schemas 1 and 2. kInvalidArgument with line and key: what is missing, unknown, duplicated,
+// of the wrong type, a role or package that is named but not there, a reference cycle.
 Result<Lock> ParseLock(std::string_view text);
-// Roles that `toolchain` needs, references before referrers.
-Result<std::vector<std::string>> OrderedRoles(const Lock& lock, std::string_view toolchain);
+// Names of the paths that `toolchain` needs, references before referrers. kInvalidArgument: two of
+// them have one role.
+Result<std::vector<std::string>> OrderedPaths(const Lock& lock, std::string_view toolchain);
+// What of the lock `toolchain` is made of: a lock with it alone. What changes elsewhere in a lock
+// does not change this.
+Result<Lock> LockOf(const Lock& lock, std::string_view toolchain);
+// "sha256:<hex>" of the text of LockOf: what manifests name.
+Result<std::string> LockDigest(const Lock& lock, std::string_view toolchain);
 
 }  // namespace lre::toolchain

@@ -37,11 +37,18 @@ class ObjectReader {
     }
   }
   void Read(const char* key, std::vector<std::string>& out) {
-    ReadStrings(key, "list", [&](const std::string&, std::string item) { out.push_back(item); });
+    ReadStrings(key, "a list", &Json::is_array,
+                [&](const std::string&, std::string item) { out.push_back(std::move(item)); });
   }
   void Read(const char* key, std::map<std::string, std::string>& out) {
-    ReadStrings(key, "object",
-                [&](const std::string& name, std::string item) { out[name] = item; });
+    ReadStrings(
+        key, "an object", &Json::is_object,
+        [&](const std::string& name, std::string item) { out[name] = std::move(item); });
+  }
+  // One that may be absent.
+  template <typename T>
+  void ReadOptional(const char* key, T& out) {
+    if (Take(key, /*optional=*/true) != nullptr) Read(key, out);
   }
   // The member itself; nullptr when it is absent (an error unless optional).
   const Json* Take(const char* key, bool optional = false) {
@@ -68,14 +75,13 @@ class ObjectReader {
 
  private:
   template <typename Each>
-  void ReadStrings(const char* key, std::string_view kind, Each each) {
+  void ReadStrings(const char* key, std::string_view kind, bool (Json::*is_kind)() const noexcept,
+                   Each each) {
     const Json* value = Take(key);
     if (value == nullptr) return;
-    if (kind == "list" ? !value->is_array() : !value->is_object())
-      return Fail(fmt::format("is not {} {}", kind == "list" ? "a" : "an", kind), key);
+    if (!(value->*is_kind)()) return Fail(fmt::format("is not {}", kind), key);
     for (const auto& [name, item] : value->items()) {
-      if (!item.is_string())
-        return Fail(fmt::format("is not {} {} of strings", kind == "list" ? "a" : "an", kind), key);
+      if (!item.is_string()) return Fail(fmt::format("is not {} of strings", kind), key);
       each(name, item.template get<std::string>());
     }
   }
@@ -96,19 +102,24 @@ Json ToJson(const StorePath& path) {
 }
 
 Json ToJson(const CcFacts& cc) {
-  return {{"compiler", cc.compiler},
-          {"version", cc.version},
-          {"target", cc.target},
-          {"libc", cc.libc},
-          {"sysroot", cc.sysroot},
-          {"tools", cc.tools},
-          {"builtin_includes", cc.builtin_includes},
-          {"compile_flags", cc.compile_flags},
-          {"cxx_flags", cc.cxx_flags},
-          {"link_flags", cc.link_flags},
-          {"link_libs", cc.link_libs},
-          {"loader", cc.loader},
-          {"library_paths", cc.library_paths}};
+  Json json = {{"compiler", cc.compiler},
+               {"version", cc.version},
+               {"target", cc.target},
+               {"libc", cc.libc},
+               {"sysroot", cc.sysroot},
+               {"tools", cc.tools},
+               {"builtin_includes", cc.builtin_includes},
+               {"compile_flags", cc.compile_flags},
+               {"cxx_flags", cc.cxx_flags},
+               {"link_flags", cc.link_flags},
+               {"link_libs", cc.link_libs},
+               {"loader", cc.loader},
+               {"library_paths", cc.library_paths}};
+  if (cc.libcxx) {
+    json["libcxx"] = {{"compile_flags", cc.libcxx->compile_flags},
+                      {"link_libs", cc.libcxx->link_libs}};
+  }
+  return json;
 }
 
 Json ToJson(const JavaFacts& java) {
@@ -135,6 +146,15 @@ Result<StorePath> ReadStorePath(const Json& json, std::string where) {
   return path;
 }
 
+Result<LibcxxFacts> ReadLibcxx(const Json& json) {
+  LibcxxFacts libcxx;
+  ObjectReader reader(json, "cc.libcxx");
+  reader.Read("compile_flags", libcxx.compile_flags);
+  reader.Read("link_libs", libcxx.link_libs);
+  TRY(reader.Finish());
+  return libcxx;
+}
+
 Result<CcFacts> ReadCc(const Json& json) {
   CcFacts cc;
   ObjectReader reader(json, "cc");
@@ -151,6 +171,9 @@ Result<CcFacts> ReadCc(const Json& json) {
   reader.Read("link_libs", cc.link_libs);
   reader.Read("loader", cc.loader);
   reader.Read("library_paths", cc.library_paths);
+  if (const Json* libcxx = reader.Take("libcxx", /*optional=*/true)) {
+    TRY_ASSIGN(cc.libcxx, ReadLibcxx(*libcxx));
+  }
   TRY(reader.Finish());
   return cc;
 }
@@ -181,10 +204,11 @@ Status CheckSchema(const Json& json) {
   auto schema = json.is_object() ? json.find("schema") : json.end();
   if (!json.is_object() || schema == json.end() || !schema->is_number_integer())
     return ErrorStatus(Code::kInvalidArgument, "manifest: schema is missing or not a number");
-  if (*schema != Manifest::kSchema)
-    return ErrorStatus(
-        Code::kInvalidArgument, "manifest: schema {} was written by a {} lre; this one reads {}",
-        schema->dump(), *schema > Manifest::kSchema ? "newer" : "different", Manifest::kSchema);
+  if (*schema < 1 || *schema > Manifest::kSchema)
+    return ErrorStatus(Code::kInvalidArgument,
+                       "manifest: schema {} was written by a {} lre; this one reads 1 to {}",
+                       schema->dump(), *schema > Manifest::kSchema ? "newer" : "different",
+                       Manifest::kSchema);
   return {};
 }
 
@@ -196,15 +220,28 @@ const StorePath* Manifest::Find(std::string_view role) const {
   return nullptr;
 }
 
+int ManifestSchema(const Manifest& manifest) {
+  const bool more = !manifest.extends.empty() || !manifest.tools.empty() ||
+                    !manifest.exec_compatible_with.empty() ||
+                    !manifest.target_compatible_with.empty();
+  return more ? 2 : 1;
+}
+
 std::string PrintManifest(const Manifest& manifest) {
   Json paths = Json::array();
   for (const StorePath& path : manifest.paths) paths.push_back(ToJson(path));
-  Json json = {{"schema", Manifest::kSchema}, {"name", manifest.name}, {"system", manifest.system},
+  Json json = {{"schema", ManifestSchema(manifest)}, {"name", manifest.name}, {"system", manifest.system},
                {"prefix", manifest.prefix},   {"lock", manifest.lock}, {"recipe", manifest.recipe},
                {"paths", std::move(paths)},   {"env", manifest.env}};
   if (manifest.cc) json["cc"] = ToJson(*manifest.cc);
   if (manifest.java) json["java"] = ToJson(*manifest.java);
   if (manifest.python) json["python"] = ToJson(*manifest.python);
+  if (!manifest.extends.empty()) json["extends"] = manifest.extends;
+  if (!manifest.tools.empty()) json["tools"] = manifest.tools;
+  if (!manifest.exec_compatible_with.empty())
+    json["exec_compatible_with"] = manifest.exec_compatible_with;
+  if (!manifest.target_compatible_with.empty())
+    json["target_compatible_with"] = manifest.target_compatible_with;
   // Bytes that are not UTF-8 can only come from a hostile package name; they must not throw.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -241,6 +278,10 @@ Result<Manifest> ParseManifest(std::string_view text) {
   if (const Json* python = reader.Take("python", /*optional=*/true)) {
     TRY_ASSIGN(manifest.python, ReadPython(*python));
   }
+  reader.ReadOptional("extends", manifest.extends);
+  reader.ReadOptional("tools", manifest.tools);
+  reader.ReadOptional("exec_compatible_with", manifest.exec_compatible_with);
+  reader.ReadOptional("target_compatible_with", manifest.target_compatible_with);
   TRY(reader.Finish());
   return manifest;
 }

@@ -17,7 +17,9 @@ namespace lre::toolchain {
 
 // One immutable tree in the toolchain store.
 struct StorePath {
-  std::string role;  // "libc", "sysroot", "binutils", "gcc", "base", ... unique within a toolchain
+  // "libc", "sysroot", "binutils", "gcc", "base", ... unique within a toolchain. Its path need not end
+  // with it: a newer binutils is "...-binutils-next" and has role "binutils".
+  std::string role;
   std::string path;  // "/lre/store/<hash>-gcc"
   std::string tree;  // digest of its root REAPI Directory, "sha256:<hex>/<size>"
   uint64_t size_bytes = 0;              // sum of its file sizes
@@ -26,9 +28,16 @@ struct StorePath {
   friend bool operator==(const StorePath&, const StorePath&) = default;
 };
 
+// A C++ library other than the one that `CcFacts::link_libs` names, to be had beside it.
+struct LibcxxFacts {
+  std::vector<std::string> compile_flags;  // of C++, before all other directories
+  std::vector<std::string> link_libs;      // its archives, so that programs need none of it to run
+  friend bool operator==(const LibcxxFacts&, const LibcxxFacts&) = default;
+};
+
 // What a C and C++ compiler was found to be and to need.
 struct CcFacts {
-  std::string compiler;  // "gcc" or "clang"
+  std::string compiler;  // "gcc" or "clang"; the tool of this name compiles and links
   std::string version;   // "12.2.0"
   std::string target;    // "x86_64-linux-gnu"
   std::string libc;      // "glibc_2.36"
@@ -39,6 +48,7 @@ struct CcFacts {
   std::vector<std::string> compile_flags, cxx_flags, link_flags, link_libs;
   std::string loader;                      // absolute path of ld-linux inside the libc store path
   std::vector<std::string> library_paths;  // run-time library directories inside the store
+  std::optional<LibcxxFacts> libcxx;
   friend bool operator==(const CcFacts&, const CcFacts&) = default;
 };
 
@@ -60,7 +70,7 @@ struct PythonFacts {
 };
 
 struct Manifest {
-  static constexpr int kSchema = 1;
+  static constexpr int kSchema = 2;  // see ManifestSchema
   std::string name;    // "lre-cc"
   std::string system;  // "x86_64-linux"
   std::string prefix = "/lre/store";
@@ -71,15 +81,22 @@ struct Manifest {
   std::optional<CcFacts> cc;
   std::optional<JavaFacts> java;
   std::optional<PythonFacts> python;
+  std::string extends;  // the toolchain it was made from, "lre-cc"; empty: none
+  std::map<std::string, std::string> tools;  // programs offered by name -> absolute path
+  // Bazel labels of constraint values, further to those of every toolchain.
+  std::vector<std::string> exec_compatible_with, target_compatible_with;
   // The store path with this role; nullptr when the toolchain has none.
   const StorePath* Find(std::string_view role) const;
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
+// The least schema that can say what is in it: 2 when it extends another, offers tools or asks for
+// constraints. So other manifests keep their bytes, and an older lre reads them.
+int ManifestSchema(const Manifest& manifest);
 // Canonical JSON: sorted keys, two-space indent, final newline; the same manifest gives the same
 // bytes.
 std::string PrintManifest(const Manifest& manifest);
-// kInvalidArgument names the key that is missing, unknown or of the wrong type; a newer schema says
+// Reads schemas 1 and 2. kInvalidArgument names the key that is missing, unknown or of the wrong type; a newer schema says
 // so.
 Result<Manifest> ParseManifest(std::string_view json);
 

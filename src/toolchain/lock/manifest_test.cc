@@ -11,6 +11,7 @@ namespace lre::toolchain {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Manifest Example() {
   Manifest manifest = {
@@ -50,6 +51,22 @@ TEST(Manifest, ReadsBackOneWithoutCompilers) {
   EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
 }
 
+// What older versions wrote keeps its bytes, which are inputs of builds.
+TEST(Manifest, IsOfTheFirstSchemaUntilItSaysMore) {
+  Manifest manifest = Example();
+  EXPECT_THAT(PrintManifest(manifest), HasSubstr("\"schema\": 1,"));
+  for (const char* key : {"extends", "protoc", "compatible_with"})
+    EXPECT_THAT(PrintManifest(manifest), Not(HasSubstr(key)));
+
+  manifest.extends = "lre-cc";
+  manifest.tools = {{"protoc", "/lre/store/aa-protoc/usr/bin/protoc"}};
+  manifest.exec_compatible_with = {"@platforms//os:linux"};
+  manifest.target_compatible_with = {"//:mine"};
+
+  EXPECT_THAT(PrintManifest(manifest), HasSubstr("\"schema\": 2,"));
+  EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
+}
+
 TEST(Manifest, PrintsSortedKeysAndAFinalNewline) {
   std::string text = PrintManifest(Example());
 
@@ -84,7 +101,7 @@ TEST(Manifest, NamesTheKeyThatIsMissingUnknownOrOfTheWrongType) {
 }
 
 TEST(Manifest, SaysThatANewerSchemaIsNewer) {
-  std::string text = Replaced(PrintManifest(Example()), "\"schema\": 1", "\"schema\": 2");
+  std::string text = Replaced(PrintManifest(Example()), "\"schema\": 1", "\"schema\": 3");
 
   EXPECT_THAT(ParseManifest(text).error().message(), HasSubstr("newer"));
 }

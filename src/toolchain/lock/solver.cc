@@ -279,11 +279,20 @@ std::set<std::string> Closure(const SolverPool& pool, const std::vector<std::str
   return closure;
 }
 
-// What `role` and its references hold, transitively.
-void AddHeld(const Lock& lock, const std::string& role, std::set<std::string>* held) {
-  const LockedPath& path = lock.paths.at(role);
-  held->insert(path.packages.begin(), path.packages.end());
-  for (const std::string& reference : path.references) AddHeld(lock, reference, held);
+// What `name` and its references hold, transitively. A path that takes its packages from other
+// archives holds other packages: of these only what was asked for there stands in for what would be
+// taken here (the newer binutils for the older), and not the libraries it came with.
+void AddHeld(const Spec& spec, const Lock& lock, const std::string& name,
+             std::set<std::string>* held) {
+  if (const auto path = lock.paths.find(name); path != lock.paths.end()) {
+    held->insert(path->second.packages.begin(), path->second.packages.end());
+  } else {
+    const StoreSpec& other = spec.store.at(name);
+    held->insert(other.packages.begin(), other.packages.end());
+  }
+  for (const std::string& reference : spec.store.at(name).references) {
+    AddHeld(spec, lock, reference, held);
+  }
 }
 
 // Roles that take their packages from the same archives; they are solved together. Names of
@@ -295,8 +304,8 @@ class RoleGroup {
       suites_.insert(archive->suites.begin(), archive->suites.end());
     own_archives_ = !any.archives.empty();
   }
-  void Add(const StoreSpec& store) {
-    roles_.insert(store.role);
+  void Add(const std::string& name, const StoreSpec& store) {
+    names_.insert(name);
     requested_.insert(store.packages.begin(), store.packages.end());
   }
 
@@ -320,7 +329,7 @@ class RoleGroup {
   const Spec& spec_;
   std::set<std::string> suites_;
   bool own_archives_ = false;
-  std::set<std::string> roles_, requested_;
+  std::set<std::string> names_, requested_;  // of paths, of packages
 };
 
 std::map<std::string, std::string> RoleGroup::KeptVersions(const SolveOptions& options) const {
@@ -335,18 +344,29 @@ std::map<std::string, std::string> RoleGroup::KeptVersions(const SolveOptions& o
 
 Status RoleGroup::FillPaths(const SolverPool& pool, Lock* lock) const {
   std::map<std::string, std::vector<std::string>> references;
-  for (const std::string& role : roles_) references.emplace(role, spec_.store.at(role).references);
+  for (const std::string& name : names_) {
+    references.emplace(name, spec_.store.at(name).references);
+    std::erase_if(references[name],
+                  [&](const std::string& other) { return !names_.contains(other); });
+  }
   TRY_ASSIGN(const std::vector<std::string> ordered,
-             OrderRoles(references, {roles_.begin(), roles_.end()}));
-  for (const std::string& role : ordered) {
-    const StoreSpec& store = spec_.store.at(role);
+             OrderRoles(references, {names_.begin(), names_.end()}));
+  for (const std::string& name : ordered) {
+    const StoreSpec& store = spec_.store.at(name);
     std::set<std::string> without(spec_.ignore.begin(), spec_.ignore.end());
-    for (const std::string& reference : store.references) AddHeld(*lock, reference, &without);
+    for (const std::string& reference : store.references) {
+      AddHeld(spec_, *lock, reference, &without);
+    }
     const std::set<std::string> packages = Closure(pool, store.packages, without);
-    LockedPath path{.role = role, .references = store.references};
+    LockedPath path{.role = store.role.empty() ? name : store.role,
+                    .references = store.references,
+                    .label = store.label == name ? "" : store.label,
+                    .extras = store.extras,
+                    .drop = store.drop};
     path.packages.assign(packages.begin(), packages.end());
     std::sort(path.references.begin(), path.references.end());
-    lock->paths.emplace(role, std::move(path));
+    std::sort(path.drop.begin(), path.drop.end());
+    lock->paths.emplace(name, std::move(path));
   }
   return {};
 }
@@ -411,16 +431,16 @@ Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
   TRY(DebianArchitecture(options.system));
   TRY(CheckUpdate(options));
   std::map<std::vector<std::string>, RoleGroup> groups;  // by the archives they name
-  for (const auto& [role, store] : spec.store) {
-    groups.try_emplace(store.archives, spec, store).first->second.Add(store);
+  for (const auto& [name, store] : spec.store) {
+    groups.try_emplace(store.archives, spec, store).first->second.Add(name, store);
   }
   Lock lock{.system = options.system};
   if (!spec.archives.empty()) lock.distribution = spec.archives.front().Distribution();
   for (const auto& [archives, group] : groups) TRY(group.Solve(indices, options, &lock));
   for (const auto& [name, toolchain] : spec.toolchains) {
-    std::vector<std::string> paths = toolchain.paths;
-    std::sort(paths.begin(), paths.end());
-    lock.toolchains.emplace(name, std::move(paths));
+    LockedToolchain locked{.paths = toolchain.paths, .settings = toolchain.settings};
+    std::sort(locked.paths.begin(), locked.paths.end());
+    lock.toolchains.emplace(name, std::move(locked));
   }
   return lock;
 }

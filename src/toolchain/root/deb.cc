@@ -55,19 +55,37 @@ Result<Outer> OpenData(const std::string& path) {
 // One package being read.
 class Unpacker {
  public:
-  Unpacker(const std::string& path, const UnpackOptions& options)
-      : path_(path), options_(options) {}
+  Unpacker(const std::string& path, const UnpackOptions& options, const TarOptions* tar = nullptr)
+      : path_(path), options_(options), tar_(tar) {}
 
-  Result<FileTree> Run() {
+  Result<FileTree> RunPackage() {
     TRY_ASSIGN(Outer outer, OpenData(path_));
-    ArchivePtr inner(archive_read_new());
-    archive_read_support_format_tar(inner.get());
-    archive_read_support_filter_xz(inner.get());
-    archive_read_support_filter_gzip(inner.get());
-    archive_read_support_filter_zstd(inner.get());
-    archive_read_support_filter_bzip2(inner.get());
+    ArchivePtr inner = NewReader();
     if (archive_read_open(inner.get(), &outer, nullptr, ReadOuter, nullptr) != ARCHIVE_OK)
       return std::unexpected(ArchiveStatus(inner.get(), path_));
+    return Run(inner);
+  }
+
+  Result<FileTree> RunTar() {
+    ArchivePtr reader = NewReader();
+    archive_read_support_format_zip(reader.get());
+    if (archive_read_open_filename(reader.get(), path_.c_str(), kBlock) != ARCHIVE_OK)
+      return std::unexpected(ArchiveStatus(reader.get(), path_));
+    return Run(reader);
+  }
+
+ private:
+  static ArchivePtr NewReader() {
+    ArchivePtr reader(archive_read_new());
+    archive_read_support_format_tar(reader.get());
+    archive_read_support_filter_xz(reader.get());
+    archive_read_support_filter_gzip(reader.get());
+    archive_read_support_filter_zstd(reader.get());
+    archive_read_support_filter_bzip2(reader.get());
+    return reader;
+  }
+
+  Result<FileTree> Run(const ArchivePtr& inner) {
     archive_entry* entry = nullptr;
     while (true) {
       int code = archive_read_next_header(inner.get(), &entry);
@@ -81,7 +99,9 @@ class Unpacker {
     }
   }
 
- private:
+  // What packages bring and nobody needs is left out of them.
+  bool Keeps(const std::string& path) const { return tar_ != nullptr || IsKept(path); }
+
   // Where the entry goes in the tree; the empty path is the root itself.
   Result<std::string> EntryPath(const char* name) const {
     std::string_view text = name != nullptr ? name : "/";
@@ -92,11 +112,16 @@ class Unpacker {
       rest.remove_prefix(std::min(end + 1, rest.size()));
     }
     if (bad) return Error(Code::kDataLoss, "{}: refusing an entry named '{}'", path_, text);
-    return NormalPath(text);
+    std::string path = NormalPath(text);
+    if (tar_ == nullptr) return path;
+    for (int i = 0; i < tar_->strip; ++i)
+      path = path.find('/') == path.npos ? "" : path.substr(path.find('/') + 1);
+    return path.empty() || tar_->into.empty() ? path : tar_->into + "/" + path;
   }
 
   Status ReadEntry(archive* inner, archive_entry* entry) {
     TRY_ASSIGN(std::string unfolded, EntryPath(archive_entry_pathname(entry)));
+    if (unfolded.empty()) return {};  // the root, or a name that `strip` leaves nothing of
     std::string path = FoldUsr(unfolded);
     if (archive_entry_hardlink(entry) != nullptr)
       return ReadHardLink(path, archive_entry_hardlink(entry));
@@ -115,7 +140,7 @@ class Unpacker {
   Status ReadFileEntry(archive* inner, archive_entry* entry, const std::string& path) {
     FileNode node{.executable = (archive_entry_perm(entry) & 0111) != 0};
     // The size in the header is a claim: memory is taken for bytes that came.
-    bool kept = IsKept(path);
+    bool kept = Keeps(path);
     std::string buffer(kBlock, '\0');
     while (true) {
       la_ssize_t count = archive_read_data(inner, buffer.data(), buffer.size());
@@ -134,7 +159,7 @@ class Unpacker {
   Status ReadHardLink(const std::string& path, const char* target) {
     TRY_ASSIGN(std::string unfolded, EntryPath(target));
     auto it = tree_.find(FoldUsr(unfolded));
-    if (!IsKept(path)) return {};
+    if (!Keeps(path)) return {};
     if (it == tree_.end() || it->second.symlink)
       return ErrorStatus(Code::kDataLoss, "{}: {} is a link to {}, which is not there", path_, path,
                          target);
@@ -152,7 +177,7 @@ class Unpacker {
   Status ReadSymlink(const std::string& unfolded, const std::string& path, const char* target) {
     if (target == nullptr || *target == '\0')
       return ErrorStatus(Code::kDataLoss, "{}: {} points nowhere", path_, path);
-    if (!IsKept(path)) return {};
+    if (!Keeps(path)) return {};
     std::string_view text = target;
     std::string rooted =
         text.starts_with('/')
@@ -165,6 +190,7 @@ class Unpacker {
 
   const std::string& path_;
   const UnpackOptions& options_;
+  const TarOptions* const tar_;  // nullptr: a package
   FileTree tree_;
   uint64_t bytes_ = 0, entries_ = 0;
 };
@@ -183,7 +209,11 @@ bool IsKept(std::string_view path) {
 }
 
 Result<FileTree> UnpackDeb(const std::string& path, const UnpackOptions& options) {
-  return Unpacker(path, options).Run();
+  return Unpacker(path, options).RunPackage();
+}
+
+Result<FileTree> UnpackTar(const std::string& path, const TarOptions& options) {
+  return Unpacker(path, options.limits, &options).RunTar();
 }
 
 }  // namespace lre::toolchain

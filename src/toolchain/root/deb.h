@@ -18,6 +18,14 @@ struct UnpackOptions {
   uint64_t entries_max = 1'000'000;  // then kResourceExhausted
 };
 
+struct TarOptions {
+  std::string into;  // the folder that everything goes below; empty: the root
+  int strip = 0;     // leading folders of names that are left out; what has no more is left out
+  UnpackOptions limits;
+};
+// The files of a tar archive of any compression, or of a zip archive; nothing in it is left out.
+// Errors as below.
+Result<FileTree> UnpackTar(const std::string& path, const TarOptions& options);
 // kDataLoss when it is no package or damaged; messages begin with `path`.
 Result<FileTree> UnpackDeb(const std::string& path, const UnpackOptions& options = {});
 

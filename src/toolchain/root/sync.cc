@@ -13,11 +13,13 @@
 #include "base/file.h"
 #include "digest/digest.h"
 #include "toolchain/root/deb.h"
+#include "toolchain/root/extras.h"
 #include "toolchain/root/java_probe.h"
 #include "toolchain/root/parallel.h"
 #include "toolchain/root/probe.h"
 #include "toolchain/root/python_probe.h"
 #include "toolchain/root/recipe.h"
+#include "toolchain/root/settings.h"
 #include "toolchain/root/write_tree.h"
 
 namespace lre::toolchain {
@@ -37,9 +39,14 @@ Status CheckRole(std::string_view role, std::string_view prefix) {
   return {};
 }
 
+// "gcc" of "/lre/store/<hash>-gcc".
+std::string LabelOf(const std::string& path) {
+  return path.substr(path.rfind('/') + 1 + kStoreHashLength + 1);
+}
+
 // One line per fact: no two different inputs have the same text.
 std::string IdentityText(const Lock& lock, const LockedPath& locked, const SyncOptions& options,
-                         const std::map<std::string, std::string>& path_of_role) {
+                         const std::map<std::string, std::string>& path_of_name) {
   std::string text = fmt::format("lre store path\nrecipe {}\nprefix {}\nsystem {}\nrole {}\n",
                                  kRecipeVersion, options.prefix, lock.system, locked.role);
   for (const std::string& name : locked.packages) {
@@ -47,16 +54,30 @@ std::string IdentityText(const Lock& lock, const LockedPath& locked, const SyncO
     text += fmt::format("package {} {} {} {}\n", package.name, package.version,
                         package.architecture, package.sha256);
   }
-  for (const std::string& role : locked.references)
-    text += fmt::format("reference {}\n", path_of_role.at(role));
+  for (const Extra& extra : locked.extras) {
+    text += fmt::format("add {} {} {} {} {} {}\n", extra.name, ExtraKindName(extra.kind),
+                        extra.sha256, TomlQuote(extra.into), extra.strip, extra.executable);
+  }
+  for (const std::string& pattern : locked.drop)
+    text += fmt::format("drop {}\n", TomlQuote(pattern));
+  std::vector<std::string> references;
+  for (const std::string& name : locked.references) references.push_back(path_of_name.at(name));
+  // By what they are, not by what the lock calls them.
+  std::sort(references.begin(), references.end(), [](const std::string& a, const std::string& b) {
+    return std::pair(LabelOf(a), a) < std::pair(LabelOf(b), b);
+  });
+  for (const std::string& path : references) text += fmt::format("reference {}\n", path);
   return text;
 }
 
 // Makes one store path, start to end.
 class PathMaker {
  public:
-  PathMaker(const Lock& lock, const SyncOptions& options, ToolchainStore& store, SystemFacts system)
-      : lock_(lock), options_(options), store_(store), system_(std::move(system)) {}
+  PathMaker(const Lock& lock, const std::vector<std::string>& names, const SyncOptions& options,
+            ToolchainStore& store, SystemFacts system)
+      : lock_(lock), options_(options), store_(store), system_(std::move(system)) {
+    for (const std::string& name : names) locked_.emplace(lock.paths.at(name).role, name);
+  }
 
   // A path that is there: others are made against it.
   Status Know(const StorePath& path) {
@@ -68,7 +89,8 @@ class PathMaker {
 
   // REQUIRES: everything it references is known.
   Status Make(const StorePath& planned) {
-    TRY_ASSIGN(FileTree tree, UnpackPackages(lock_.paths.at(planned.role)));
+    TRY_ASSIGN(FileTree tree, UnpackPackages(LockedOf(planned.role)));
+    TRY(ShapeTree(tree, LockedOf(planned.role), options_));
     TRY_ASSIGN(std::string staging, store_.NewStaging());
     Status status = MakeIn(staging, planned, std::move(tree));
     // Whatever went wrong, what is half made goes; a crash leaves it to the next collection.
@@ -100,6 +122,10 @@ class PathMaker {
     uint64_t bytes = 0;
     for (size_t i = 0; i < trees.size(); ++i)
       TRY(MergeTree(merged, std::move(trees[i]), locked.packages[i]));
+    for (const Extra& extra : locked.extras) {
+      TRY_ASSIGN(FileTree tree, UnpackExtra(extra, options_));
+      TRY(MergeTree(merged, std::move(tree), extra.from));
+    }
     for (const auto& [path, node] : merged) bytes += node.content.size();
     if (bytes > options_.tree_bytes_max)
       return Error(Code::kResourceExhausted,
@@ -108,18 +134,24 @@ class PathMaker {
     return merged;
   }
 
-  // Nearest first: what a role references itself comes before what those reference.
+  const LockedPath& LockedOf(const std::string& role) const {
+    return lock_.paths.at(locked_.at(role));
+  }
+
+  // Nearest first: what a path references itself comes before what those reference; but the libc
+  // path before all, as a newer binutils, say, brings a libc of its own.
   std::vector<const Reference*> TransitiveReferences(const std::string& role) const {
     std::vector<const Reference*> found;
-    std::vector<std::string> queue = lock_.paths.at(role).references;
+    std::vector<std::string> queue = LockedOf(role).references;
     std::set<std::string> seen;
     for (size_t i = 0; i < queue.size(); ++i) {
       if (!seen.insert(queue[i]).second) continue;
-      found.push_back(&references_.at(queue[i]));
-      std::string name = queue[i];
-      const auto& more = lock_.paths.at(name).references;
-      queue.insert(queue.end(), more.begin(), more.end());
+      const LockedPath& locked = lock_.paths.at(queue[i]);
+      found.push_back(&references_.at(locked.role));
+      queue.insert(queue.end(), locked.references.begin(), locked.references.end());
     }
+    std::stable_partition(found.begin(), found.end(),
+                          [](const Reference* reference) { return reference->role == "libc"; });
     return found;
   }
 
@@ -164,6 +196,7 @@ class PathMaker {
   const SyncOptions& options_;
   ToolchainStore& store_;
   SystemFacts system_;
+  std::map<std::string, std::string> locked_;    // role -> name in the lock
   std::map<std::string, Reference> references_;  // by role
 };
 
@@ -195,14 +228,15 @@ class SilentProgress final : public SyncProgress {
   void Step(std::string_view, std::string_view, int, int) override {}
 };
 
-Status MakeMissing(const Lock& lock, const std::vector<StorePath>& planned,
-                   const SyncOptions& options, ToolchainStore& store, SyncProgress& progress) {
+Status MakeMissing(const Lock& lock, const std::vector<std::string>& names,
+                   const std::vector<StorePath>& planned, const SyncOptions& options,
+                   ToolchainStore& store, SyncProgress& progress) {
   TRY_ASSIGN(SystemFacts system, FindSystem(lock.system));
   if (lock.system != ThisSystem())
     return ErrorStatus(Code::kFailedPrecondition,
                        "the lock is for {}, this machine is {}: its compilers cannot be run here",
                        lock.system, ThisSystem());
-  PathMaker maker(lock, options, store, std::move(system));
+  PathMaker maker(lock, names, options, store, std::move(system));
   int done = 0, total = static_cast<int>(planned.size());
   for (const StorePath& path : planned) {
     ++done;
@@ -220,10 +254,12 @@ Status MakeMissing(const Lock& lock, const std::vector<StorePath>& planned,
 }
 
 // Asks what was made what it is, and tries it.
-Status Probe(ToolchainStore& store, const SyncOptions& options, Manifest& manifest) {
+Status Probe(ToolchainStore& store, const SyncOptions& options, const ToolchainSettings& settings,
+             Manifest& manifest) {
   TRY_ASSIGN(SystemFacts system, FindSystem(manifest.system));
   ProbeInput input{.paths = manifest.paths, .system = std::move(system)};
   TRY_ASSIGN(manifest.cc, ProbeGcc(input, options.prefix));
+  if (manifest.cc) AddLibraries(settings.libraries, input, &manifest);
   TRY_ASSIGN(manifest.java, ProbeJava(input));
   TRY_ASSIGN(manifest.python, ProbePython(input, options.prefix));
   TRY_ASSIGN(std::string scratch, store.NewStaging());
@@ -243,42 +279,49 @@ SyncProgress& NoProgress() {
 
 Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view toolchain,
                                             const SyncOptions& options) {
-  TRY_ASSIGN(std::vector<std::string> roles, OrderedRoles(lock, toolchain));
-  std::map<std::string, std::string> path_of_role;
+  TRY_ASSIGN(std::vector<std::string> names, OrderedPaths(lock, toolchain));
+  std::map<std::string, std::string> path_of_name;
   std::vector<StorePath> planned;
-  for (const std::string& role : roles) {
-    TRY(CheckRole(role, options.prefix));
-    const LockedPath& locked = lock.paths.at(role);
-    for (const std::string& name : locked.packages)
-      if (!lock.packages.contains(name))
+  for (const std::string& name : names) {
+    const LockedPath& locked = lock.paths.at(name);
+    const std::string& label = locked.label.empty() ? name : locked.label;
+    TRY(CheckRole(label, options.prefix));
+    for (const std::string& package : locked.packages)
+      if (!lock.packages.contains(package))
         return Error(Code::kInvalidArgument,
-                     "role '{}' has package {}, which the lock does not describe", role, name);
-    StorePath path{.role = role};
+                     "path '{}' has package {}, which the lock does not describe", name, package);
+    StorePath path{.role = locked.role};
     path.path = fmt::format("{}/{}-{}", options.prefix,
-                            ShortHash(IdentityText(lock, locked, options, path_of_role)), role);
-    path_of_role[role] = path.path;
-    for (const std::string& name : locked.packages)
-      path.packages.push_back(name + "=" + lock.packages.at(name).version);
+                            ShortHash(IdentityText(lock, locked, options, path_of_name)), label);
+    path_of_name[name] = path.path;
+    for (const std::string& package : locked.packages)
+      path.packages.push_back(package + "=" + lock.packages.at(package).version);
+    for (const Extra& extra : locked.extras)
+      path.packages.push_back(extra.from + "=" + extra.sha256);
     std::sort(path.packages.begin(), path.packages.end());
     planned.push_back(std::move(path));
   }
   return planned;
 }
 
-Result<std::vector<std::string>> PackagesToFetch(const Lock& lock, std::string_view toolchain,
-                                                 const SyncOptions& options) {
+Result<NeededFiles> FilesToFetch(const Lock& lock, std::string_view toolchain,
+                                 const SyncOptions& options) {
+  TRY_ASSIGN(std::vector<std::string> names, OrderedPaths(lock, toolchain));
   TRY_ASSIGN(std::vector<StorePath> planned, PlannedPaths(lock, toolchain, options));
-  std::set<std::string> names;
+  std::set<std::string> packages;
+  NeededFiles needed;
   std::unique_ptr<ToolchainStore> store;
   if (FileExists(options.prefix + "/.lre/records")) {
     TRY_ASSIGN(store, ToolchainStore::Open(options.prefix));
   }
-  for (const StorePath& path : planned) {
-    if (store != nullptr && store->Contains(path.path)) continue;
-    const auto& packages = lock.paths.at(path.role).packages;
-    names.insert(packages.begin(), packages.end());
+  for (size_t i = 0; i < planned.size(); ++i) {
+    if (store != nullptr && store->Contains(planned[i].path)) continue;
+    const LockedPath& locked = lock.paths.at(names[i]);
+    packages.insert(locked.packages.begin(), locked.packages.end());
+    needed.extras.insert(needed.extras.end(), locked.extras.begin(), locked.extras.end());
   }
-  return std::vector<std::string>(names.begin(), names.end());
+  needed.packages.assign(packages.begin(), packages.end());
+  return needed;
 }
 
 Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
@@ -297,7 +340,8 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
     if (auto manifest = ReadKeptManifest(kept, planned)) return manifest;
   }
   TRY_ASSIGN(UniqueFd no_collection, store->HoldOffGarbageCollection());
-  TRY(MakeMissing(lock, planned, options, *store, progress));
+  TRY_ASSIGN(std::vector<std::string> names, OrderedPaths(lock, toolchain));
+  TRY(MakeMissing(lock, names, planned, options, *store, progress));
   Manifest manifest{.name = std::string(toolchain),
                     .system = lock.system,
                     .prefix = options.prefix,
@@ -309,8 +353,10 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
   }
   progress.Step("probing", toolchain, static_cast<int>(planned.size()),
                 static_cast<int>(planned.size()));
-  TRY(Probe(*store, options, manifest));
+  const ToolchainSettings& settings = lock.toolchains.find(std::string(toolchain))->second.settings;
+  TRY(Probe(*store, options, settings, manifest));
   manifest.env = ToolEnvironment(manifest);
+  TRY(AddSettings(settings, &manifest));
   TRY(SystemFiles().MakeDirectories(std::string(ParentPath(kept))));
   TRY(WriteFileAtomically(kept, PrintManifest(manifest)));
   return manifest;

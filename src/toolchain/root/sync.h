@@ -3,9 +3,8 @@
 // records. Blocking, uses `threads` threads of its own; several syncs of one store may run at once,
 // in one process or many. Errors name the package or path; nothing half-made is ever visible.
 //
-//   TRY_ASSIGN(auto names, PackagesToFetch(lock, "lre-cc", options));   // empty: nothing to
-//   download
-//   ... fetch them: name -> file ...
+//   TRY_ASSIGN(auto needed, FilesToFetch(lock, "lre-cc", options));   // empty: nothing to download
+//   ... fetch them: name -> file, hash -> file ...
 //   TRY_ASSIGN(Manifest manifest, SyncToolchain(lock, "lre-cc", options, progress));
 #pragma once
 
@@ -30,7 +29,8 @@ struct SyncOptions {
   std::string prefix =
       std::string(kStorePrefix);                // enters the bytes: only the default is ever shared
   std::map<std::string, std::string> packages;  // package name -> verified local .deb
-  std::string lock_digest;  // "sha256:<hex>" of the lock's text, for the manifest
+  std::map<std::string, std::string> extras;    // SHA-256 -> verified local file
+  std::string lock_digest;  // LockDigest of the lock and the toolchain, for the manifest
   int threads = 2;
   uint64_t tree_bytes_max =
       4ull << 30;  // of one unpacked store path, held in memory while it is made
@@ -45,10 +45,13 @@ class SyncProgress {
 };
 SyncProgress& NoProgress();
 
-// Names (in `lock.packages`) that are needed to make the store paths which are not there yet,
-// sorted.
-Result<std::vector<std::string>> PackagesToFetch(const Lock& lock, std::string_view toolchain,
-                                                 const SyncOptions& options);
+// What is needed to make the store paths which are not there yet.
+struct NeededFiles {
+  std::vector<std::string> packages;  // names in `lock.packages`, sorted
+  std::vector<Extra> extras;
+};
+Result<NeededFiles> FilesToFetch(const Lock& lock, std::string_view toolchain,
+                                 const SyncOptions& options);
 // The path each role of the toolchain has or will have, references before referrers.
 Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view toolchain,
                                             const SyncOptions& options);

@@ -35,7 +35,7 @@ class SyncTest : public ::testing::Test {
     }
     lock_.paths["low"] = {.role = "low", .packages = {"data", "shell"}};
     lock_.paths["high"] = {.role = "high", .packages = {"script"}, .references = {"low"}};
-    lock_.toolchains["tools"] = {"high", "low"};
+    lock_.toolchains["tools"] = {.paths = {"high", "low"}};
     options_.prefix = directory_ / "store";
     options_.lock_digest = "sha256:00";
   }
@@ -75,13 +75,64 @@ TEST_F(SyncTest, MakesPathsThatReferToEachOther) {
 }
 
 TEST_F(SyncTest, DoesNothingTheSecondTime) {
-  EXPECT_THAT(PackagesToFetch(lock_, "tools", options_).value(),
+  EXPECT_THAT(FilesToFetch(lock_, "tools", options_)->packages,
               ElementsAre("data", "script", "shell"));
   Manifest first = SyncToolchain(lock_, "tools", options_, NoProgress()).value();
   options_.packages.clear();
 
-  EXPECT_THAT(PackagesToFetch(lock_, "tools", options_).value(), IsEmpty());
+  EXPECT_THAT(FilesToFetch(lock_, "tools", options_)->packages, IsEmpty());
   EXPECT_EQ(SyncToolchain(lock_, "tools", options_, NoProgress()).value(), first);
+}
+
+TEST_F(SyncTest, ARoleAndTheEndOfItsPathAreTwoThings) {
+  lock_.paths["low-2"] = lock_.paths["low"];
+  lock_.paths["low-2"].packages = {"data"};
+  lock_.paths["low-2"].references = {};
+  lock_.paths["high.mine"] = lock_.paths["high"];
+  lock_.paths["high.mine"].label = "high";
+  lock_.paths["high.mine"].references = {"low-2"};
+  lock_.toolchains["mine"] = {.paths = {"high.mine", "low-2"}};
+
+  const Manifest usual = SyncToolchain(lock_, "tools", options_, NoProgress()).value();
+  const Manifest mine = SyncToolchain(lock_, "mine", options_, NoProgress()).value();
+
+  EXPECT_THAT(mine.Find("low")->path, testing::EndsWith("-low-2"));
+  EXPECT_THAT(mine.Find("high")->path, testing::EndsWith("-high"));
+  EXPECT_NE(mine.Find("high")->path, usual.Find("high")->path);
+  EXPECT_THAT(mine.Find("high")->references, ElementsAre(mine.Find("low")->path));
+}
+
+TEST_F(SyncTest, WhatIsAddedIsInThePathAndInItsName) {
+  ASSERT_TRUE(WriteFileAtomically(directory_ / "note", "note").ok());
+  const std::vector<StorePath> before = PlannedPaths(lock_, "tools", options_).value();
+  lock_.paths["low"].extras = {{.name = "note",
+                                .kind = ExtraKind::kFile,
+                                .from = "note",
+                                .sha256 = "12",
+                                .into = "usr/share/note"}};
+  lock_.paths["low"].drop = {"usr/share/d*"};
+  lock_.toolchains["tools"].settings = {.tools = {"script"},
+                                        .env = {{"NOTE", "{low}/usr/share/note:{"}}};
+  options_.extras["12"] = directory_ / "note";
+
+  EXPECT_EQ(FilesToFetch(lock_, "tools", options_)->extras.size(), 1u);
+  const Manifest manifest = SyncToolchain(lock_, "tools", options_, NoProgress()).value();
+
+  const StorePath& low = *manifest.Find("low");
+  EXPECT_NE(low.path, before[0].path);
+  EXPECT_NE(manifest.Find("high")->path, before[1].path);
+  EXPECT_EQ(ReadFile(low.path + "/usr/share/note").value(), "note");
+  EXPECT_FALSE(FileExists(low.path + "/usr/share/data"));
+  EXPECT_THAT(low.packages, ElementsAre("data=1.0", "note=12", "shell=1.0"));
+  EXPECT_EQ(manifest.env.at("NOTE"), low.path + "/usr/share/note:{");
+  EXPECT_EQ(manifest.tools.at("script"), manifest.Find("high")->path + "/usr/bin/script");
+}
+
+TEST_F(SyncTest, AToolThatNoPathHasIsNamed) {
+  lock_.toolchains["tools"].settings.tools = {"protoc"};
+
+  EXPECT_THAT(SyncToolchain(lock_, "tools", options_, NoProgress()).error().message(),
+              HasSubstr("no path has usr/bin/protoc"));
 }
 
 TEST_F(SyncTest, MakesTheSameTreeWithAnyUmask) {

@@ -4,6 +4,8 @@
 #include <functional>
 #include <set>
 
+#include "base/hex.h"
+#include "toolchain/spec/extend.h"
 #include "toolchain/spec/toml_reader.h"
 
 namespace lre::toolchain {
@@ -34,9 +36,7 @@ namespace {
 
 Status CheckUrls(const TomlTable& table, std::string_view key, std::vector<std::string>* urls) {
   for (std::string& url : *urls) {
-    const bool known =
-        url.starts_with("http://") || url.starts_with("https://") || url.starts_with("file://");
-    if (!known) {
+    if (!IsUrl(url)) {
       return table.ErrorAt(
           key, fmt::format("\"{}\" does not start with http://, https:// or file://", url));
     }
@@ -85,8 +85,9 @@ Result<ArchiveSpec> ParseArchive(const std::string& name, TomlTable& table) {
   TRY_ASSIGN(archive.snapshots, table.Strings("snapshots"));
   TRY(CheckUrls(table, "snapshots", &archive.snapshots));
   TRY_ASSIGN(archive.keyring, table.StringOr("keyring", ""));
-  if (!archive.keyring.empty() && !archive.keyring.starts_with('/')) {
-    return std::unexpected(table.ErrorAt("keyring", "must be an absolute path"));
+  if (!archive.keyring.empty() && !archive.keyring.starts_with('/') && !IsBelow(archive.keyring)) {
+    return std::unexpected(
+        table.ErrorAt("keyring", "neither an absolute path nor one below this folder"));
   }
   return archive;
 }
@@ -139,64 +140,235 @@ Status CheckReferences(const TomlTable& table, const Spec& spec, const std::stri
   return {};
 }
 
-Status ParseStore(TomlTable& root, Spec* spec) {
-  TRY(root.EachTable("store", [&](const std::string& role, TomlTable& table) -> Status {
-    if (!IsRoleName(role)) return table.ErrorAt("", "not a role: [a-z0-9][a-z0-9.-]*");
-    StoreSpec store{.role = role};
-    TRY_ASSIGN(store.packages, table.RequiredStrings("packages"));
-    TRY(CheckPackages(table, "packages", store.packages));
-    for (const std::string& package : store.packages) {
-      if (std::count(spec->ignore.begin(), spec->ignore.end(), package) == 0) continue;
-      return table.ErrorAt("packages",
-                           fmt::format("\"{}\" is asked for, and in ignore as well", package));
+// "[store.x.add.y]".
+Result<Extra> ParseExtra(const std::string& name, TomlTable& table) {
+  if (!IsRoleName(name)) return std::unexpected(table.ErrorAt("", "not a name: [a-z0-9.-]"));
+  Extra extra{.name = name};
+  for (const ExtraKind kind :
+       {ExtraKind::kDeb, ExtraKind::kTar, ExtraKind::kFile, ExtraKind::kPatch}) {
+    const std::string_view key = ExtraKindName(kind);
+    if (!table.Has(key)) continue;
+    if (!extra.from.empty()) {
+      return std::unexpected(table.ErrorAt(key, "only one of deb, tar, file and patch"));
     }
-    TRY_ASSIGN(store.references, table.Strings("references"));
-    TRY_ASSIGN(store.archives, table.Strings("archives"));
-    std::sort(store.archives.begin(), store.archives.end());
-    TRY(CheckArchives(table, *spec, store.archives));
-    spec->store.emplace(role, std::move(store));
+    TRY_ASSIGN(extra.from, table.String(key));
+    extra.kind = kind;
+    if (!IsUrl(extra.from) && !IsBelow(extra.from)) {
+      return std::unexpected(
+          table.ErrorAt(key, "neither a path below this folder nor a http, https or file URL"));
+    }
+  }
+  if (extra.from.empty()) {
+    return std::unexpected(table.ErrorAt("", "says none of deb, tar, file and patch"));
+  }
+  TRY_ASSIGN(extra.sha256, table.StringOr("sha256", ""));
+  if (extra.sha256.empty() ? IsUrl(extra.from) : !IsSha256(extra.sha256)) {
+    return std::unexpected(table.ErrorAt(
+        "sha256", "64 lower-case hexadecimal digits, which a URL must have (`sha256sum FILE`)"));
+  }
+  TRY_ASSIGN(extra.into, table.StringOr("into", ""));
+  if (extra.into.empty() ? extra.kind == ExtraKind::kFile : !IsBelow(extra.into)) {
+    return std::unexpected(table.ErrorAt("into", "a path in the tree, as \"usr/share/x\""));
+  }
+  // Patches name their files as "a/usr/..." and "b/usr/...".
+  extra.strip = extra.kind == ExtraKind::kPatch ? 1 : 0;
+  if (table.Has("strip")) {
+    TRY_ASSIGN(const int64_t strip, table.Integer("strip"));
+    if (strip < 0 || strip > 16) return std::unexpected(table.ErrorAt("strip", "0 to 16"));
+    extra.strip = static_cast<int>(strip);
+  }
+  TRY_ASSIGN(extra.executable, table.BoolOr("executable", false));
+  return extra;
+}
+
+Result<WrittenStore> ParseStoreTable(const std::string& name, const Spec& spec, TomlTable& table) {
+  if (!IsRoleName(name)) {
+    return std::unexpected(table.ErrorAt("", "not a role: [a-z0-9][a-z0-9.-]*"));
+  }
+  WrittenStore written{.spec = {.name = name}};
+  StoreSpec& store = written.spec;
+  TRY_ASSIGN(written.extends, table.StringOr("extends", ""));
+  TRY_ASSIGN(store.role, table.StringOr("role", ""));
+  if (!store.role.empty() && !IsRoleName(store.role)) {
+    return std::unexpected(table.ErrorAt("role", "not a role: [a-z0-9][a-z0-9.-]*"));
+  }
+  TRY(table.EachTable("add", [&](const std::string& extra_name, TomlTable& inner) -> Status {
+    TRY_ASSIGN(Extra extra, ParseExtra(extra_name, inner));
+    store.extras.push_back(std::move(extra));
     return {};
   }));
-  if (spec->store.empty()) return root.ErrorAt("store", "missing");
-
-  std::vector<std::string> roles;
-  std::map<std::string, std::vector<std::string>> references;
-  for (const auto& [role, store] : spec->store) {
-    roles.push_back(role);
-    references.emplace(role, store.references);
+  if (written.extends.empty() && store.extras.empty()) {
+    TRY_ASSIGN(store.packages, table.RequiredStrings("packages"));
+  } else {
+    TRY_ASSIGN(store.packages, table.Strings("packages"));
   }
-  // Again over the tables: only now all roles are known.
-  TRY(root.EachTable("store", [&](const std::string& role, TomlTable& table) -> Status {
-    for (const char* key : {"packages", "references", "archives"}) table.Has(key);
-    return CheckReferences(table, *spec, role, roles);
+  TRY(CheckPackages(table, "packages", store.packages));
+  for (const std::string& package : store.packages) {
+    if (std::count(spec.ignore.begin(), spec.ignore.end(), package) == 0) continue;
+    return std::unexpected(table.ErrorAt(
+        "packages", fmt::format("\"{}\" is asked for, and in ignore as well", package)));
+  }
+  TRY_ASSIGN(store.drop, table.Strings("drop"));
+  TRY_ASSIGN(written.remove, table.Strings("remove"));
+  if (!written.remove.empty() && written.extends.empty()) {
+    return std::unexpected(table.ErrorAt("remove", "only what extends another can"));
+  }
+  written.has_references = table.Has("references");
+  TRY_ASSIGN(store.references, table.Strings("references"));
+  written.has_archives = table.Has("archives");
+  TRY_ASSIGN(store.archives, table.Strings("archives"));
+  std::sort(store.archives.begin(), store.archives.end());
+  TRY(CheckArchives(table, spec, store.archives));
+  return written;
+}
+
+Status ParseStore(TomlTable& root, Spec* spec) {
+  std::map<std::string, WrittenStore> written;
+  TRY(root.EachTable("store", [&](const std::string& name, TomlTable& table) -> Status {
+    TRY_ASSIGN(WrittenStore store, ParseStoreTable(name, *spec, table));
+    written.emplace(name, std::move(store));
+    return {};
   }));
-  if (const auto ordered = OrderRoles(references, roles); !ordered) {
+  if (written.empty()) return root.ErrorAt("store", "missing");
+  Result<std::map<std::string, StoreSpec>> stores = ExtendStores(written);
+  if (!stores) return root.ErrorAt("store", stores.error().message());
+  spec->store = std::move(*stores);
+
+  std::vector<std::string> names;
+  std::map<std::string, std::vector<std::string>> references;
+  for (const auto& [name, store] : spec->store) {
+    names.push_back(name);
+    references.emplace(name, store.references);
+  }
+  // Again over the tables: only now all names are known.
+  TRY(root.EachTable("store", [&](const std::string& name, TomlTable& table) -> Status {
+    for (const char* key :
+         {"packages", "references", "archives", "extends", "role", "add", "drop", "remove"}) {
+      table.Has(key);
+    }
+    return CheckReferences(table, *spec, name, names);
+  }));
+  if (const auto ordered = OrderRoles(references, names); !ordered) {
     return root.ErrorAt("store", ordered.error().message());
   }
   return {};
 }
 
 Status ParseToolchains(TomlTable& root, Spec* spec) {
-  std::vector<std::string> roles;
-  for (const auto& [role, store] : spec->store) roles.push_back(role);
+  std::vector<std::string> names;
+  for (const auto& [name, store] : spec->store) names.push_back(name);
+  std::map<std::string, WrittenToolchain> written;
   TRY(root.EachTable("toolchain", [&](const std::string& name, TomlTable& table) -> Status {
     if (!IsRoleName(name)) return table.ErrorAt("", "not a toolchain's name: [a-z0-9][a-z0-9.-]*");
-    ToolchainSpec toolchain{.name = name};
-    TRY_ASSIGN(toolchain.paths, table.RequiredStrings("paths"));
-    for (const std::string& role : toolchain.paths) {
-      if (spec->store.contains(role)) continue;
-      return table.ErrorAt("paths", fmt::format("no store.{}{}", role, DidYouMean(role, roles)));
+    WrittenToolchain toolchain{.spec = {.name = name}};
+    TRY_ASSIGN(toolchain.spec.settings, ParseSettings(table));
+    TRY_ASSIGN(toolchain.remove, table.Strings("remove"));
+    if (toolchain.spec.settings.extends.empty()) {
+      TRY_ASSIGN(toolchain.spec.paths, table.RequiredStrings("paths"));
+      if (!toolchain.remove.empty()) {
+        return table.ErrorAt("remove", "only what extends another can");
+      }
+    } else {
+      TRY_ASSIGN(toolchain.spec.paths, table.Strings("paths"));
     }
-    spec->toolchains.emplace(name, std::move(toolchain));
+    for (const std::string& path : toolchain.spec.paths) {
+      if (spec->store.contains(path)) continue;
+      return table.ErrorAt("paths", fmt::format("no store.{}{}", path, DidYouMean(path, names)));
+    }
+    written.emplace(name, std::move(toolchain));
     return {};
   }));
-  if (spec->toolchains.empty()) return root.ErrorAt("toolchain", "missing");
+  if (written.empty()) return root.ErrorAt("toolchain", "missing");
+  if (Status status = ExtendToolchains(written, spec); !status.ok()) {
+    return root.ErrorAt("toolchain", status.message());
+  }
   return {};
 }
 
 }  // namespace
 
 bool IsRoleName(std::string_view name) { return IsName(name, ".-", 64); }
+
+bool IsSha256(std::string_view hex) {
+  char bytes[32];
+  return hex.size() == 64 && HexDecodeTo(hex, bytes);
+}
+
+bool IsBelow(std::string_view path) {
+  if (path.empty() || path.size() > 1024) return false;
+  while (true) {
+    const size_t end = path.find('/');
+    const std::string_view part = path.substr(0, end);
+    if (part.empty() || part == "." || part == "..") return false;
+    if (std::any_of(part.begin(), part.end(), [](char c) { return c >= 0 && c < 0x20; })) {
+      return false;
+    }
+    if (end == path.npos) return true;
+    path.remove_prefix(end + 1);
+  }
+}
+
+bool IsUrl(std::string_view from) {
+  return from.starts_with("http://") || from.starts_with("https://") || from.starts_with("file://");
+}
+
+std::string_view ExtraKindName(ExtraKind kind) {
+  switch (kind) {
+    case ExtraKind::kDeb:
+      return "deb";
+    case ExtraKind::kTar:
+      return "tar";
+    case ExtraKind::kFile:
+      return "file";
+    case ExtraKind::kPatch:
+      return "patch";
+  }
+  return "";
+}
+
+// TOML basic string. Control characters do not occur in what we lock, but a writer must never make
+// text that the reader refuses.
+std::string TomlQuote(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      quoted += fmt::format("\\u{:04X}", static_cast<unsigned char>(c));
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + '"';
+}
+
+Result<ToolchainSettings> ParseSettings(TomlTable& table) {
+  ToolchainSettings settings;
+  TRY_ASSIGN(settings.extends, table.StringOr("extends", ""));
+  TRY_ASSIGN(settings.libraries, table.Strings("libraries"));
+  TRY_ASSIGN(settings.tools, table.Strings("tools"));
+  for (const std::string& tool : settings.tools) {
+    if (IsBelow(tool) && tool.find('/') == tool.npos) continue;
+    return std::unexpected(table.ErrorAt("tools", fmt::format("\"{}\" is no file name", tool)));
+  }
+  TRY_ASSIGN(settings.compile_flags, table.Flags("compile_flags"));
+  TRY_ASSIGN(settings.cxx_flags, table.Flags("cxx_flags"));
+  TRY_ASSIGN(settings.link_flags, table.Flags("link_flags"));
+  TRY_ASSIGN(settings.link_libs, table.Flags("link_libs"));
+  TRY_ASSIGN(settings.env, table.StringMap("env"));
+  TRY_ASSIGN(settings.exec_compatible_with, table.Strings("exec_compatible_with"));
+  TRY_ASSIGN(settings.target_compatible_with, table.Strings("target_compatible_with"));
+  return settings;
+}
+
+Spec AtFolder(Spec spec, const std::string& folder) {
+  for (ArchiveSpec& archive : spec.archives) {
+    if (archive.keyring.empty() || archive.keyring.starts_with('/')) continue;
+    archive.keyring = folder + "/" + archive.keyring;
+  }
+  return spec;
+}
 
 bool IsPackageName(std::string_view name) { return name.size() >= 2 && IsName(name, "+.-", 128); }
 
@@ -256,11 +428,26 @@ std::string ExplainSpec(const Spec& spec) {
               ? "a package comes from the first suite that has it\n"
               : "a package comes from the suite with its highest version\n";
   for (const auto& [name, toolchain] : spec.toolchains) {
-    text += fmt::format("toolchain {}: {}\n", name, fmt::join(toolchain.paths, ", "));
+    text += fmt::format("toolchain {}: {}", name, fmt::join(toolchain.paths, ", "));
+    const ToolchainSettings& settings = toolchain.settings;
+    if (!settings.extends.empty()) text += fmt::format("; extends {}", settings.extends);
+    if (!settings.tools.empty()) {
+      text += fmt::format("; offers {}", fmt::join(settings.tools, ", "));
+    }
+    if (!settings.libraries.empty()) {
+      text += fmt::format("; its compiler finds {}", fmt::join(settings.libraries, ", "));
+    }
+    text += '\n';
   }
   for (const auto& [role, store] : spec.store) {
-    text +=
-        fmt::format("store path {}: {} and what they need", role, fmt::join(store.packages, ", "));
+    text += fmt::format("store path {}: ", role);
+    if (store.role != role) text += fmt::format("as {}, ", store.role);
+    if (!store.packages.empty()) {
+      text += fmt::format("{} and what they need", fmt::join(store.packages, ", "));
+    }
+    for (const Extra& extra : store.extras) {
+      text += fmt::format(", {} {}", ExtraKindName(extra.kind), extra.from);
+    }
     if (!store.references.empty()) {
       text += fmt::format(", without what {} holds", fmt::join(store.references, ", "));
     }

@@ -13,6 +13,8 @@
 
 namespace lre::toolchain {
 
+class TomlTable;
+
 // One Debian archive: "[archive.debian]".
 struct ArchiveSpec {
   std::string name;                     // "debian"
@@ -24,25 +26,68 @@ struct ArchiveSpec {
   // Roots that keep old versions: tried for packages that the mirrors no longer have.
   std::vector<std::string> snapshots;
   // File of the keys that sign it. Empty: /usr/share/keyrings/<distribution>-archive-keyring.gpg.
+  // Relative: below the folder of the request (ArchiveSpec does not know it: see AtFolder).
   std::string keyring;
   const std::string& Distribution() const { return distribution.empty() ? name : distribution; }
   friend bool operator==(const ArchiveSpec&, const ArchiveSpec&) = default;
 };
 
+enum class ExtraKind {
+  kDeb,    // the files of a package that is in no archive; its dependencies are not looked at
+  kTar,    // those of a tar archive, in `into`, without their first `strip` folders
+  kFile,   // one file, at `into`
+  kPatch,  // a unified diff of the path's text files, applied to all that was there before it
+};
+
+// What a store path holds besides packages of archives: "[store.gcc.add.fix]".
+struct Extra {
+  std::string name;
+  ExtraKind kind = ExtraKind::kFile;
+  std::string from;    // a path below the folder of lre.toml, or a URL
+  std::string sha256;  // lower-case hex; empty only in a request, for a path: `lre lock` finds it
+  std::string into;    // relative, without ".."
+  int strip = 0;
+  bool executable = false;  // kFile
+  friend bool operator==(const Extra&, const Extra&) = default;
+};
+bool IsUrl(std::string_view from);
+// "deb", "tar", "file", "patch".
+std::string_view ExtraKindName(ExtraKind kind);
+
 // One store path to be: "[store.gcc]".
 struct StoreSpec {
+  std::string name;  // in the request and the lock: unique
+  // What it is to the rules and to the toolchain: "libc", "sysroot", "binutils", "gcc", "base" are
+  // known ones. A toolchain has each once. Usually the name.
   std::string role;
+  std::string label;  // the last part of its path, "/lre/store/<hash>-<label>". Usually the name.
   std::vector<std::string> packages;    // what is asked for, in the order of the file
-  std::vector<std::string> references;  // roles whose packages this one uses and does not repeat
+  std::vector<std::string> references;  // names of those whose packages this one uses, not repeats
   // Sorted names of the archives it takes packages from. Empty: those that no store path names.
   std::vector<std::string> archives;
+  std::vector<Extra> extras;      // by name
+  std::vector<std::string> drop;  // patterns of files left out: '*' any but '/', '**' any
   friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
+};
+
+// What a toolchain says of itself beyond what it holds. In flags and the environment "{role}"
+// stands for the path with that role.
+struct ToolchainSettings {
+  std::string extends;                 // the toolchain it was made from; empty: none
+  std::vector<std::string> libraries;  // roles whose headers and libraries the compiler finds
+  std::vector<std::string> tools;      // programs that are offered by name: "protoc"
+  std::vector<std::string> compile_flags, cxx_flags, link_flags, link_libs;
+  std::map<std::string, std::string> env;
+  // Bazel labels of constraint values, further to those that every toolchain of LRE has.
+  std::vector<std::string> exec_compatible_with, target_compatible_with;
+  friend bool operator==(const ToolchainSettings&, const ToolchainSettings&) = default;
 };
 
 // "[toolchain.lre-cc]".
 struct ToolchainSpec {
   std::string name;
-  std::vector<std::string> paths;  // roles
+  std::vector<std::string> paths;  // names of store paths
+  ToolchainSettings settings;
   friend bool operator==(const ToolchainSpec&, const ToolchainSpec&) = default;
 };
 
@@ -58,7 +103,9 @@ struct Spec {
   // Packages that never go into a store path, nor what only they need: dependencies of maintainer
   // scripts, which are never run.
   std::vector<std::string> ignore;
-  std::map<std::string, StoreSpec> store;           // by role
+  // By name; what is extended is written out, and a path that some toolchain needs with another
+  // reference is there once more, as "gcc.my-cc" (see Extend in extend.h).
+  std::map<std::string, StoreSpec> store;
   std::map<std::string, ToolchainSpec> toolchains;  // by name
   friend bool operator==(const Spec&, const Spec&) = default;
 };
@@ -72,6 +119,9 @@ std::vector<const ArchiveSpec*> ArchivesOf(const Spec& spec, const StoreSpec& st
 // that is not a package's, role's or toolchain's. `file` is only for messages.
 Result<Spec> ParseSpec(std::string_view text, std::string_view file = "lre.toml");
 
+// The request as read from `folder`: relative keyrings become paths there.
+Spec AtFolder(Spec spec, const std::string& folder);
+
 // What a parsed request means, for people: several lines.
 std::string ExplainSpec(const Spec& spec);
 
@@ -82,6 +132,14 @@ bool IsPackageName(std::string_view name);
 // A suite or component, "bookworm-security", "stable/updates": [A-Za-z0-9._/-]+ without "..".
 bool IsArchiveWord(std::string_view word);
 inline constexpr size_t kRolesMax = 1024;  // in one request or lock
+// The settings of a toolchain, in a request or a lock (the keys of its table).
+Result<ToolchainSettings> ParseSettings(TomlTable& table);
+// Lower-case hex of 32 bytes.
+bool IsSha256(std::string_view hex);
+// A path that stays below the folder it is taken in: relative, no empty, "." or ".." component.
+bool IsBelow(std::string_view path);
+// A string of a TOML file.
+std::string TomlQuote(std::string_view text);
 // Roles that `roles` need, with themselves, references before referrers, otherwise by name.
 // kInvalidArgument: an unknown role, a cycle (spelled out: "a -> b -> a"), more than kRolesMax.
 Result<std::vector<std::string>> OrderRoles(

@@ -125,21 +125,27 @@ Result<int64_t> TomlTable::Integer(std::string_view key) {
   return value->get();
 }
 
-Result<std::vector<std::string>> TomlTable::Strings(std::string_view key) {
+Result<std::vector<std::string>> TomlTable::Flags(std::string_view key) {
   std::vector<std::string> strings;
   if (!Has(key)) return strings;
   const auto* array = AsTable(table_).get(key)->as_array();
   if (array == nullptr) return std::unexpected(ErrorAt(key, "expected an array of strings"));
-  std::set<std::string> seen;
   for (const toml::node& node : *array) {
     const auto* value = node.as_string();
     if (value == nullptr || value->get().empty()) {
       return std::unexpected(ErrorAt(key, "expected an array of non-empty strings"));
     }
-    if (!seen.insert(value->get()).second) {
-      return std::unexpected(ErrorAt(key, fmt::format("\"{}\" stands there twice", value->get())));
-    }
     strings.push_back(value->get());
+  }
+  return strings;
+}
+
+Result<std::vector<std::string>> TomlTable::Strings(std::string_view key) {
+  TRY_ASSIGN(std::vector<std::string> strings, Flags(key));
+  std::set<std::string> seen;
+  for (const std::string& string : strings) {
+    if (seen.insert(string).second) continue;
+    return std::unexpected(ErrorAt(key, fmt::format("\"{}\" stands there twice", string)));
   }
   return strings;
 }
@@ -149,6 +155,26 @@ Result<std::vector<std::string>> TomlTable::RequiredStrings(std::string_view key
   TRY_ASSIGN(std::vector<std::string> strings, Strings(key));
   if (strings.empty()) return std::unexpected(ErrorAt(key, "must not be empty"));
   return strings;
+}
+
+Result<std::map<std::string, std::string>> TomlTable::StringMap(std::string_view key) {
+  std::map<std::string, std::string> strings;
+  if (!Has(key)) return strings;
+  const auto* table = AsTable(table_).get(key)->as_table();
+  if (table == nullptr) return std::unexpected(ErrorAt(key, "expected a table of strings"));
+  for (const auto& [name, node] : *table) {
+    const auto* value = node.as_string();
+    if (value == nullptr) return std::unexpected(ErrorAt(key, "expected a table of strings"));
+    strings.emplace(name.str(), value->get());
+  }
+  return strings;
+}
+
+Result<bool> TomlTable::BoolOr(std::string_view key, bool fallback) {
+  if (!Has(key)) return fallback;
+  const auto* value = AsTable(table_).get(key)->as_boolean();
+  if (value == nullptr) return std::unexpected(ErrorAt(key, "expected true or false"));
+  return value->get();
 }
 
 Status TomlTable::EachTable(

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -57,7 +58,12 @@ class TomlTable {
   Result<int64_t> Integer(std::string_view key);
   // An absent key is an empty list. Elements must be strings, not empty, none twice.
   Result<std::vector<std::string>> Strings(std::string_view key);
+  // The same, but one may stand there twice, as flags do.
+  Result<std::vector<std::string>> Flags(std::string_view key);
   Result<std::vector<std::string>> RequiredStrings(std::string_view key);
+  // A table of strings; an absent key is an empty one.
+  Result<std::map<std::string, std::string>> StringMap(std::string_view key);
+  Result<bool> BoolOr(std::string_view key, bool fallback);
   // Calls `each` for every table of the table `key` ("[store.gcc]" of "store"), in the order in
   // which they stand in the file; an absent key is none.
   Status EachTable(std::string_view key,

@@ -1,0 +1,215 @@
+#include "toolchain/spec/extend.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace lre::toolchain {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::UnorderedElementsAre;
+
+constexpr std::string_view kBase = R"(schema = 1
+
+[archive.debian]
+suites = ["bookworm"]
+
+[store.libc]
+packages = ["libc6"]
+
+[store.sysroot]
+packages = ["libc6-dev"]
+references = ["libc"]
+
+[store.binutils]
+packages = ["binutils"]
+references = ["libc"]
+
+[store.gcc]
+packages = ["gcc-12"]
+references = ["binutils", "libc", "sysroot"]
+
+[toolchain.cc]
+paths = ["binutils", "gcc", "libc", "sysroot"]
+)";
+
+Spec Parsed(std::string_view more) {
+  const auto spec = ParseSpec(std::string(kBase) + std::string(more));
+  EXPECT_TRUE(spec) << spec.error().ToString();
+  return spec.value_or(Spec());
+}
+
+std::string ErrorOf(std::string_view more) {
+  const auto spec = ParseSpec(std::string(kBase) + std::string(more));
+  return spec ? "parsed" : spec.error().message();
+}
+
+TEST(ExtendTest, AToolchainHasThePathsOfTheOneItExtendsAndItsOwn) {
+  const Spec spec = Parsed(R"(
+[store.zlib]
+packages = ["zlib1g-dev"]
+references = ["libc", "sysroot"]
+
+[toolchain.mine]
+extends = "cc"
+paths = ["zlib"]
+libraries = ["zlib"]
+)");
+
+  EXPECT_THAT(spec.toolchains.at("mine").paths,
+              UnorderedElementsAre("binutils", "gcc", "libc", "sysroot", "zlib"));
+  EXPECT_EQ(spec.toolchains.at("mine").settings.extends, "cc");
+  EXPECT_THAT(spec.toolchains.at("mine").settings.libraries, ElementsAre("zlib"));
+  EXPECT_EQ(spec.store.size(), 5u);
+}
+
+TEST(ExtendTest, WhatReferencesAReplacedPathIsMadeAgainstTheNewOne) {
+  const Spec spec = Parsed(R"(
+[store.binutils-next]
+role = "binutils"
+packages = ["binutils"]
+
+[toolchain.mine]
+extends = "cc"
+paths = ["binutils-next"]
+)");
+
+  EXPECT_THAT(spec.toolchains.at("mine").paths,
+              UnorderedElementsAre("binutils-next", "gcc.mine", "libc", "sysroot"));
+  const StoreSpec& gcc = spec.store.at("gcc.mine");
+  EXPECT_EQ(gcc.role, "gcc");
+  EXPECT_EQ(gcc.label, "gcc");
+  EXPECT_THAT(gcc.references, UnorderedElementsAre("binutils-next", "libc", "sysroot"));
+  EXPECT_EQ(spec.store.at("binutils-next").label, "binutils-next");
+  // The one it extends is as it was.
+  EXPECT_THAT(spec.toolchains.at("cc").paths,
+              UnorderedElementsAre("binutils", "gcc", "libc", "sysroot"));
+  EXPECT_THAT(spec.store.at("gcc").references, UnorderedElementsAre("binutils", "libc", "sysroot"));
+}
+
+TEST(ExtendTest, AReplacedPathReachesThroughWhatReferencesIt) {
+  const Spec spec = Parsed(R"(
+[store.libc-next]
+role = "libc"
+packages = ["libc6"]
+
+[toolchain.mine]
+extends = "cc"
+paths = ["libc-next"]
+)");
+
+  EXPECT_THAT(spec.toolchains.at("mine").paths,
+              UnorderedElementsAre("binutils.mine", "gcc.mine", "libc-next", "sysroot.mine"));
+  EXPECT_THAT(spec.store.at("gcc.mine").references,
+              UnorderedElementsAre("binutils.mine", "libc-next", "sysroot.mine"));
+}
+
+TEST(ExtendTest, ToolchainsThatNeedTheSamePathShareIt) {
+  const Spec spec = Parsed(R"(
+[store.binutils-next]
+role = "binutils"
+packages = ["binutils"]
+
+[toolchain.a]
+extends = "cc"
+paths = ["binutils-next"]
+
+[toolchain.b]
+extends = "a"
+compile_flags = ["-O1"]
+)");
+
+  EXPECT_THAT(spec.toolchains.at("b").paths, testing::ContainerEq(spec.toolchains.at("a").paths));
+  EXPECT_THAT(spec.toolchains.at("b").paths, testing::Contains("gcc.a"));
+}
+
+TEST(ExtendTest, AStorePathHasWhatItExtendsWithChanges) {
+  const Spec spec = Parsed(R"(
+[store.sysroot-zlib]
+extends = "sysroot"
+packages = ["zlib1g-dev"]
+remove = ["libc6-dev"]
+drop = ["usr/lib/*/libz.so*"]
+
+[store.sysroot-zlib.add.note]
+file = "note.txt"
+into = "usr/share/note"
+
+[toolchain.mine]
+extends = "cc"
+paths = ["sysroot-zlib"]
+)");
+
+  const StoreSpec& store = spec.store.at("sysroot-zlib");
+  EXPECT_EQ(store.role, "sysroot");
+  EXPECT_THAT(store.packages, ElementsAre("zlib1g-dev"));
+  EXPECT_THAT(store.references, ElementsAre("libc"));
+  ASSERT_EQ(store.extras.size(), 1u);
+  EXPECT_EQ(store.extras[0].kind, ExtraKind::kFile);
+  EXPECT_EQ(store.extras[0].into, "usr/share/note");
+  EXPECT_THAT(spec.store.at("gcc.mine").references, testing::Contains("sysroot-zlib"));
+}
+
+TEST(ExtendTest, SettingsAreThoseOfTheBaseAndThenItsOwn) {
+  const Spec spec = Parsed(R"(
+[toolchain.a]
+extends = "cc"
+compile_flags = ["-A", "-A"]
+env = { X = "a", Y = "a" }
+remove = ["binutils"]
+
+[toolchain.b]
+extends = "a"
+compile_flags = ["-B{gcc}/b"]
+env = { X = "{libc}" }
+target_compatible_with = ["@platforms//os:linux"]
+)");
+
+  const ToolchainSettings& settings = spec.toolchains.at("b").settings;
+  EXPECT_THAT(settings.compile_flags, ElementsAre("-A", "-A", "-B{gcc}/b"));
+  EXPECT_EQ(settings.env.at("X"), "{libc}");
+  EXPECT_EQ(settings.env.at("Y"), "a");
+  EXPECT_THAT(settings.target_compatible_with, ElementsAre("@platforms//os:linux"));
+  EXPECT_THAT(spec.toolchains.at("b").paths, UnorderedElementsAre("gcc", "libc", "sysroot"));
+}
+
+TEST(ExtendTest, SaysWhatIsNotThereOrGoesInCircles) {
+  EXPECT_THAT(ErrorOf("[toolchain.a]\nextends = \"ccc\"\n"),
+              HasSubstr("toolchain.a extends ccc, which is not there, did you mean \"cc\"?"));
+  EXPECT_THAT(ErrorOf("[toolchain.a]\nextends = \"b\"\n[toolchain.b]\nextends = \"a\"\n"),
+              HasSubstr("extends itself: a -> b -> a"));
+  EXPECT_THAT(ErrorOf("[store.a]\nextends = \"a\"\n"), HasSubstr("store.a extends itself"));
+  EXPECT_THAT(ErrorOf("[store.a]\nextends = \"gcc\"\nremove = [\"cpp\"]\n"),
+              HasSubstr("store.a removes cpp, which gcc does not have"));
+  EXPECT_THAT(ErrorOf("[toolchain.a]\nextends = \"cc\"\nremove = [\"base\"]\n"),
+              HasSubstr("toolchain.a removes role base, which cc lacks"));
+  EXPECT_THAT(ErrorOf("[toolchain.a]\nextends = \"cc\"\nlibraries = [\"zlib\"]\n"),
+              HasSubstr("toolchain.a has no path with role zlib"));
+  EXPECT_THAT(ErrorOf("[toolchain.a]\nextends = \"cc\"\nlink_flags = [\"-L{zlib}\"]\n"),
+              HasSubstr("toolchain.a has no path with role zlib"));
+  EXPECT_THAT(ErrorOf("[store.l2]\nrole = \"libc\"\npackages = [\"libc6\"]\n"
+                      "[toolchain.a]\npaths = [\"libc\", \"l2\"]\n"),
+              HasSubstr("l2 has role libc, as another has"));
+  EXPECT_THAT(ErrorOf("[toolchain.a]\npaths = [\"libc\"]\nremove = [\"libc\"]\n"),
+              HasSubstr("only what extends another can"));
+}
+
+TEST(ExtendTest, SaysWhatIsWrongWithWhatIsAdded) {
+  const auto error = [](std::string_view table) {
+    return ErrorOf("[store.x.add.y]\n" + std::string(table));
+  };
+
+  EXPECT_THAT(error(""), HasSubstr("says none of deb, tar, file and patch"));
+  EXPECT_THAT(error("deb = \"a.deb\"\ntar = \"b\"\n"), HasSubstr("only one of"));
+  EXPECT_THAT(error("deb = \"../a.deb\"\n"), HasSubstr("neither a path below this folder"));
+  EXPECT_THAT(error("tar = \"https://x/y.tar\"\n"), HasSubstr("which a URL must have"));
+  EXPECT_THAT(error("tar = \"y.tar\"\nsha256 = \"12\"\n"), HasSubstr("64 lower-case"));
+  EXPECT_THAT(error("file = \"y\"\n"), HasSubstr("x.add.y.into"));
+  EXPECT_THAT(error("file = \"y\"\ninto = \"/etc/y\"\n"), HasSubstr("a path in the tree"));
+  EXPECT_THAT(error("tar = \"y.tar\"\nstrip = 99\n"), HasSubstr("0 to 16"));
+  EXPECT_THAT(error("tar = \"y.tar\"\nstirp = 1\n"), HasSubstr("did you mean \"strip\"?"));
+}
+
+}  // namespace
+}  // namespace lre::toolchain

@@ -220,6 +220,10 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
   options.slots = WorkerSlots(config);
   options.cache_bytes_max = config.worker_cache_bytes_max;
   options.action_memory_bytes_max = config.worker_action_memory_bytes_max;
+  options.persistent = {.processes_max = config.worker_persistent_max,
+                        .idle_max = config.worker_persistent_idle_max,
+                        .requests_max = config.worker_persistent_requests_max,
+                        .memory_bytes_max = config.worker_persistent_memory_bytes_max};
   options.isolation =
       config.worker_sandbox == "none" ? sandbox::Isolation::kNone : sandbox::Isolation::kNamespaces;
   options.find_userland = [read = setup.read_result, store_paths = handle.store_paths,

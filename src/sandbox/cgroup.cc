@@ -44,13 +44,24 @@ Status PrepareCgroup(const std::string& directory) {
 }
 
 Result<SlotCgroup> SlotCgroup::Enter(const std::string& directory, const std::string& name) {
-  std::string path = directory + "/" + kPrefix + name;
-  if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoError(errno, path);
-  UniqueFd processes(open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-  if (!processes || !Put(processes.get(), "0")) return ErrnoError(errno, path + "/cgroup.procs");
+  UniqueFd fd(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return ErrnoError(errno, directory);
+  return EnterAt(fd.get(), name);
+}
+
+void SlotCgroup::RemoveAt(int directory, const std::string& name) {
+  unlinkat(directory, (kPrefix + name).c_str(), AT_REMOVEDIR);
+}
+
+Result<SlotCgroup> SlotCgroup::EnterAt(int directory, const std::string& name) {
+  std::string path = kPrefix + name;
+  if (mkdirat(directory, path.c_str(), 0755) != 0 && errno != EEXIST)
+    return ErrnoError(errno, path);
   auto open_file = [&](const char* file, int flags) {
-    return UniqueFd(open((path + "/" + file).c_str(), flags | O_CLOEXEC));
+    return UniqueFd(openat(directory, (path + "/" + file).c_str(), flags | O_CLOEXEC));
   };
+  UniqueFd processes = open_file("cgroup.procs", O_WRONLY);
+  if (!processes || !Put(processes.get(), "0")) return ErrnoError(errno, path + "/cgroup.procs");
   SlotCgroup cgroup;
   cgroup.memory_max_ = open_file("memory.max", O_WRONLY);
   cgroup.swap_max_ = open_file("memory.swap.max", O_WRONLY);

@@ -29,6 +29,10 @@ class SlotCgroup {
 
   // Makes the cgroup `name` in `directory` and moves the calling process into it.
   static Result<SlotCgroup> Enter(const std::string& directory, const std::string& name);
+  // The same where the path of the directory means nothing any more.
+  static Result<SlotCgroup> EnterAt(int directory, const std::string& name);
+  // After the last process of it ended.
+  static void RemoveAt(int directory, const std::string& name);
   // Before a command. Also forgets the peak of the one before.
   void Begin(const Limits& limits);
   // Whether a process was killed for want of memory since Begin.

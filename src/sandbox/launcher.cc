@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -26,6 +25,7 @@
 #include "sandbox/message.h"
 #include "sandbox/plan.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/slot.h"
 
 namespace lre::sandbox {
 namespace {
@@ -112,30 +112,6 @@ class Output {
   bool truncated_ = false;
 };
 
-Result<UniqueFd> MakeCommandFile(std::string_view bytes) {
-  UniqueFd fd(memfd_create("lre-command", MFD_CLOEXEC));
-  if (!fd) return ErrnoError(errno, "memfd_create");
-  for (size_t done = 0; done < bytes.size();) {
-    ssize_t n = write(fd.get(), bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError(errno, "write of a command");
-    done += static_cast<size_t>(n);
-  }
-  return fd;
-}
-
-std::string_view AsBytes(const Request& request) {
-  return {reinterpret_cast<const char*>(&request), sizeof request};
-}
-
-// A slot process and the commands given to it one after another.
-struct Slot {
-  std::mutex running;  // held for the length of a run
-  UniqueFd socket;     // guarded by `running`; empty until started or after it was lost
-  uint64_t last_id = 0;
-  std::shared_ptr<const UniqueFd> memory;  // the slot's file system; shared with MemoryFiles
-};
-
 // Slot number, namespaces, host network: what a slot process is made for.
 using SlotKey = std::tuple<int, bool, bool>;
 
@@ -166,6 +142,18 @@ class ProcessLauncher final : public Launcher {
     if (!slot->socket) TRY(StartSlotProcess({namespaces, command.network || !namespaces}, *slot));
     Result<Outcome> outcome = RunIn(*slot, command, stop);
     return outcome;
+  }
+
+  Result<std::unique_ptr<Resident>> StartResident(const Command& command) override {
+    TRY(CheckCommand(command));
+    if (command.slot < 0 || command.slot >= options_.slots ||
+        command.isolation != Isolation::kNamespaces || command.overlays.size() != 1 ||
+        !command.overlays[0].by_entry)
+      return Error(Code::kInvalidArgument, "this command cannot stay in slot {}", command.slot);
+    std::shared_ptr<Slot> slot = FindSlot({command.slot, true, command.network});
+    std::lock_guard running(slot->running);
+    if (!slot->socket) TRY(StartSlotProcess({true, command.network}, *slot));
+    return StartSlotResident(slot, command);
   }
 
   uint32_t file_owner() const override {
@@ -201,21 +189,8 @@ class ProcessLauncher final : public Launcher {
     if (!packet.fds.empty())
       slot.memory = std::make_shared<const UniqueFd>(std::move(packet.fds[0]));
     slot.socket = std::move(pair.ours);
+    ++slot.generation;
     return {};
-  }
-
-  Status SendCommand(Slot& slot, const Request& request, const Command& command,
-                     std::vector<int> outputs) {
-    std::string message(AsBytes(request));
-    std::string packed = PackCommand(command);
-    UniqueFd file;
-    if (message.size() + packed.size() <= kMessageBytesMax) {
-      message += packed;
-    } else {
-      TRY_ASSIGN(file, MakeCommandFile(packed));
-      outputs.push_back(file.get());
-    }
-    return SendPacket(slot.socket.get(), message, outputs);
   }
 
   Result<Outcome> RunIn(Slot& slot, const Command& command, std::stop_token stop) {
@@ -224,7 +199,8 @@ class ProcessLauncher final : public Launcher {
     UniqueFd cancel(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!cancel) return ErrnoError(errno, "eventfd");
     Request request{RequestKind::kRun, ++slot.last_id};
-    if (Status sent = SendCommand(slot, request, command, {out.write_fd(), err.write_fd()});
+    if (Status sent =
+            SendCommand(slot.socket.get(), request, command, {out.write_fd(), err.write_fd()});
         !sent.ok()) {
       slot.socket.Reset();
       return std::unexpected(sent);

@@ -23,6 +23,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/message.h"
 #include "sandbox/plan.h"
+#include "sandbox/residents.h"
 #include "sandbox/root.h"
 #include "sandbox/slot_roots.h"
 #include "sandbox/spawn.h"
@@ -122,13 +123,24 @@ struct SlotState {
   bool memory_overlays = false;
   size_t writables = 0;  // of the command that ran last
   std::optional<SlotCgroup> cgroup;
+  UniqueFd cgroups{-1};  // the directory that `cgroup` is in
+  Residents residents;
 };
 
-Result<Command> ReadCommand(const Packet& packet) {
-  if (packet.fds.size() == 2) return UnpackCommand(packet.bytes.substr(sizeof(Request)));
-  if (packet.fds.size() != 3) return Error(Code::kInternal, "a run without descriptors");
-  TRY_ASSIGN(std::string bytes, ReadCommandFile(packet.fds[2].get()));
+// `streams`: how many descriptors come before that of the command, if there is one.
+Result<Command> ReadCommand(const Packet& packet, size_t streams) {
+  if (packet.fds.size() == streams) return UnpackCommand(packet.bytes.substr(sizeof(Request)));
+  if (packet.fds.size() != streams + 1)
+    return Error(Code::kInternal, "a request with {} descriptors", packet.fds.size());
+  TRY_ASSIGN(std::string bytes, ReadCommandFile(packet.fds[streams].get()));
   return UnpackCommand(bytes);
+}
+
+Reply Refusal(const Status& status) {
+  Reply reply;
+  reply.code = status.code();
+  reply.message = status.message();
+  return reply;
 }
 
 void AddFromCgroup(const SlotCgroup& cgroup, Outcome& outcome) {
@@ -140,26 +152,20 @@ void AddFromCgroup(const SlotCgroup& cgroup, Outcome& outcome) {
 }
 
 Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {
-  Reply reply;
-  auto refuse = [&](const Status& status) {
-    reply.code = status.code();
-    reply.message = status.message();
-    return std::move(reply);
-  };
-  Result<Command> command = ReadCommand(packet);
-  if (!command) return refuse(command.error());
+  Result<Command> command = ReadCommand(packet, 2);
+  if (!command) return Refusal(command.error());
   spawn.stdout_fd = packet.fds[0].get();
   spawn.stderr_fd = packet.fds[1].get();
   Plan plan;
   BuildPlan(std::move(*command), plan);
   if (plan.in_memory && !slot.memory_overlays)
-    return refuse(ErrorStatus(Code::kFailedPrecondition, "no overlays in memory on this machine"));
+    return Refusal(ErrorStatus(Code::kFailedPrecondition, "no overlays in memory on this machine"));
   std::string name = MemoryName(spawn.id);
   spawn.memory_name = name.c_str();
   if (slot.options.namespaces) {
     Status entered = slot.roots.Enter(plan, slot.options);
     if (!entered.ok())
-      return refuse(ErrorStatus(Code::kInternal, "sandbox: {}", entered.message()));
+      return Refusal(ErrorStatus(Code::kInternal, "sandbox: {}", entered.message()));
     spawn.root = slot.roots.namespaces();
     slot.writables =
         static_cast<size_t>(std::count_if(plan.live.begin(), plan.live.end(), [](const Step& step) {
@@ -169,11 +175,57 @@ Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {
   if (slot.cgroup)
     slot.cgroup->Begin({.memory_bytes_max = plan.command.memory_bytes_max,
                         .processes_max = slot.options.processes_max});
-  reply = Spawn(plan, slot.options, spawn);
+  Reply reply = Spawn(plan, slot.options, spawn);
   if (slot.cgroup) AddFromCgroup(*slot.cgroup, reply.outcome);
   // Else the program has it and removes it.
   if (plan.in_memory && reply.code != Code::kOk) (void)RemoveTreeAt(slot.options.memory_fd, name);
   return reply;
+}
+
+Reply StartResident(const Packet& packet, uint64_t id, SlotState& slot) {
+  Result<Command> command = ReadCommand(packet, 3);
+  if (!command) return Refusal(command.error());
+  Plan plan;
+  BuildPlan(std::move(*command), plan);
+  if (!slot.options.namespaces || !slot.memory_overlays)
+    return Refusal(ErrorStatus(Code::kFailedPrecondition, "no process can stay on this machine"));
+  Status entered = slot.roots.Enter(plan, slot.options);
+  if (!entered.ok()) return Refusal(entered);
+  std::string name = MemoryName(id);
+  SpawnRequest spawn{.id = id,
+                     .stdin_fd = packet.fds[2].get(),
+                     .stdout_fd = packet.fds[0].get(),
+                     .stderr_fd = packet.fds[1].get(),
+                     .memory_name = name.c_str()};
+  Reply reply = slot.residents.Start(plan, slot.options, spawn, slot.roots, slot.cgroups.get());
+  if (reply.code != Code::kOk) (void)RemoveTreeAt(slot.options.memory_fd, name);
+  return reply;
+}
+
+Reply ShowResident(const Packet& packet, const Request& request, SlotState& slot) {
+  Result<Command> command = ReadCommand(packet, 0);
+  if (!command) return Refusal(command.error());
+  Plan plan;
+  BuildShowPlan(std::move(*command), plan);
+  return slot.residents.Show(plan, slot.options, request, slot.roots.namespaces().host_fd);
+}
+
+// Whatever is not kRun.
+Reply ServeResident(const Packet& packet, const Request& request, SlotState& slot) {
+  switch (request.kind) {
+    case RequestKind::kStart:
+      return StartResident(packet, request.id, slot);
+    case RequestKind::kShow:
+      return ShowResident(packet, request, slot);
+    case RequestKind::kHide:
+      return slot.residents.Hide(slot.options, request);
+    case RequestKind::kUsage:
+      return slot.residents.Usage(request, slot.roots.host_root_fd());
+    case RequestKind::kStop:
+      return slot.residents.Stop(slot.options, request);
+    default:
+      return Refusal(ErrorStatus(Code::kInternal, "a request of no known kind"));
+  }
 }
 
 // Removes what a command left and prepares for the next.
@@ -191,14 +243,15 @@ void ServeRuns(int socket, SlotState& slot) {
     Request request;
     if (packet->bytes.size() < sizeof request) continue;
     std::memcpy(&request, packet->bytes.data(), sizeof request);
-    if (request.kind != RequestKind::kRun) continue;  // a cancel that came too late
+    if (request.kind == RequestKind::kCancel) continue;  // too late
     SpawnRequest spawn{.id = request.id, .control_fd = socket, .stdin_fd = slot.null_fd};
-    Reply reply = Serve(*packet, slot, spawn);
+    bool run = request.kind == RequestKind::kRun;
+    Reply reply = run ? Serve(*packet, slot, spawn) : ServeResident(*packet, request, slot);
     if (spawn.control_closed) return;
     reply.id = request.id;
     packet->fds.clear();  // the readers of stdout and stderr see the end before the reply
     if (!SendPacket(socket, PackReply(reply)).ok()) return;
-    Renew(slot);
+    if (run || request.kind == RequestKind::kStart) Renew(slot);
   }
 }
 
@@ -240,6 +293,8 @@ struct Launching {
                              .system_calls = &launching.filter}};
   Status status;
   if (!options.cgroup_directory.empty()) {
+    slot.cgroups =
+        UniqueFd(open(options.cgroup_directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     Result<SlotCgroup> cgroup =
         SlotCgroup::Enter(options.cgroup_directory, fmt::to_string(getpid()));
     if (cgroup) slot.cgroup = std::move(*cgroup);

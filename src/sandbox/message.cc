@@ -9,7 +9,7 @@
 namespace lre::sandbox {
 namespace {
 
-constexpr int kFdsMax = 3;
+constexpr int kFdsMax = 4;
 
 class Packer {
  public:
@@ -96,6 +96,12 @@ std::string PackCommand(const Command& command) {
     out.Text(overlay.work);
     out.Text(overlay.target);
     out.Texts(overlay.directories);
+    out.Number(overlay.by_entry ? 1 : 0);
+    out.Number(overlay.entries.size());
+    for (const Command::Overlay::Entry& entry : overlay.entries) {
+      out.Text(entry.name);
+      out.Number(entry.is_directory ? 1 : 0);
+    }
   }
   out.Number(command.memory_files_bytes_max);
   out.Number(command.memory_bytes_max);
@@ -122,6 +128,11 @@ Result<Command> UnpackCommand(std::string_view bytes) {
     overlay.work = in.Text();
     overlay.target = in.Text();
     overlay.directories = in.Texts();
+    overlay.by_entry = in.Number() != 0;
+    for (uint64_t entries = in.Number(); entries > 0 && in.ok(); --entries) {
+      std::string name = in.Text();
+      overlay.entries.push_back({std::move(name), in.Number() != 0});
+    }
   }
   command.memory_files_bytes_max = in.Number();
   command.memory_bytes_max = in.Number();

@@ -23,16 +23,20 @@ struct StartSlot {
   bool network = false;
 };
 
-enum class RequestKind : uint32_t { kRun, kCancel };
-// To a slot process. kRun carries stdout and stderr and is followed by the packed command; one that
-// does not fit into the packet comes as a third descriptor.
+enum class RequestKind : uint32_t { kRun, kCancel, kStart, kShow, kHide, kUsage, kStop };
+// To a slot process. kRun carries stdout and stderr, kStart (of a resident) these and stdin, and
+// both are followed by the packed command; so is kShow, of whose command only the overlay counts.
+// One that does not fit into the packet comes as one more descriptor. `resident` is the id of its
+// kStart.
 struct Request {
   RequestKind kind = RequestKind::kRun;
   uint64_t id = 0;
+  uint64_t resident = 0;
 };
 
-// From a slot process: the end of a run; id 0 says that the slot is ready, with the file system in
-// memory as descriptor (where there are namespaces), or why it is not.
+// From a slot process: the end of a run, or that a request about a resident is done (of kUsage with
+// the processor times and, as peak, the memory in use); id 0 says that the slot is ready, with the
+// file system in memory as descriptor (where there are namespaces), or why it is not.
 struct Reply {
   uint64_t id = 0;
   Code code = Code::kOk;

@@ -73,6 +73,8 @@ void AddMount(Builder& builder, const Mount& mount) {
   }
 }
 
+constexpr size_t kSystemWritables = 2;  // /tmp and /dev/shm
+
 void AddSystem(Builder& builder) {
   for (const char* directory : {"proc", "dev/pts", "dev/shm", "tmp"})
     builder.MakeDirectories(directory);
@@ -137,7 +139,55 @@ void AddPrograms(Plan& plan) {
   }
 }
 
+// Adds the overlay and the step that puts it in its place.
+void AddOverlay(Builder& builder, const Command::Overlay& overlay, Plan& plan) {
+  builder.Add({.kind = StepKind::kOverlay,
+               .target = builder.Keep(std::string_view(overlay.target).substr(1)),
+               .overlay = plan.overlays.size()});
+  bool in_memory = overlay.upper.empty();
+  PlannedOverlay& planned =
+      plan.overlays.emplace_back(PlannedOverlay{.lower = overlay.lower.c_str(),
+                                                .upper = overlay.upper.c_str(),
+                                                .work = overlay.work.c_str(),
+                                                .in_memory = in_memory,
+                                                .by_entry = overlay.by_entry});
+  for (const Command::Overlay::Entry& entry : overlay.entries)
+    planned.entries.push_back({.name = entry.name.c_str(), .is_directory = entry.is_directory});
+  plan.in_memory |= in_memory;
+  for (const std::string& directory : overlay.directories)
+    plan.upper_directories.push_back(directory.c_str());
+}
+
 }  // namespace
+
+Status CheckOverlay(const Command::Overlay& overlay) {
+  if (!IsNormalAbsolute(overlay.target) || overlay.target == "/")
+    return ErrorStatus(Code::kInvalidArgument, "overlay target \"{}\" is not absolute and normal",
+                       overlay.target);
+  if (overlay.upper.empty() != overlay.work.empty())
+    return ErrorStatus(Code::kInvalidArgument,
+                       "overlay {} has an upper directory and no work directory, or the reverse",
+                       overlay.target);
+  for (const std::string& directory : overlay.directories) {
+    if (!overlay.upper.empty() || !IsNormalAbsolute("/" + directory) || directory.empty())
+      return ErrorStatus(Code::kInvalidArgument,
+                         "directory \"{}\" cannot be made in the overlay {}", directory,
+                         overlay.target);
+  }
+  if ((overlay.by_entry || !overlay.entries.empty()) &&
+      !(overlay.by_entry && overlay.upper.empty() &&
+        overlay.entries.size() <= Command::Overlay::kEntriesMax))
+    return ErrorStatus(Code::kInvalidArgument,
+                       "overlay {}: {} entries; at most {} are possible, of one in memory",
+                       overlay.target, overlay.entries.size(), Command::Overlay::kEntriesMax);
+  for (const Command::Overlay::Entry& entry : overlay.entries) {
+    if (entry.name.empty() || !IsNormalAbsolute("/" + entry.name) ||
+        entry.name.find('/') != entry.name.npos)
+      return ErrorStatus(Code::kInvalidArgument, "\"{}\" cannot be an entry of the overlay {}",
+                         entry.name, overlay.target);
+  }
+  return {};
+}
 
 Status CheckCommand(const Command& command) {
   if (command.arguments.empty() || command.arguments[0].empty())
@@ -157,7 +207,7 @@ Status CheckCommand(const Command& command) {
       (!IsNormalAbsolute(command.root_directory) || command.root_directory == "/"))
     return ErrorStatus(Code::kInvalidArgument, "root directory \"{}\" is not absolute and normal",
                        command.root_directory);
-  size_t writables = 2;  // /tmp and /dev/shm
+  size_t writables = kSystemWritables + 1;  // and perhaps an overlay by entry
   for (const Mount& mount : command.mounts) {
     writables += mount.kind == MountKind::kTmpfs ? 1 : 0;
     if (writables > kWritablesMax)
@@ -172,21 +222,8 @@ Status CheckCommand(const Command& command) {
   }
   int in_memory = 0;
   for (const Command::Overlay& overlay : command.overlays) {
-    if (!IsNormalAbsolute(overlay.target) || overlay.target == "/")
-      return ErrorStatus(Code::kInvalidArgument, "overlay target \"{}\" is not absolute and normal",
-                         overlay.target);
-    if (overlay.upper.empty() != overlay.work.empty())
-      return ErrorStatus(Code::kInvalidArgument,
-                         "overlay {} has an upper directory and no work "
-                         "directory, or the reverse",
-                         overlay.target);
+    TRY(CheckOverlay(overlay));
     in_memory += overlay.upper.empty() ? 1 : 0;
-    for (const std::string& directory : overlay.directories) {
-      if (!overlay.upper.empty() || !IsNormalAbsolute("/" + directory) || directory.empty())
-        return ErrorStatus(Code::kInvalidArgument,
-                           "directory \"{}\" cannot be made in the overlay {}", directory,
-                           overlay.target);
-    }
   }
   if (in_memory > 1)
     return ErrorStatus(Code::kInvalidArgument, "{} overlays in memory, at most 1 is possible",
@@ -203,16 +240,13 @@ void BuildPlan(Command command, Plan& plan) {
   Builder builder(plan, steps);
   AddSystem(builder);
   for (const Command::Overlay& overlay : plan.command.overlays) {
-    builder.MakeDirectories(std::string_view(overlay.target).substr(1));
-    builder.Add({.kind = StepKind::kOverlay,
-                 .target = builder.Keep(std::string_view(overlay.target).substr(1)),
-                 .overlay = plan.overlays.size()});
-    bool in_memory = overlay.upper.empty();
-    plan.overlays.push_back(
-        {overlay.lower.c_str(), overlay.upper.c_str(), overlay.work.c_str(), in_memory});
-    plan.in_memory |= in_memory;
-    for (const std::string& directory : overlay.directories)
-      plan.upper_directories.push_back(directory.c_str());
+    std::string_view target = std::string_view(overlay.target).substr(1);
+    builder.MakeDirectories(target);
+    if (overlay.by_entry) {
+      plan.target_writable = kSystemWritables;
+      builder.Add({.kind = StepKind::kWritable, .target = builder.Keep(target)});
+    }
+    AddOverlay(builder, overlay, plan);
   }
   // After the overlays, to be on top where they lie in one.
   for (const Mount& mount : plan.command.mounts) AddMount(builder, mount);
@@ -228,6 +262,12 @@ void BuildPlan(Command command, Plan& plan) {
   for (std::string& text : plan.command.environment) plan.environment.push_back(text.data());
   plan.environment.push_back(nullptr);
   AddPrograms(plan);
+}
+
+void BuildShowPlan(Command command, Plan& plan) {
+  plan.command = std::move(command);
+  Builder builder(plan, plan.live);
+  for (const Command::Overlay& overlay : plan.command.overlays) AddOverlay(builder, overlay, plan);
 }
 
 }  // namespace lre::sandbox

@@ -36,9 +36,16 @@ struct Step {
   size_t overlay = 0;            // index into Plan.overlays
 };
 
+struct PlannedEntry {
+  const char* name;
+  bool is_directory = false;
+  int tree = -1;
+};
+
 struct PlannedOverlay {
   const char *lower, *upper, *work;
-  bool in_memory = false;
+  bool in_memory = false, by_entry = false;
+  std::vector<PlannedEntry> entries = {};
   int lower_fd = -1, upper_fd = -1, work_fd = -1;
 };
 
@@ -54,6 +61,7 @@ struct Plan {
   std::vector<Step> prepared, live;
   std::string prepared_key;  // equal keys: equal `prepared` steps
   std::vector<PlannedOverlay> overlays;
+  size_t target_writable = 0;  // of an overlay by entry: which of the writable directories
   std::vector<const char*> upper_directories;  // to be made in the overlay that is in memory
   bool in_memory = false;                      // whether there is one
   std::vector<char*> arguments, environment;
@@ -63,7 +71,10 @@ struct Plan {
 // kInvalidArgument names the argument that is not usable: no program, NUL bytes, a target that is
 // not absolute and normal.
 Status CheckCommand(const Command& command);
+Status CheckOverlay(const Command::Overlay& overlay);
 // REQUIRES: CheckCommand(command).ok().
 void BuildPlan(Command command, Plan& plan);
+// What shows the overlays of `command` to a process that is there. REQUIRES: they are checked.
+void BuildShowPlan(Command command, Plan& plan);
 
 }  // namespace lre::sandbox

@@ -220,18 +220,22 @@ bool Attach(int tree, const char* target, Trouble& trouble) {
 }
 
 // Every writable directory lies in the slot's file system in memory, so that they have one bound.
-bool MakeWritables(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
+bool MakeWritables(Plan& plan, const SpawnOptions& options, const char* home, Trouble& trouble) {
   char name[2] = {};
   size_t count = 0;
+  int top = options.memory_fd;
+  if (home != nullptr && (mkdirat(top, home, 0755) != 0 ||
+                          (top = openat(top, home, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0))
+    return Fail(trouble, "make", home);
   for (Step& step : plan.live) {
     if (step.kind != StepKind::kWritable) continue;
     name[0] = kWritableNames[count++];
-    if (mkdirat(options.memory_fd, name, 0755) != 0 ||
-        fchmodat(options.memory_fd, name, 01777, 0) != 0)
+    if (mkdirat(top, name, 0755) != 0 || fchmodat(top, name, 01777, 0) != 0)
       return Fail(trouble, "make", step.target);
-    step.tree = open_tree(options.memory_fd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    step.tree = open_tree(top, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (step.tree < 0) return Fail(trouble, "open", step.target);
   }
+  if (home != nullptr) close(top);
   return true;
 }
 
@@ -255,7 +259,39 @@ bool Repeat(const Step& step, Trouble& trouble) {
   return Attach(tree, step.target, trouble);
 }
 
-bool Perform(const Step& step, Trouble& trouble) {
+// Puts each entry of the overlay `tree` into the directory `target`, on a place made for it. Only
+// what is attached can be cloned in part: the overlay lies on the target for a moment.
+bool AttachEntries(int tree, const char* target, std::vector<PlannedEntry>& entries,
+                   Trouble& trouble) {
+  // That the target is below is not for the process to change: it cannot mount.
+  int place = open(target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) return Fail(trouble, "open", target);
+  if (move_mount(tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    return Fail(trouble, "mount", target);
+  for (PlannedEntry& entry : entries) {
+    entry.tree =
+        open_tree(tree, entry.name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+    if (entry.tree < 0) return Fail(trouble, "open", entry.name);
+  }
+  if (umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return Fail(trouble, "unmount", target);
+  close(tree);
+  for (PlannedEntry& entry : entries) {
+    if (entry.is_directory) {
+      if (mkdirat(place, entry.name, 0755) != 0) return Fail(trouble, "make", entry.name);
+    } else {
+      int fd = openat(place, entry.name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+      if (fd < 0) return Fail(trouble, "make", entry.name);
+      close(fd);
+    }
+    if (move_mount(entry.tree, "", place, entry.name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+      return Fail(trouble, "mount", entry.name);
+    close(entry.tree);
+  }
+  close(place);
+  return true;
+}
+
+bool Perform(const Step& step, Plan& plan, Trouble& trouble) {
   switch (step.kind) {
     case StepKind::kMakeDirectory:
       return mkdir(step.target, 0755) == 0 || errno == EEXIST ||
@@ -268,10 +304,14 @@ bool Perform(const Step& step, Trouble& trouble) {
     case StepKind::kReadOnlyBind:
     case StepKind::kDevice:
       return MountTree(step, trouble);
+    case StepKind::kOverlay: {
+      PlannedOverlay& overlay = plan.overlays[step.overlay];
+      if (overlay.by_entry) return AttachEntries(step.tree, step.target, overlay.entries, trouble);
+      return Attach(step.tree, step.target, trouble);
+    }
     case StepKind::kProc:
     case StepKind::kPts:
     case StepKind::kWritable:
-    case StepKind::kOverlay:
       return Attach(step.tree, step.target, trouble);
     case StepKind::kRepeat:
       return Repeat(step, trouble);
@@ -311,7 +351,7 @@ bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
     return Fail(trouble, "mount the root", nullptr);
   if (fchdir(root) != 0) return Fail(trouble, "enter the root", nullptr);
   for (const Step& step : plan.prepared) {
-    if (!Perform(step, trouble)) return false;
+    if (!Perform(step, plan, trouble)) return false;
   }
   mount_attr read_only{};
   read_only.attr_set = MOUNT_ATTR_RDONLY;
@@ -329,12 +369,12 @@ bool EnterRoot(Plan& plan, const SpawnOptions& options, const SpawnRequest& requ
     return Fail(trouble, "enter the host's mount namespace", nullptr);
   if (!OpenTrees(plan.live, trouble) || !OpenOverlays(plan, trouble) || !TakeIdentity(trouble) ||
       !MakeUpper(plan, options, request.memory_name, trouble) || !MakeFresh(plan, trouble) ||
-      !MakeWritables(plan, options, trouble))
+      !MakeWritables(plan, options, request.writable_home, trouble))
     return false;
   if (setns(request.root.root_fd, CLONE_NEWNS) != 0)
     return Fail(trouble, "enter the root's mount namespace", nullptr);
   for (const Step& step : plan.live) {
-    if (!Perform(step, trouble)) return false;
+    if (!Perform(step, plan, trouble)) return false;
   }
   return true;
 }

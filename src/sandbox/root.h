@@ -20,8 +20,8 @@ struct Trouble {
 // CAP_SYS_ADMIN in its user namespace.
 bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble);
 
-// Adds `plan.live` and enters. REQUIRES: pid 1 of a fresh pid namespace, CAP_SYS_ADMIN in the user
-// namespace of both mount namespaces.
+// Adds `plan.live` and enters. REQUIRES: pid 1 of a fresh pid namespace, unless the plan has no
+// /proc; CAP_SYS_ADMIN in the user namespace of both mount namespaces.
 bool EnterRoot(Plan& plan, const SpawnOptions& options, const SpawnRequest& request,
                Trouble& trouble);
 

@@ -56,6 +56,17 @@ struct Command {
   struct Overlay {
     std::string lower, upper, work, target;
     std::vector<std::string> directories;
+    // When `by_entry`, which an overlay in memory may be: `target` is a directory of the command's
+    // own, and each of `entries`, files and directories at the top of the overlay, is mounted into
+    // it. A command whose working directory is `target` can then be shown another overlay there,
+    // see Resident. At most kEntriesMax.
+    static constexpr size_t kEntriesMax = 100;
+    struct Entry {
+      std::string name;
+      bool is_directory = false;
+    };
+    bool by_entry = false;
+    std::vector<Entry> entries;
   };
   std::vector<Overlay> overlays;
   // A command that has written more into an overlay in memory, its /tmp and /dev/shm is ended
@@ -112,6 +123,32 @@ struct Outcome {
   std::unique_ptr<MemoryFiles> files;  // when there was an overlay in memory
 };
 
+// A process that stays: it is shown one overlay after another, and what it is to do with each is
+// between it and whoever has the other ends of its standard streams. It lives beside the commands
+// of its slot in namespaces of its own, with a /tmp of its own that it keeps. Used by one thread at
+// a time; it ends with the launcher. Errors are kInternal: the process is then of no use.
+class Resident {
+ public:
+  // Kills it and everything that it started.
+  virtual ~Resident() = default;
+  // Pipes to its stdin and from its stdout and stderr; ours do not block.
+  virtual int input_fd() const = 0;
+  virtual int output_fd() const = 0;
+  virtual int error_fd() const = 0;
+  // Shows another overlay, by entry and on the target of the first. REQUIRES: none is shown.
+  virtual Status Show(const Command::Overlay& overlay) = 0;
+  // Takes away what is shown and whatever else lies in the target; the first time, what it was
+  // started with. Returns what was written to it.
+  virtual Result<std::unique_ptr<MemoryFiles>> Hide() = 0;
+  struct Usage {
+    Duration user_cpu{}, system_cpu{};  // since it was started
+    int64_t memory_bytes = 0;           // now, of all its processes, without mapped files
+  };
+  virtual Result<Usage> GetUsage() = 0;
+  // The slot's file system in memory, which all its residents and its command share.
+  virtual uint64_t MemoryFilesBytes() const = 0;
+};
+
 struct SandboxOptions {
   int slots = 1;
   std::string scratch_directory;  // roots are assembled below it; empty: a temporary one
@@ -136,6 +173,10 @@ class Launcher {
   // sandbox could not be made (kInternal), or the program could not be started (kNotFound, with its
   // name; kPermissionDenied; kInvalidArgument): an infrastructure failure is never an Outcome.
   virtual Result<Outcome> Run(const Command& command, std::stop_token stop) = 0;
+  // Starts a process that stays. `command` has one overlay, in memory and by entry; its timeout,
+  // its bounds on output and `memory_files_bytes_max` are without effect, and memory_bytes_max is
+  // kept where there is a cgroup. Errors as of Run.
+  virtual Result<std::unique_ptr<Resident>> StartResident(const Command& command) = 0;
   // The uid and gid outside that commands run as.
   virtual uint32_t file_owner() const = 0;
   // Whether the kernel lets a sandbox mount an overlay here; found out by Start. When false, Run

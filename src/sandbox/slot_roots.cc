@@ -146,7 +146,7 @@ Status SlotRoots::Enter(Plan& plan, const SpawnOptions& options) {
 
 void SlotRoots::Renew() {
   // When it cannot be, the next command tries again and says why.
-  if (current_ && !Copy(roots_.front()).ok()) current_.Reset();
+  if (!roots_.empty() && !Copy(roots_.front()).ok()) current_.Reset();
 }
 
 }  // namespace lre::sandbox

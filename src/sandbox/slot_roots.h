@@ -32,6 +32,10 @@ class SlotRoots {
   // plan.prepared as root.
   Status Enter(Plan& plan, const SpawnOptions& options);
   RootNamespaces namespaces() const { return {host_.get(), current_.get()}; }
+  // The host's "/".
+  int host_root_fd() const { return host_root_.get(); }
+  // Gives the namespaces of the next command to a process that stays; Renew must follow.
+  UniqueFd Give() { return std::move(current_); }
   // After a command: leaves its namespaces for those of the next, which is expected to want the
   // same root.
   void Renew();

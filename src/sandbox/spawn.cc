@@ -285,18 +285,36 @@ LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals)
   shared.wall_ns = NowNs() - start;
 }
 
-// C. Returning ends it and with it every process of the sandbox.
-LRE_NO_ADDRESS_SANITIZER int FirstProcess(void* argument) {
-  Shared& shared = *static_cast<Shared*>(argument);
+LRE_NO_ADDRESS_SANITIZER bool Enter(Shared& shared) {
   const SpawnOptions& options = *shared.options;
   if (options.namespaces) {
-    if (!EnterRoot(*shared.plan, options, *shared.request, shared.trouble)) return 1;
+    if (!EnterRoot(*shared.plan, options, *shared.request, shared.trouble)) return false;
   } else {
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   }
   shared.entered = true;
   // After the change of user, which clears it.
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  return true;
+}
+
+// Sets `started` when it executes.
+LRE_NO_ADDRESS_SANITIZER pid_t StartProgram(Shared& shared) {
+  pid_t program =
+      clone(RunProgram, shared.program_stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, &shared);
+  shared.started = program > 0 && shared.exec_error == 0;
+  if (program < 0) {
+    shared.trouble = {errno, "start a process", nullptr};
+    shared.entered = false;
+  }
+  return program;
+}
+
+// C. Returning ends it and with it every process of the sandbox.
+LRE_NO_ADDRESS_SANITIZER int FirstProcess(void* argument) {
+  Shared& shared = *static_cast<Shared*>(argument);
+  const SpawnOptions& options = *shared.options;
+  if (!Enter(shared)) return 1;
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
@@ -306,17 +324,9 @@ LRE_NO_ADDRESS_SANITIZER int FirstProcess(void* argument) {
     shared.entered = false;
     return 1;
   }
-  pid_t program =
-      clone(RunProgram, shared.program_stack_top, CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
-  if (program < 0) {
-    shared.trouble = {errno, "start a process", nullptr};
-    shared.entered = false;
-    return 1;
-  }
-  if (shared.exec_error == 0) {
-    shared.started = true;
-    Attend(shared, program, signals);
-  }
+  pid_t program = StartProgram(shared);
+  if (program < 0) return 1;
+  if (shared.started) Attend(shared, program, signals);
   getrusage(RUSAGE_CHILDREN, &shared.usage);
   if (!options.namespaces) {
     KillDescendants();
@@ -370,6 +380,39 @@ Duration FromTimeval(const timeval& time) {
   return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
 
+// Why nothing was started; OK when the program executes or did.
+Reply StartReply(const Shared& shared) {
+  if (!shared.entered && shared.trouble.what != nullptr)
+    return Refusal(Code::kInternal,
+                   fmt::format("sandbox: {} {}: {}", shared.trouble.what,
+                               shared.trouble.path != nullptr ? shared.trouble.path : "",
+                               strerror(shared.trouble.error)));
+  return shared.exec_error != 0 ? ExecRefusal(shared) : Reply();
+}
+
+struct Birth {
+  Shared shared;
+  const std::function<void()>& enter;
+  int report_fd;
+};
+
+// The C of a process that stays. S does not wait for it, so it has a copy of the memory.
+int ResidentFirstProcess(void* argument) {
+  Birth& birth = *static_cast<Birth*>(argument);
+  birth.enter();
+  pid_t program = Enter(birth.shared) ? StartProgram(birth.shared) : -1;
+  std::string report = PackReply(StartReply(birth.shared));
+  (void)!write(birth.report_fd, report.data(), report.size());
+  // Nor the pipes of the program: their other ends see when it is gone.
+  syscall(SYS_close_range, 3u, ~0u, 0u);
+  if (!birth.shared.started) return 1;
+  for (pid_t ended = 0; ended != program;) {
+    ended = waitpid(-1, nullptr, 0);
+    if (ended < 0 && errno != EINTR) break;
+  }
+  return 0;
+}
+
 void CloseTrees(Plan& plan) {
   // C closed its copies; these numbers mean nothing in S, whose descriptor table is its own.
   for (Step& step : plan.live) step.tree = -1;
@@ -389,12 +432,7 @@ Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request) {
   while (waitpid(first, &status, 0) < 0 && errno == EINTR) {
   }
   CloseTrees(plan);
-  if (!shared.entered && shared.trouble.what != nullptr)
-    return Refusal(Code::kInternal,
-                   fmt::format("sandbox: {} {}: {}", shared.trouble.what,
-                               shared.trouble.path != nullptr ? shared.trouble.path : "",
-                               strerror(shared.trouble.error)));
-  if (shared.exec_error != 0) return ExecRefusal(shared);
+  if (Reply refused = StartReply(shared); refused.code != Code::kOk) return refused;
   if (!shared.finished)
     return Refusal(Code::kInternal,
                    fmt::format("the first process of the sandbox ended by signal {}",
@@ -416,6 +454,38 @@ Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request) {
   outcome.read_bytes = shared.usage.ru_inblock * 512;
   outcome.write_bytes = shared.usage.ru_oublock * 512;
   return reply;
+}
+
+Reply SpawnResident(Plan& plan, const SpawnOptions& options, SpawnRequest& request,
+                    const std::function<void()>& enter, pid_t& first) {
+  first = -1;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return Refusal(Code::kInternal, fmt::format("pipe: {}", strerror(errno)));
+  UniqueFd report(ends[0]), theirs(ends[1]);
+  Birth birth{{&plan, &options, &request, StackTop(1)}, enter, theirs.get()};
+  pid_t pid = clone(ResidentFirstProcess, StackTop(0), CLONE_NEWPID | SIGCHLD, &birth);
+  if (pid < 0)
+    return Refusal(Code::kInternal,
+                   fmt::format("start a process in new namespaces: {}", strerror(errno)));
+  theirs.Reset();
+  std::string bytes;
+  char buffer[4096];
+  for (ssize_t n; (n = read(report.get(), buffer, sizeof buffer)) != 0;) {
+    if (n > 0) bytes.append(buffer, static_cast<size_t>(n));
+    if (n < 0 && errno != EINTR) break;
+  }
+  Result<Reply> reply = UnpackReply(bytes);
+  if (!reply)
+    reply = Refusal(Code::kInternal, "the first process of the sandbox ended before it began");
+  if (reply->code == Code::kOk) {
+    first = pid;
+  } else {
+    kill(pid, SIGKILL);
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+  return std::move(*reply);
 }
 
 }  // namespace lre::sandbox

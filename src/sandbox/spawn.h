@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "sandbox/message.h"
 #include "sandbox/plan.h"
@@ -37,8 +38,9 @@ struct SpawnRequest {
   int control_fd = -1;  // a cancel Request, or its end, ends the command
   int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;
   RootNamespaces root;
-  const char* memory_name = nullptr;  // of the directory for an overlay in memory
-  bool control_closed = false;        // set when the other end is gone
+  const char* memory_name = nullptr;    // of the directory for an overlay in memory
+  const char* writable_home = nullptr;  // a directory to be made in memory for the writable ones
+  bool control_closed = false;          // set when the other end is gone
 };
 
 // The names in the slot's file system in memory of the command's writable directories.
@@ -47,5 +49,11 @@ inline constexpr size_t kWritablesMax = sizeof kWritableNames - 1;
 
 // Runs `plan` to its end; the Reply is complete but for the id.
 Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request);
+
+// Starts `plan` as a process that stays; returns when it executes. `first`: its pid 1, which the
+// caller kills and waits for; -1 when the Reply says why there is none. `enter` is called in it
+// before it takes its place. REQUIRES: options.namespaces.
+Reply SpawnResident(Plan& plan, const SpawnOptions& options, SpawnRequest& request,
+                    const std::function<void()>& enter, pid_t& first);
 
 }  // namespace lre::sandbox

@@ -36,12 +36,14 @@ Duration FromMessage(const google::protobuf::Duration& message) {
   return std::chrono::seconds(message.seconds()) + Duration(message.nanos());
 }
 
+const pb::Platform& PlatformOf(const v1::Assignment& assignment) {
+  return assignment.action().has_platform() ? assignment.action().platform()
+                                            : assignment.command().platform();
+}
+
 // Where the action wants its input root; the name is that of other remote execution services.
 std::string InputRootOf(const v1::Assignment& assignment, const std::string& fallback) {
-  const pb::Platform& platform = assignment.action().has_platform()
-                                     ? assignment.action().platform()
-                                     : assignment.command().platform();
-  for (const pb::Platform::Property& property : platform.properties()) {
+  for (const pb::Platform::Property& property : PlatformOf(assignment).properties()) {
     if (property.name() == "InputRootAbsolutePath") return property.value();
   }
   return fallback;
@@ -81,7 +83,9 @@ struct Executor::Job {
   Status timed_out;
   std::vector<OutputBlob> blobs;
   std::shared_ptr<const void> store_paths;  // held until the command has ended
+  bool attested = false;
 
+  store::Partition partition() const { return assignment.partition(); }
   pb::ExecutedActionMetadata* metadata() { return result.mutable_execution_metadata(); }
 };
 
@@ -90,13 +94,15 @@ Executor::Executor(ExecutorParts parts, ExecutorOptions options)
       options_(std::move(options)),
       lower_(parts.directories, parts.files,
              {.directory = options_.directory + "/lower", .owner = parts.launcher.file_owner()}),
-      workspace_(options_.directory + "/run", parts.launcher, lower_) {}
+      workspace_(options_.directory + "/run", parts.launcher, lower_),
+      persistent_(parts.launcher, parts.clock, parts.persistent, options_.persistent) {}
 
 Executor::~Executor() { CleanUp(); }
 
 void Executor::CleanUp() {
   for (const OutputBlob& blob : adoptable_)
-    parts_.files.Adopt(blob.path, {blob.digest, blob.executable}, blob.store_paths);
+    parts_.files.Adopt(blob.path, {blob.digest, blob.executable, adoptable_partition_},
+                       blob.store_paths);
   adoptable_.clear();
   Status status = workspace_.CleanUp();
   if (!status.ok()) Log(kWarning, "slot_not_cleaned", {{"error", status.ToString()}});
@@ -184,7 +190,7 @@ Status Executor::Stage(Job& job) {
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_start_timestamp());
   if (!directory_made_) TRY(SystemFiles().MakeDirectories(options_.directory));
   directory_made_ = true;
-  TRY(lower_.Update(job.input_root));
+  TRY(lower_.Update({job.input_root, job.partition()}));
   TRY(PrepareWorkspace(job));
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_completed_timestamp());
   return {};
@@ -218,7 +224,8 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   TRY_ASSIGN(RootContents root_contents,
              parts_.mounts.For(store_paths, job.assignment.action_digest().hash()));
   job.store_paths = std::move(root_contents.hold);
-  Attest(root_contents.store_paths, job.metadata());
+  if (!job.attested) Attest(root_contents.store_paths, job.metadata());
+  job.attested = true;
   if (namespaces) {
     command.mounts = std::move(root_contents.mounts);
     workspace_.AddTo(command, root);
@@ -239,9 +246,49 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   return command;
 }
 
+// By a process that stays, when the action asks for it, as if it had been run plainly; and plainly
+// when that is not possible or went wrong.
+Result<sandbox::Outcome> Executor::RunCommand(Job& job) {
+  PersistentWish wish = PersistentWishOf(PlatformOf(job.assignment));
+  if (wish.key.empty() || workspace_.kind() != Workspace::Kind::kMemory || job.root == "/" ||
+      options_.persistent.processes_max <= 0)
+    return RunPlainly(job);
+  SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_start_timestamp());
+  Result<sandbox::Outcome> outcome = RunPersistently(job, wish);
+  SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_completed_timestamp());
+  job.store_paths.reset();
+  if (outcome && outcome->ending != Ending::kOutgrewMemory) return outcome;
+  if (outcome) parts_.large_actions.Add(job.assignment);
+  if (!outcome)
+    Log(outcome.error().code() == Code::kFailedPrecondition ? kDebug : kInfo,
+        "persistent_process_not_used", {{"reason", outcome.error().ToString()}});
+  TRY(PrepareWorkspace(job));
+  return RunPlainly(job);
+}
+
+Result<sandbox::Outcome> Executor::RunPersistently(Job& job, const PersistentWish& wish) {
+  TRY_ASSIGN(DirectoryMap tree, parts_.directories.GetTree({job.input_root, job.partition()}));
+  TRY_ASSIGN(PersistentAction action,
+             MakePersistentAction(job.command, job.input_root, tree, lower_.directory()));
+  TRY_ASSIGN(sandbox::Command command, MakeCommand(job));
+  TRY_ASSIGN(sandbox::Command::Overlay overlay, workspace_.OverlayByEntry(job.root));
+  command.overlays = {std::move(overlay)};
+  command.arguments = std::move(action.start_arguments);
+  // What a process has seen of one tenant is not for another; nor has it what it was not given.
+  std::string key = fmt::format("{} {} {} {} {}\n", job.partition(), action.tool,
+                                static_cast<int>(wish.protocol), job.root, wish.key);
+  for (const sandbox::Mount& mount : command.mounts) key += mount.target + "\n";
+  return persistent_.Run({.key = std::move(key),
+                          .command = std::move(command),
+                          .protocol = wish.protocol,
+                          .work = action.request,
+                          .hold = job.store_paths},
+                         job.stop);
+}
+
 // Runs it again on disk when it wrote more than may be kept in memory: it is hermetic, and nothing
 // of the first run is left.
-Result<sandbox::Outcome> Executor::RunCommand(Job& job) {
+Result<sandbox::Outcome> Executor::RunPlainly(Job& job) {
   for (;;) {
     TRY_ASSIGN(sandbox::Command command, MakeCommand(job));
     SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_start_timestamp());
@@ -330,7 +377,8 @@ Status Executor::Collect(Job& job) {
     job.result.MergeFrom(collected.result);
     for (OutputBlob& blob : collected.blobs) job.blobs.push_back(std::move(blob));
   }
-  TRY(UploadBlobs(parts_.cas, options_.partition, job.blobs));
+  TRY(UploadBlobs(parts_.cas, job.partition(), job.blobs));
+  adoptable_partition_ = job.partition();
   for (OutputBlob& blob : job.blobs) {
     if (blob.adoptable && options_.adopt_outputs) adoptable_.push_back(std::move(blob));
   }

@@ -24,6 +24,8 @@
 #include "worker/large_actions.h"
 #include "worker/lower_tree.h"
 #include "worker/outputs.h"
+#include "worker/persistent_action.h"
+#include "worker/persistent_processes.h"
 #include "worker/root_mounts.h"
 #include "worker/workspace.h"
 
@@ -33,7 +35,6 @@ struct ExecutorOptions {
   std::string directory;  // of this slot; on the file system of the file cache
   std::string worker_name;
   int slot = 0;
-  store::Partition partition = 0;
   sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
   // Where the action sees it; "/": it is all the action sees besides /proc, /dev and /tmp. An
   // action may say otherwise by the platform property InputRootAbsolutePath.
@@ -48,6 +49,7 @@ struct ExecutorOptions {
   bool adopt_outputs = true;
   uint64_t command_bytes_max = 8 << 20;  // of arguments and environment together
   std::string store_prefix = "/lre/store";
+  PersistentOptions persistent;
 };
 
 // What the slots of a worker share.
@@ -58,6 +60,7 @@ struct ExecutorParts {
   DirectoryCache& directories;
   RootMounts& mounts;
   LargeActions& large_actions;
+  PersistentBudget& persistent;
   const Clock& clock;
 };
 
@@ -78,6 +81,9 @@ class Executor {
   // Keeps what may serve as input, removes what else the last Run left. Not part of it, so that the
   // report need not wait.
   void CleanUp();
+  // When to call Expire; Instant::max(): there is no need to.
+  Instant NextExpiry() const { return persistent_.NextExpiry(); }
+  void Expire() { persistent_.Expire(); }
 
  private:
   struct Job;
@@ -89,6 +95,8 @@ class Executor {
   Result<sandbox::Command> MakeCommand(Job& job);
   Status Execute(Job& job);
   Result<sandbox::Outcome> RunCommand(Job& job);
+  Result<sandbox::Outcome> RunPlainly(Job& job);
+  Result<sandbox::Outcome> RunPersistently(Job& job, const PersistentWish& wish);
   void AddUsage(Job& job, const sandbox::Outcome& outcome) const;
   Status Collect(Job& job);
   Status AddStream(Job& job, bool is_stderr);
@@ -99,7 +107,9 @@ class Executor {
   LowerTree lower_;
   Workspace workspace_;
   bool directory_made_ = false;
-  std::vector<OutputBlob> adoptable_;  // outputs of the last Run
+  PersistentProcesses persistent_;
+  std::vector<OutputBlob> adoptable_;         // outputs of the last Run
+  store::Partition adoptable_partition_ = 0;  // theirs
 };
 
 }  // namespace lre::worker

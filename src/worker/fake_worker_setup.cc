@@ -1,9 +1,5 @@
 #include "worker/fake_worker_setup.h"
 
-#include <sched.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "reapi/digest_proto.h"
 #include "reapi/tree.h"
 
@@ -23,25 +19,6 @@ Result<StoreClosure> FakeStorePaths::Closure(const std::vector<std::string>& pat
     for (const std::string& held : it->second) all.push_back({held, "sha256:"});
   }
   return StoreClosure{.paths = std::move(all), .hold = nullptr};
-}
-
-bool MachineHasUserNamespaces() {
-  static const bool has = [] {
-    pid_t child = _Fork();
-    if (child == 0) _exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET));
-    int status = 1;
-    waitpid(child, &status, 0);
-    return status == 0;
-  }();
-  return has;
-}
-
-std::vector<sandbox::Mount> HostUserland() {
-  using sandbox::MountKind;
-  return {{MountKind::kReadOnlyBind, "/usr", "/usr"},
-          {MountKind::kSymlink, "/bin", "usr/bin"},
-          {MountKind::kSymlink, "/lib", "usr/lib"},
-          {MountKind::kSymlink, "/lib64", "usr/lib64"}};
 }
 
 // The launcher before any thread.
@@ -67,16 +44,42 @@ void WorkerSetup::Welcome() {
   server.Send(message);
 }
 
-v1::Assignment WorkerSetup::Assign(const TestAction& action,
-                                   const std::function<void(v1::Assignment&)>& change) {
+Digest WorkerSetup::Upload(const TestAction& action) {
   reapi::TreeBuilder inputs(DigestFunction::kSha256);
+  auto add = [&](const std::string& content) {
+    return cas.Add(content, DigestFunction::kSha256, action.partition);
+  };
   for (const auto& [path, content] : action.files)
-    EXPECT_TRUE(inputs.AddFile(path, cas.Add(content), path.ends_with(".sh")).ok());
+    EXPECT_TRUE(inputs.AddFile(path, add(content), path.ends_with(".sh")).ok());
   for (const auto& [path, target] : action.symlinks)
     EXPECT_TRUE(inputs.AddSymlink(path, target).ok());
   reapi::TreeBuilder::Built built = inputs.Build();
-  for (const reapi::NewBlob& blob : built.directories) cas.Add(blob.bytes);
+  std::map<Digest, std::string> messages;
+  for (const reapi::NewBlob& blob : built.directories) {
+    messages[blob.digest] = blob.bytes;
+    add(blob.bytes);
+  }
+  if (action.tools.empty()) return built.root;
+  // Once more, with marks.
+  std::function<Digest(const Digest&, const std::string&)> mark = [&](const Digest& digest,
+                                                                      const std::string& prefix) {
+    pb::Directory directory;
+    EXPECT_TRUE(directory.ParseFromString(messages.at(digest)));
+    for (auto& child : *directory.mutable_directories())
+      reapi::ToProto(mark(*reapi::FromProto(child.digest()), prefix + child.name() + "/"),
+                     child.mutable_digest());
+    for (auto& file : *directory.mutable_files()) {
+      if (action.tools.contains(prefix + file.name()))
+        file.mutable_node_properties()->add_properties()->set_name("bazel_tool_input");
+    }
+    return add(directory.SerializeAsString());
+  };
+  return mark(built.root, "");
+}
 
+v1::Assignment WorkerSetup::Assign(const TestAction& action,
+                                   const std::function<void(v1::Assignment&)>& change) {
+  Digest root = Upload(action);
   v1::Assignment assignment;
   pb::Command& command = *assignment.mutable_command();
   for (const std::string& argument : action.arguments.empty()
@@ -92,7 +95,13 @@ v1::Assignment WorkerSetup::Assign(const TestAction& action,
   for (const std::string& path : action.output_files) command.add_output_files(path);
   for (const std::string& path : action.output_directories) command.add_output_directories(path);
   command.set_working_directory(action.working_directory);
-  reapi::ToProto(built.root, assignment.mutable_action()->mutable_input_root_digest());
+  for (const auto& [name, value] : action.platform) {
+    auto* property = command.mutable_platform()->add_properties();
+    property->set_name(name);
+    property->set_value(value);
+  }
+  assignment.set_partition(action.partition);
+  reapi::ToProto(root, assignment.mutable_action()->mutable_input_root_digest());
   reapi::ToProto(reapi::DigestOfMessage(DigestFunction::kSha256, command),
                  assignment.mutable_action()->mutable_command_digest());
   reapi::ToProto(reapi::DigestOfMessage(DigestFunction::kSha256, assignment.action()),
@@ -137,10 +146,10 @@ void WorkerSetup::Cancel(const v1::Attempt& attempt) {
   server.Send(message);
 }
 
-std::string WorkerSetup::Blob(const pb::Digest& digest) {
+std::string WorkerSetup::Blob(const pb::Digest& digest, store::Partition partition) {
   auto parsed = reapi::FromProto(digest);
   if (!parsed) return "(no digest)";
-  auto bytes = store::ReadAll(cas, {*parsed, 0});
+  auto bytes = store::ReadAll(cas, {*parsed, partition});
   return bytes ? *bytes : ToStatus(bytes).ToString();
 }
 

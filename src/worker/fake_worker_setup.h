@@ -7,11 +7,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/metrics.h"
+#include "sandbox/fake_sandbox_setup.h"
 #include "sandbox/sandbox.h"
 #include "store/fake_blob_store.h"
 #include "worker/fake_link.h"
@@ -27,10 +29,8 @@ class FakeStorePaths : public StorePathSource {
   std::map<std::string, std::vector<std::string>> closures;
 };
 
-// Whether the kernel lets us; tests that need it say SKIPPED otherwise.
-bool MachineHasUserNamespaces();
-// The host's /usr as userland.
-std::vector<sandbox::Mount> HostUserland();
+using sandbox::HostUserland;
+using sandbox::MachineHasUserNamespaces;
 
 struct TestAction {
   std::string script;
@@ -41,6 +41,9 @@ struct TestAction {
   std::vector<std::string> arguments;  // instead of the script
   std::vector<std::pair<std::string, std::string>> environment = {{"PATH", "/usr/bin:/bin"}};
   Duration timeout{};
+  std::set<std::string> tools = {};  // of `files`: marked with the node property bazel_tool_input
+  std::vector<std::pair<std::string, std::string>> platform = {};
+  store::Partition partition = 0;  // of the action and every blob of it
 };
 
 class WorkerSetup {
@@ -58,7 +61,8 @@ class WorkerSetup {
   void Acknowledge(const v1::Attempt& attempt);
   void Cancel(const v1::Attempt& attempt);
   // Content of a blob.
-  std::string Blob(const build::bazel::remote::execution::v2::Digest& digest);
+  std::string Blob(const build::bazel::remote::execution::v2::Digest& digest,
+                   store::Partition partition = 0);
   // Content of an output file of a result; "(absent)" when it is not there.
   std::string Output(const v1::Report& report, const std::string& path);
 
@@ -70,6 +74,10 @@ class WorkerSetup {
   Metrics metrics;
   std::unique_ptr<Worker> worker;
   int attempts = 0;
+
+ private:
+  // Uploads the input root.
+  Digest Upload(const TestAction& action);
 };
 
 }  // namespace lre::worker

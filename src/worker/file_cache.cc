@@ -106,8 +106,9 @@ uint64_t FileCache::fetched_blobs() const {
 }
 
 std::string FileCache::PathOf(const FileKey& key) const {
-  return fmt::format("{}/{}-{}-{}{}", options_.directory, key.digest.Hex(), key.digest.size_bytes,
-                     static_cast<int>(key.digest.function), key.executable ? "-x" : "");
+  return fmt::format("{}/{}-{}-{}-{}{}", options_.directory, key.digest.Hex(),
+                     key.digest.size_bytes, static_cast<int>(key.digest.function), key.partition,
+                     key.executable ? "-x" : "");
 }
 
 Result<std::vector<std::shared_ptr<const CachedFile>>> FileCache::Get(
@@ -189,7 +190,7 @@ void FileCache::FetchAll(std::span<const FileKey> keys, Fetch& fetch) {
 void FileCache::FetchBatch(std::span<const FileKey> keys, Fetch& fetch) {
   std::vector<Digest> digests;
   for (const FileKey& key : keys) digests.push_back(key.digest);
-  std::vector<Result<BytesList>> blobs = cas_.ReadMany(options_.partition, digests);
+  std::vector<Result<BytesList>> blobs = cas_.ReadMany(keys[0].partition, digests);
   for (size_t i = 0; i < keys.size(); ++i) {
     if (!blobs[i]) {
       Finish(keys[i], std::unexpected(blobs[i].error()), fetch);
@@ -218,7 +219,7 @@ Result<std::vector<std::string>> FileCache::StreamFile(const FileKey& key) {
   NewFile file(TemporaryPath(), key.digest.function, options_.store_prefix);
   auto size = static_cast<uint64_t>(key.digest.size_bytes);
   for (uint64_t offset = 0; offset < size; offset += kStreamPieceBytes) {
-    TRY_ASSIGN(BytesList pieces, cas_.Read({key.digest, options_.partition},
+    TRY_ASSIGN(BytesList pieces, cas_.Read({key.digest, key.partition},
                                            {offset, std::min(size, offset + kStreamPieceBytes)}));
     for (const Bytes& piece : pieces) TRY(file.Append(piece.view()));
   }

@@ -1,7 +1,8 @@
-// FileCache: input files on the worker's disk, one per (digest, executable bit), to be hard-linked
-// into input trees. Every file is verified while it is written and scanned once for the store paths
-// it names. A blob is fetched once however many actions want it at the same time; small blobs come
-// in batches, large ones as streams, several at a time.
+// FileCache: input files on the worker's disk, one per (digest, executable bit, tenant), to be
+// hard-linked into input trees; who knows a digest has not got the blob yet. Every file is verified
+// while it is written and scanned once for the store paths it names. A blob is fetched once however
+// many actions want it at the same time; small blobs come in batches, large ones as streams,
+// several at a time.
 //
 // Thread-safe; Get blocks. Files belong to `owner`, have mode 0644 or 0755 and a fixed time, so
 // that an action cannot see when they were fetched. The least recently used files go when the bytes
@@ -32,7 +33,6 @@ struct FileCacheOptions {
   std::string directory;
   uint64_t size_bytes_max = uint64_t{10} << 30;
   uint32_t owner = 0;  // uid and gid of the files, set only when the program is root
-  store::Partition partition = 0;
   int fetches_at_once = 4;
   uint64_t batch_bytes_max = 3 << 20;  // of the blobs read together; larger ones are streamed
   size_t batch_blobs_max = 1000;
@@ -42,11 +42,12 @@ struct FileCacheOptions {
 struct FileKey {
   Digest digest;
   bool executable = false;
+  store::Partition partition = 0;
   friend bool operator==(const FileKey&, const FileKey&) = default;
 };
 struct FileKeyHash {
   size_t operator()(const FileKey& key) const {
-    return DigestHash()(key.digest) * 2 + key.executable;
+    return store::BlobKeyHash()({key.digest, key.partition}) * 2 + key.executable;
   }
 };
 
@@ -63,7 +64,7 @@ class FileCache {
   static Result<std::unique_ptr<FileCache>> Open(store::BlobStore& cas, FileCacheOptions options);
   ~FileCache();
 
-  // The files, in the order of `keys`.
+  // The files, in the order of `keys`, which are of one tenant.
   Result<std::vector<std::shared_ptr<const CachedFile>>> Get(std::span<const FileKey> keys);
   // Takes a finished file that is known to have this digest (an output) into the cache by a hard
   // link, or by a copy from another file system. The caller must not write to it any more. Nothing

@@ -22,6 +22,7 @@ struct LowerTree::Node {
 
 // What an update needs, all of it fetched before the disk is touched.
 struct LowerTree::Wanted {
+  store::Partition partition = 0;
   DirectoryMap directories;
   std::unordered_map<FileKey, std::shared_ptr<const CachedFile>, FileKeyHash> files;
   size_t entries = 0;
@@ -31,12 +32,14 @@ LowerTree::LowerTree(DirectoryCache& directories, FileCache& files, LowerTreeOpt
     : directories_(directories), files_(files), options_(std::move(options)) {}
 LowerTree::~LowerTree() = default;
 
-Status LowerTree::Update(const Digest& root) {
+Status LowerTree::Update(const store::BlobKey& key) {
+  const Digest& root = key.digest;
   changes_ = 0;
-  if (root_ && root_->digest == root) return {};
-  if (!root_) TRY(Reset());
-  Wanted wanted;
-  TRY_ASSIGN(wanted.directories, directories_.GetTree(root));
+  if (root_ && partition_ == key.partition && root_->digest == root) return {};
+  if (!root_ || partition_ != key.partition) TRY(Reset());
+  partition_ = key.partition;
+  Wanted wanted{.partition = key.partition, .directories = {}, .files = {}};
+  TRY_ASSIGN(wanted.directories, directories_.GetTree(key));
   TRY(CollectFiles(*root_, root, 1, wanted));
   std::vector<FileKey> keys;
   for (const auto& [key, file] : wanted.files) keys.push_back(key);
@@ -72,7 +75,7 @@ Status LowerTree::CollectFiles(const Node& node, const Digest& digest, int depth
     return ErrorStatus(Code::kInvalidArgument, "the input root is deeper than {} directories",
                        options_.depth_max);
   for (const reapi::FileNode& file : directory.files) {
-    FileKey key{file.digest, file.is_executable};
+    FileKey key{file.digest, file.is_executable, wanted.partition};
     auto it = node.files.find(file.name);
     if (it == node.files.end() || it->second->key != key) wanted.files.try_emplace(key);
   }
@@ -142,7 +145,7 @@ Status LowerTree::RemoveOthers(Node& node, const reapi::Directory& directory,
 Status LowerTree::ApplyFiles(Node& node, const reapi::Directory& directory, const std::string& path,
                              const Wanted& wanted) {
   for (const reapi::FileNode& file : directory.files) {
-    FileKey key{file.digest, file.is_executable};
+    FileKey key{file.digest, file.is_executable, wanted.partition};
     std::string place = path + "/" + file.name;
     auto it = node.files.find(file.name);
     if (it != node.files.end()) {

@@ -39,7 +39,8 @@ class LowerTree {
   LowerTree(DirectoryCache& directories, FileCache& files, LowerTreeOptions options);
   ~LowerTree();
 
-  Status Update(const Digest& root);
+  // Nothing of one tenant's tree is taken over into another's.
+  Status Update(const store::BlobKey& root);
   // A copy that the caller owns, for an action that may write to it; `target` must not exist.
   Status CopyTo(const std::string& target) const;
   const std::string& directory() const { return options_.directory; }
@@ -71,6 +72,7 @@ class LowerTree {
   FileCache& files_;
   const LowerTreeOptions options_;
   std::unique_ptr<Node> root_;  // null: the directory on disk is unknown
+  store::Partition partition_ = 0;
   std::map<std::string, int> store_paths_;
   size_t changes_ = 0;
 };

@@ -27,7 +27,7 @@ class LowerTreeTest : public testing::Test {
         directories_(cas_, {}),
         tree_(directories_, *files_, {.directory = directory_ / "lower", .owner = geteuid()}) {}
 
-  Digest Upload(const Shape& shape) {
+  store::BlobKey Upload(const Shape& shape) {
     reapi::TreeBuilder builder(DigestFunction::kSha256);
     for (const auto& [path, what] : shape) {
       std::string value = what.substr(2);
@@ -39,7 +39,7 @@ class LowerTreeTest : public testing::Test {
     }
     auto built = builder.Build();
     for (const auto& blob : built.directories) cas_.Add(blob.bytes);
-    return built.root;
+    return {built.root, 0};
   }
   static void Read(const std::string& path, const std::string& prefix, Shape& shape) {
     std::vector<std::string> names = *SystemFiles().List(path);
@@ -115,7 +115,7 @@ TEST_F(LowerTreeTest, ReachesEveryShapeFromEveryOther) {
 
 TEST_F(LowerTreeTest, StartsAfreshAfterAMissingBlob) {
   Shape shape = {{"a/b", "f:1"}, {"c", "f:2"}};
-  Digest root = Upload(shape);
+  store::BlobKey root = Upload(shape);
   cas_.Lose(ComputeDigest(DigestFunction::kSha256, "2"));
   EXPECT_EQ(tree_.Update(root).code(), Code::kFailedPrecondition);
 
@@ -170,7 +170,7 @@ TEST_F(LowerTreeTest, RefusesADirectoryBomb) {
     digest = cas_.Add(reapi::EncodeDirectory(parent));
   }
 
-  EXPECT_EQ(tree_.Update(digest).code(), Code::kResourceExhausted);
+  EXPECT_EQ(tree_.Update({digest, 0}).code(), Code::kResourceExhausted);
 }
 
 TEST_F(LowerTreeTest, RefusesATreeThatIsTooDeep) {
@@ -181,7 +181,7 @@ TEST_F(LowerTreeTest, RefusesATreeThatIsTooDeep) {
     digest = cas_.Add(reapi::EncodeDirectory(parent));
   }
 
-  EXPECT_EQ(tree_.Update(digest).code(), Code::kInvalidArgument);
+  EXPECT_EQ(tree_.Update({digest, 0}).code(), Code::kInvalidArgument);
 }
 
 TEST_F(LowerTreeTest, CopiesItselfForAnActionThatMayWrite) {

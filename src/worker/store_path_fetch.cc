@@ -34,9 +34,8 @@ class Fetch {
       : cas_(cas), staging_(std::move(staging)), options_(options) {}
 
   Result<TreeListing> Run(const Digest& root) {
-    DirectoryCache directories(
-        cas_, {.partition = options_.partition, .tree_directories_max = options_.entries_max});
-    Result<DirectoryMap> tree = directories.GetTree(root);
+    DirectoryCache directories(cas_, {.tree_directories_max = options_.entries_max});
+    Result<DirectoryMap> tree = directories.GetTree({root, options_.partition});
     // A violation is for clients that can upload; here nobody can but `lre push`.
     if (!tree && tree.error().code() == Code::kFailedPrecondition)
       return Error(Code::kNotFound, "directories of tree {} are no longer in the CAS", root);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -73,9 +74,9 @@ class LinkedWorker final : public Worker {
         options_(std::move(options)),
         id_(RandomUuid()),
         files_(std::move(files)),
-        directories_(parts.cas, {.partition = options_.partition,
-                                 .size_bytes_max = options_.directory_cache_bytes_max}),
+        directories_(parts.cas, {.size_bytes_max = options_.directory_cache_bytes_max}),
         mounts_(parts.store_paths, options_.find_userland, AllMounts(options_)),
+        persistent_(parts.metrics),
         live_({.slots = options_.slots}),
         actions_(
             parts.metrics.AddCounter("lre_worker_actions_total", "Actions that this worker ran")),
@@ -91,6 +92,7 @@ class LinkedWorker final : public Worker {
   ~LinkedWorker() override {
     link_thread_.Stop();
     for (auto& [key, held] : running_) held.stop.request_stop();
+    ending_ = true;
     tasks_.Close();
     threads_.Stop();
     link_.reset();
@@ -113,20 +115,28 @@ class LinkedWorker final : public Worker {
 
   // --- Slots ---
   void RunSlot(int slot) {
-    Executor executor(
-        {parts_.cas, parts_.launcher, *files_, directories_, mounts_, large_actions_, parts_.clock},
-        {.directory = fmt::format("{}/slot{}", options_.directory, slot),
-         .worker_name = options_.name,
-         .slot = slot,
-         .partition = options_.partition,
-         .isolation = options_.isolation,
-         .stdout_bytes_max = options_.stdout_bytes_max,
-         .memory_files_bytes_max = options_.memory_files_bytes_max,
-         .memory_bytes_max = options_.action_memory_bytes_max,
-         .adopt_outputs = options_.adopt_outputs,
-         .store_prefix = options_.store_prefix});
-    // Not the group's stop token: Close lets each slot end after its task was cancelled.
-    while (std::optional<Task> task = tasks_.Pop(std::stop_token())) {
+    Executor executor({parts_.cas, parts_.launcher, *files_, directories_, mounts_, large_actions_,
+                       persistent_, parts_.clock},
+                      {.directory = fmt::format("{}/slot{}", options_.directory, slot),
+                       .worker_name = options_.name,
+                       .slot = slot,
+                       .isolation = options_.isolation,
+                       .stdout_bytes_max = options_.stdout_bytes_max,
+                       .memory_files_bytes_max = options_.memory_files_bytes_max,
+                       .memory_bytes_max = options_.action_memory_bytes_max,
+                       .adopt_outputs = options_.adopt_outputs,
+                       .store_prefix = options_.store_prefix,
+                       .persistent = options_.persistent});
+    for (;;) {
+      Instant expiry = executor.NextExpiry();
+      // Not the group's stop token: Close lets each slot end after its task was cancelled.
+      std::optional<Task> task = tasks_.Pop(
+          std::stop_token(), expiry == Instant::max() ? std::nullopt : std::optional(expiry));
+      if (!task && ending_) return;
+      if (!task) {
+        executor.Expire();
+        continue;
+      }
       live_.Begin(slot, task->assignment);
       v1::Report report = executor.Run(
           task->assignment,
@@ -385,6 +395,8 @@ class LinkedWorker final : public Worker {
   DirectoryCache directories_;
   RootMounts mounts_;
   LargeActions large_actions_;
+  PersistentBudget persistent_;
+  std::atomic<bool> ending_ = false;
   LiveUpdates live_;
   Counter& actions_;
   Counter& failures_;
@@ -436,7 +448,6 @@ Result<std::unique_ptr<Worker>> Worker::Start(WorkerParts parts, WorkerOptions o
   TRY_ASSIGN(auto files, FileCache::Open(parts.cas, {.directory = options.directory + "/files",
                                                      .size_bytes_max = options.cache_bytes_max,
                                                      .owner = parts.launcher.file_owner(),
-                                                     .partition = options.partition,
                                                      .store_prefix = options.store_prefix}));
   for (int slot = 0; slot < options.slots; ++slot)
     TRY(RemoveTree(fmt::format("{}/slot{}", options.directory, slot)));

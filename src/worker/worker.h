@@ -19,6 +19,7 @@
 #include "sandbox/sandbox.h"
 #include "store/blob_store.h"
 #include "worker/link.h"
+#include "worker/persistent_processes.h"
 #include "worker/root_mounts.h"
 
 namespace lre::worker {
@@ -39,11 +40,11 @@ struct WorkerOptions {
   uint64_t memory_files_bytes_max = uint64_t{256} << 20;
   uint64_t action_memory_bytes_max = 0;  // ends an action that uses more; 0: no bound
   bool adopt_outputs = true;             // see ExecutorOptions
-  store::Partition partition = 0;
   sandbox::Isolation isolation = sandbox::Isolation::kNamespaces;
   UserlandFinder find_userland;              // of the default toolchain; may be empty
   std::vector<sandbox::Mount> extra_mounts;  // besides EtcMounts()
   std::string store_prefix = "/lre/store";
+  PersistentOptions persistent;  // processes that stay, see docs/adr/0008
   Duration reconnect_min = std::chrono::milliseconds(100);  // doubles up to
   Duration reconnect_max = std::chrono::seconds(5);
   Duration welcome_max = std::chrono::seconds(20);  // from connecting to the server's welcome

@@ -97,7 +97,7 @@ TEST_F(WorkerTest, ShowsTheInputsAndNothingOfTheHost) {
       RunOk({.script = "pwd; ls -A; ls -A /; ls /etc; id -un", .files = {{"only", ""}}});
 
   EXPECT_EQ(report.result().stdout_raw(),
-            "/build\nonly\nbin\nbuild\ndev\netc\nlib\nlib64\nproc\ntmp\nusr\n"
+            "/build\nonly\nbin\nbuild\ndev\netc\nlib\nlib64\nproc\nsbin\ntmp\nusr\n"
             "group\nhosts\nlocaltime\nnsswitch.conf\npasswd\nlre\n");
 }
 

@@ -93,6 +93,27 @@ void Workspace::AddTo(sandbox::Command& command, const std::string& target) cons
   }
 }
 
+Result<sandbox::Command::Overlay> Workspace::OverlayByEntry(const std::string& target) const {
+  sandbox::Command::Overlay overlay{
+      .lower = lower_.directory(), .target = target, .directories = parents_, .by_entry = true};
+  OutputTree inputs(lower_.directory(), "");
+  TRY_ASSIGN(OutputTree::Entry top, inputs.Find(""));
+  TRY_ASSIGN(auto entries, inputs.List(top));
+  for (const auto& [name, entry] : entries) {
+    if (entry.kind == OutputTree::Kind::kSymlink)
+      return Error(Code::kFailedPrecondition, "{} at the top of the input root is a link", name);
+    overlay.entries.push_back({name, entry.kind == OutputTree::Kind::kDirectory});
+  }
+  for (const std::string& parent : parents_) {
+    if (parent.find('/') == parent.npos) overlay.entries.push_back({parent, true});
+  }
+  if (overlay.entries.size() > sandbox::Command::Overlay::kEntriesMax)
+    return Error(Code::kFailedPrecondition,
+                 "the input root has {} entries at its top, more than {}", overlay.entries.size(),
+                 sandbox::Command::Overlay::kEntriesMax);
+  return overlay;
+}
+
 OutputTree Workspace::Outputs() const {
   if (kind_ == Kind::kMemory) return {files_ ? files_->upper() : "", lower_.directory()};
   return {upper(), kind_ == Kind::kDisk ? lower_.directory() : ""};

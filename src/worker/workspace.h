@@ -35,6 +35,9 @@ class Workspace {
   std::string upper() const { return directory_ + "/upper"; }
   // Puts the input root on `target` of the sandbox.
   void AddTo(sandbox::Command& command, const std::string& target) const;
+  // The same by entry, for a process that stays. kFailedPrecondition: what lies at the top of the
+  // input root cannot be shown one by one. REQUIRES: kMemory.
+  Result<sandbox::Command::Overlay> OverlayByEntry(const std::string& target) const;
   std::string stdout_path() const { return directory_ + "/stdout"; }
   std::string stderr_path() const { return directory_ + "/stderr"; }
 

@@ -45,6 +45,19 @@ TEST(Manifest, ReadsBackWhatItPrints) {
   EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
 }
 
+TEST(Manifest, ReadsBackAnotherCxxLibrary) {
+  Manifest manifest = Example();
+  EXPECT_THAT(PrintManifest(manifest), Not(HasSubstr("libcxx")));
+  manifest.cc->libcxx = {.compile_flags = {"-nostdinc++"}, .link_libs = {"/x/libc++.a", "-lm"}};
+
+  EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
+  EXPECT_THAT(ParseManifest(Replaced(PrintManifest(manifest), "\"link_libs\": [\n        \"/x",
+                                     "\"lnk_libs\": [\n        \"/x"))
+                  .error()
+                  .message(),
+              HasSubstr("cc.libcxx.link_libs is missing"));
+}
+
 TEST(Manifest, ReadsBackOneWithoutCompilers) {
   Manifest manifest = {.name = "tools"};
 

@@ -55,94 +55,151 @@ Result<std::string> LibcVersion(const std::string& compiler) {
   return "glibc_" + last.substr(0, space) + "." + last.substr(space + 1);
 }
 
-class GccProbe {
+// What both compilers are asked in the same way.
+class CcProbe {
  public:
-  GccProbe(const ProbeInput& input, const std::string& prefix, const StorePath& gcc)
-      : input_(input), prefix_(prefix), gcc_(gcc) {}
+  CcProbe(const ProbeInput& input, const std::string& prefix) : input_(input), prefix_(prefix) {}
 
   Result<std::optional<CcFacts>> Run() {
-    TRY_ASSIGN(std::string driver, Driver("gcc"));
-    if (driver.empty()) return std::optional<CcFacts>();
-    facts_.compiler = "gcc";
-    TRY_ASSIGN(Answer version, Ask(driver, {"-dumpfullversion"}));
+    const StorePath* clang = FindRole(input_.paths, "clang");
+    const StorePath* gcc = FindRole(input_.paths, "gcc");
+    if (clang != nullptr) {
+      TRY(FindClang(*clang));
+    } else if (gcc != nullptr) {
+      TRY(FindGcc(*gcc));
+    }
+    if (facts_.compiler.empty()) return std::optional<CcFacts>();
+    const std::string& driver = facts_.tools[facts_.compiler];
+    TRY_ASSIGN(Answer version,
+               Ask(driver, {facts_.compiler == "gcc" ? "-dumpfullversion" : "-dumpversion"}));
     TRY_ASSIGN(Answer target, Ask(driver, {"-dumpmachine"}));
     facts_.version = version.output;
     facts_.target = target.output;
     if (const StorePath* sysroot = FindRole(input_.paths, "sysroot"))
       facts_.sysroot = sysroot->path;
     TRY_ASSIGN(facts_.libc, LibcVersion(driver));
-    TRY(FindTools(driver));
+    TRY(CheckPrograms(driver));
     TRY(FindIncludes());
     TRY(FindRuntime());
     facts_.link_libs = {"-lstdc++", "-lm"};
+    if (const StorePath* libcxx = FindRole(input_.paths, "libcxx")) TRY(FindLibcxx(*libcxx));
     return std::optional(std::move(facts_));
   }
 
  private:
+  Status FindGcc(const StorePath& gcc) {
+    TRY_ASSIGN(std::vector<std::string> files, SystemFiles().List(gcc.path + "/usr/bin"));
+    for (const char* name :
+         {"gcc", "g++", "cpp", "gcov", "gcov-tool", "gcc-ar", "gcc-nm", "gcc-ranlib"}) {
+      std::string program = VersionedProgram(files, name);
+      if (!program.empty()) facts_.tools[name] = gcc.path + "/usr/bin/" + program;
+    }
+    if (facts_.tools.contains("gcc")) facts_.compiler = "gcc";
+    FindBinutils(gcc);
+    return {};
+  }
+
   // The real file, not one of the links to it: with -no-canonical-prefixes GCC finds nothing from a
   // link.
-  Result<std::string> Driver(const std::string& name) const {
-    TRY_ASSIGN(std::vector<std::string> files, SystemFiles().List(gcc_.path + "/usr/bin"));
+  std::string VersionedProgram(const std::vector<std::string>& files,
+                               const std::string& name) const {
     std::string start = input_.system.triplet + "-" + name + "-";
     for (const std::string& file : files) {
       bool version = file.starts_with(start) && file.size() > start.size() &&
                      std::all_of(file.begin() + static_cast<ptrdiff_t>(start.size()), file.end(),
                                  [](char c) { return c >= '0' && c <= '9'; });
-      if (version) return gcc_.path + "/usr/bin/" + file;
+      if (version) return file;
     }
-    return std::string();
+    return "";
   }
 
-  Status FindTools(const std::string& driver) {
-    facts_.tools["gcc"] = driver;
-    for (const char* name : {"g++", "cpp", "gcov", "gcov-tool", "gcc-ar", "gcc-nm", "gcc-ranlib"}) {
-      TRY_ASSIGN(std::string path, Driver(name));
-      if (!path.empty()) facts_.tools[name] = path;
-    }
+  Status FindClang(const StorePath& clang) {
+    TRY_ASSIGN(std::string bin, LlvmPrograms(clang));
+    FindBinutils(clang);
+    for (auto [name, program] : {std::pair{"clang", "clang"},
+                                 {"clang++", "clang++"},
+                                 {"cpp", "clang-cpp"},
+                                 {"ld", "ld.lld"},
+                                 {"ld.lld", "ld.lld"}})
+      if (FileExists(bin + program)) facts_.tools[name] = bin + program;
+    if (facts_.tools.contains("clang")) facts_.compiler = "clang";
+    const StorePath* llvm_tools = FindRole(input_.paths, "llvm-tools");
+    if (llvm_tools == nullptr) return {};
+    TRY_ASSIGN(bin, LlvmPrograms(*llvm_tools));
+    // binutils' dwp does not know the debug packages of DWARF 5, clang's default.
+    for (auto [name, program] : {std::pair{"dwp", "llvm-dwp"},
+                                 // By a link of the name gcov it speaks as that does.
+                                 {"gcov", "llvm-cov"},
+                                 {"llvm-cov", "llvm-cov"},
+                                 {"llvm-profdata", "llvm-profdata"},
+                                 {"llvm-symbolizer", "llvm-symbolizer"}})
+      if (FileExists(bin + program)) facts_.tools[name] = bin + program;
+    return {};
+  }
+
+  // "<path>/usr/lib/llvm-16/bin/".
+  static Result<std::string> LlvmPrograms(const StorePath& path) {
+    TRY_ASSIGN(std::vector<std::string> folders, SystemFiles().List(path.path + "/usr/lib"));
+    for (const std::string& folder : folders)
+      if (folder.starts_with("llvm-")) return path.path + "/usr/lib/" + folder + "/bin/";
+    return Error(Code::kFailedPrecondition, "{} has no usr/lib/llvm-*", path.path);
+  }
+
+  void FindBinutils(const StorePath& otherwise) {
     const StorePath* binutils = FindRole(input_.paths, "binutils");
     for (const char* name : {"ar", "as", "c++filt", "dwp", "ld", "ld.bfd", "ld.gold", "nm",
                              "objcopy", "objdump", "ranlib", "readelf", "strip"}) {
-      std::string path = fmt::format("{}/usr/bin/{}-{}", binutils ? binutils->path : gcc_.path,
+      std::string path = fmt::format("{}/usr/bin/{}-{}", (binutils ? *binutils : otherwise).path,
                                      input_.system.triplet, name);
       if (FileExists(path)) facts_.tools[name] = path;
-    }
-    // What the compiler itself would run must be ours too.
-    for (const char* name : {"as", "ld", "cc1", "collect2"}) {
-      TRY_ASSIGN(Answer answer, Ask(driver, {fmt::format("-print-prog-name={}", name)}));
-      if (!answer.output.starts_with(prefix_ + "/"))
-        return ErrorStatus(Code::kFailedPrecondition,
-                           "{} would run '{}' as {}, which is not in the store", driver,
-                           answer.output, name);
     }
     if (const StorePath* base = FindRole(input_.paths, "base"))
       for (const char* name : {"bash", "false"})
         if (FileExists(base->path + "/usr/bin/" + name))
           facts_.tools[name] = base->path + "/usr/bin/" + name;
+  }
+
+  // What the compiler itself would run must be ours too.
+  Status CheckPrograms(const std::string& driver) const {
+    std::vector<std::string> names = {"as", "ld"};
+    if (facts_.compiler == "gcc")
+      names.insert(names.end(), {"cc1", "collect2"});
+    else
+      names.push_back("ld.lld");
+    for (const std::string& name : names) {
+      TRY_ASSIGN(Answer answer, Ask(driver, {"-print-prog-name=" + name}));
+      if (!answer.output.starts_with(prefix_ + "/"))
+        return ErrorStatus(Code::kFailedPrecondition,
+                           "{} would run '{}' as {}, which is not in the store", driver, name,
+                           answer.output);
+    }
+    return {};
+  }
+
+  Status AddIncludes(const std::vector<std::string>& directories) {
+    for (const std::string& directory : directories) {
+      if (!directory.starts_with(prefix_ + "/"))
+        return ErrorStatus(Code::kFailedPrecondition,
+                           "{} searches {} for headers, which is not in the store",
+                           facts_.tools[facts_.compiler], directory);
+      if (std::find(facts_.builtin_includes.begin(), facts_.builtin_includes.end(), directory) ==
+          facts_.builtin_includes.end())
+        facts_.builtin_includes.push_back(directory);
+    }
     return {};
   }
 
   Status FindIncludes() {
-    auto add = [&](const std::vector<std::string>& directories) -> Status {
-      for (const std::string& directory : directories) {
-        if (!directory.starts_with(prefix_ + "/"))
-          return ErrorStatus(Code::kFailedPrecondition,
-                             "{} searches {} for headers, which is not in the store",
-                             facts_.tools["gcc"], directory);
-        if (std::find(facts_.builtin_includes.begin(), facts_.builtin_includes.end(), directory) ==
-            facts_.builtin_includes.end())
-          facts_.builtin_includes.push_back(directory);
-      }
-      return {};
-    };
-    for (const char* tool : {"g++", "gcc"}) {
+    const bool gcc = facts_.compiler == "gcc";
+    for (const char* tool : {gcc ? "g++" : "clang++", gcc ? "gcc" : "clang"}) {
       if (!facts_.tools.contains(tool)) continue;
+      const char* language = std::string_view(tool).ends_with("++") ? "c++" : "c";
       // The first says nothing here, the second changes how directories are spelled.
       for (const char* option : {"-pipe", "-no-canonical-prefixes"}) {
-        TRY_ASSIGN(Answer answer,
-                   Ask(facts_.tools[tool], {option, "-E", "-x", tool[1] == '+' ? "c++" : "c", "-v",
-                                            "/dev/null", "-o", "/dev/null"}));
+        TRY_ASSIGN(Answer answer, Ask(facts_.tools[tool], {option, "-E", "-x", language, "-v",
+                                                           "/dev/null", "-o", "/dev/null"}));
         TRY_ASSIGN(std::vector<std::string> directories, ParseIncludeSearch(answer.error_output));
-        TRY(add(directories));
+        TRY(AddIncludes(directories));
         // Dependency files name a header by its real path when that is shorter: links lead
         // elsewhere.
         for (std::string& directory : directories)
@@ -150,10 +207,13 @@ class GccProbe {
             directory = real;
             free(real);
           }
-        TRY(add(directories));
+        TRY(AddIncludes(directories));
       }
     }
-    return {};
+    // Lists of what sanitizers leave alone are dependencies too.
+    if (gcc) return {};
+    TRY_ASSIGN(Answer resources, Ask(facts_.tools["clang"], {"-print-resource-dir"}));
+    return AddIncludes({resources.output + "/share"});
   }
 
   Status FindRuntime() {
@@ -175,9 +235,24 @@ class GccProbe {
     return {};
   }
 
+  // Its archives, by their paths: what is linked with them runs where there is none of it.
+  Status FindLibcxx(const StorePath& path) {
+    TRY_ASSIGN(std::string bin, LlvmPrograms(path));
+    const std::string llvm(ParentPath(ParentPath(bin + "x")));
+    LibcxxFacts libcxx{.compile_flags = {"-nostdinc++", "-isystem", llvm + "/include/c++/v1"}};
+    for (const char* name : {"libc++.a", "libc++abi.a", "libunwind.a"}) {
+      std::string archive = fmt::format("{}/lib/{}", llvm, name);
+      if (!FileExists(archive))
+        return ErrorStatus(Code::kFailedPrecondition, "{} is not there", archive);
+      libcxx.link_libs.push_back(std::move(archive));
+    }
+    libcxx.link_libs.push_back("-lm");
+    facts_.libcxx = std::move(libcxx);
+    return AddIncludes({llvm + "/include/c++/v1"});
+  }
+
   const ProbeInput& input_;
   const std::string& prefix_;
-  const StorePath& gcc_;
   CcFacts facts_;
 };
 
@@ -212,15 +287,28 @@ Status CheckLinkTrace(std::string_view trace, const std::string& prefix,
 
 }  // namespace
 
-Status SelfTestGcc(const CcFacts& facts, const std::string& prefix, const std::string& scratch) {
-  auto compiler = facts.tools.find("g++");
+Status SelfTestCc(const CcFacts& facts, const std::string& prefix, const std::string& scratch) {
+  const bool clang = facts.compiler == "clang";
+  auto compiler = facts.tools.find(clang ? "clang++" : "g++");
   if (compiler == facts.tools.end()) return {};
   std::string source = scratch + "/self-test.cc", program = scratch + "/self-test", rpath;
   TRY(WriteFileAtomically(source, kThrowingProgram));
   for (const std::string& directory : facts.library_paths)
     rpath += (rpath.empty() ? "" : ":") + directory;
-  const std::vector<std::string> modes[] = {
-      {"-Wl,--dynamic-linker=" + facts.loader, "-Wl,-rpath," + rpath}, {"-static"}};
+  const std::vector<std::string> dynamic = {"-Wl,--dynamic-linker=" + facts.loader,
+                                            "-Wl,-rpath," + rpath};
+  std::vector<std::vector<std::string>> modes = {dynamic, {"-static"}};
+  if (clang) {
+    modes.push_back(dynamic);
+    modes.back().insert(modes.back().begin(), "-flto=thin");
+  }
+  if (facts.libcxx) {
+    std::vector<std::string> libcxx = facts.libcxx->compile_flags;
+    libcxx.push_back("-nostdlib++");
+    for (const auto* more : {&facts.libcxx->link_libs, &dynamic})
+      libcxx.insert(libcxx.end(), more->begin(), more->end());
+    modes.push_back(std::move(libcxx));
+  }
   for (const std::vector<std::string>& mode : modes) {
     std::vector<std::string> arguments = {"-O1", source, "-o", program, "-Wl,--trace"};
     arguments.insert(arguments.end(), mode.begin(), mode.end());
@@ -257,10 +345,8 @@ Result<std::vector<std::string>> ParseIncludeSearch(std::string_view verbose) {
   return directories;
 }
 
-Result<std::optional<CcFacts>> ProbeGcc(const ProbeInput& input, const std::string& prefix) {
-  const StorePath* gcc = FindRole(input.paths, "gcc");
-  if (gcc == nullptr) return std::optional<CcFacts>();
-  return GccProbe(input, prefix, *gcc).Run();
+Result<std::optional<CcFacts>> ProbeCc(const ProbeInput& input, const std::string& prefix) {
+  return CcProbe(input, prefix).Run();
 }
 
 std::map<std::string, std::string> ToolEnvironment(const Manifest& manifest) {
@@ -281,8 +367,9 @@ std::map<std::string, std::string> ToolEnvironment(const Manifest& manifest) {
   }
   if (!manifest.cc) return environment;
   const auto& tools = manifest.cc->tools;
-  for (auto [name, tool] : {std::pair{"CC", "gcc"},
-                            {"CXX", "g++"},
+  const bool clang = manifest.cc->compiler == "clang";
+  for (auto [name, tool] : {std::pair{"CC", clang ? "clang" : "gcc"},
+                            {"CXX", clang ? "clang++" : "g++"},
                             {"AR", "ar"},
                             {"NM", "nm"},
                             {"RANLIB", "ranlib"},

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/subprocess.h"
 #include "toolchain/elf/relocate.h"
+#include "toolchain/root/clang_recipe.h"
 #include "toolchain/root/java_recipe.h"
 #include "toolchain/root/launcher.h"
 #include "toolchain/root/python_recipe.h"
@@ -327,8 +328,14 @@ Result<FileTree> ApplyRecipe(FileTree tree, const RecipeInput& input) {
   if (FindJavaTools(tree, input.relocation.system.triplet)) FinishJavaTools(tree);
   std::optional<std::string> python = FindPython(tree);
   if (python) TRY(PreparePython(tree, *python, input.relocation.system.triplet));
+  std::optional<std::string> llvm = FindClang(tree);
+  if (llvm)
+    TRY(PrepareClang(tree, *llvm));
+  else
+    TrimLlvmTools(tree);
   TRY(RelocateTree(tree, input.relocation));
   if (python) TRY(FinishPython(tree, input, *python));
+  if (llvm) TRY(FinishClang(tree, input, *llvm));
   if (input.role == "sysroot") LinkRuntimeLibraries(tree, input);
   if (gcc) TRY(FinishGcc(tree, input, *gcc));
   if (gcc) {

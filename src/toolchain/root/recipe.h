@@ -5,6 +5,7 @@
 //   folder of
 //             binutils, a specs file that names the sysroot, and launchers that clear the
 //             environment;
+//   clang     gets configuration files and launchers (clang_recipe.h);
 //   jdk       gets its cacerts (java_recipe.h);
 //   python    gets compiled modules and a launcher (python_recipe.h);
 //   base      gets the names that maintainer scripts would make (awk, sh), and launchers.

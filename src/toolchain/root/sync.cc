@@ -258,13 +258,13 @@ Status Probe(ToolchainStore& store, const SyncOptions& options, const ToolchainS
              Manifest& manifest) {
   TRY_ASSIGN(SystemFacts system, FindSystem(manifest.system));
   ProbeInput input{.paths = manifest.paths, .system = std::move(system)};
-  TRY_ASSIGN(manifest.cc, ProbeGcc(input, options.prefix));
+  TRY_ASSIGN(manifest.cc, ProbeCc(input, options.prefix));
   if (manifest.cc) AddLibraries(settings.libraries, input, &manifest);
   TRY_ASSIGN(manifest.java, ProbeJava(input));
   TRY_ASSIGN(manifest.python, ProbePython(input, options.prefix));
   TRY_ASSIGN(std::string scratch, store.NewStaging());
   Status status;
-  if (manifest.cc) status = SelfTestGcc(*manifest.cc, options.prefix, scratch);
+  if (manifest.cc) status = SelfTestCc(*manifest.cc, options.prefix, scratch);
   if (manifest.java && status.ok()) status = SelfTestJava(*manifest.java, scratch);
   (void)RemoveTree(scratch).ok();
   return status;

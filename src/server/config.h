@@ -94,6 +94,10 @@ struct Config {
   std::string worker_cgroup;  // a delegated cgroup v2 for actions; empty: none
   uint64_t worker_action_memory_bytes_max = 0;
   int worker_action_processes_max = 8192;
+  int worker_persistent_max = 4;  // processes that stay; 0: none
+  Duration worker_persistent_idle_max = std::chrono::seconds(60);
+  int worker_persistent_requests_max = 1000;
+  uint64_t worker_persistent_memory_bytes_max = 2ull << 30;
   std::string worker_sandbox = "namespaces";
   std::string worker_manifest;  // toolchain whose userland every action gets; empty: the newest one
 };

@@ -395,6 +395,17 @@ std::vector<ConfigKey> WorkerKeys() {
            &C::worker_action_memory_bytes_max),
       Count("worker.action_processes_max", "Processes and threads of one action; 0: no bound.",
             &C::worker_action_processes_max),
+      Count("worker.persistent_max",
+            "Persistent worker processes at once, of actions that ask for one "
+            "(Bazel's --experimental_remote_mark_tool_inputs); 0: none.",
+            &C::worker_persistent_max),
+      Time("worker.persistent_idle", "How long a persistent process waits for its next action.",
+           &C::worker_persistent_idle_max),
+      Count("worker.persistent_requests", "Actions that one persistent process runs at most.",
+            &C::worker_persistent_requests_max),
+      Size("worker.persistent_memory_max",
+           "Bytes of memory of one persistent process; one that uses more is ended.",
+           &C::worker_persistent_memory_bytes_max),
       Text("worker.manifest", "PATH",
            "toolchain.json whose userland (/bin, /usr/bin, libc) every "
            "action sees; empty: the newest that was synced.",

@@ -56,8 +56,10 @@ service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config) {
   options.scheduler.timeout_max = config.timeout_max;
   options.scheduler.minimum_properties = config.minimum_properties;
   options.scheduler.ignored_properties = config.ignored_properties;
-  // A wish to whatever worker runs the action, not a property that workers have.
-  options.scheduler.ignored_properties.emplace_back("InputRootAbsolutePath");
+  // Wishes to whatever worker runs the action, not properties that workers have.
+  for (const char* wish : {"InputRootAbsolutePath", "persistentWorkerKey",
+                           "persistentWorkerProtocol", "requires-worker-protocol"})
+    options.scheduler.ignored_properties.emplace_back(wish);
   return options;
 }
 

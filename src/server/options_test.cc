@@ -123,7 +123,9 @@ timeout_max = "1h"
                            .scheduler;
   EXPECT_EQ(options.minimum_properties, (std::vector<std::string>{"cores", "gpus"}));
   EXPECT_EQ(options.ignored_properties,
-            (std::vector<std::string>{"container-image", "InputRootAbsolutePath"}));
+            (std::vector<std::string>{"container-image", "InputRootAbsolutePath",
+                                      "persistentWorkerKey", "persistentWorkerProtocol",
+                                      "requires-worker-protocol"}));
   EXPECT_EQ(options.timeout_max, 1h);
 }
 

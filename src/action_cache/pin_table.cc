@@ -20,8 +20,13 @@ constexpr char kPrefix[] = "action-result ";
 constexpr size_t kNameBytesMax = 200;
 
 // What the log store calls the blobs of one result.
-std::string LogPinName(std::string_view instance_name, std::string_view hash) {
-  return fmt::format("{}{} {}", kPrefix, hash, instance_name);
+std::string LogPinName(PinSpace space, std::string_view hash) {
+  if (space.partition == 0) return fmt::format("{}{} {}", kPrefix, hash, space.instance_name);
+  return fmt::format("{}{}@{} {}", kPrefix, hash, space.partition, space.instance_name);
+}
+
+bool IsIn(PinSpace space, const Table::Entry& entry) {
+  return entry.partition() == space.partition && entry.pin().instance_name() == space.instance_name;
 }
 
 class LoggedPinTable final : public PinTable {
@@ -66,7 +71,7 @@ class LoggedPinTable final : public PinTable {
     std::lock_guard writing(writing_);
     Table changed = Copy();
     for (Table::Entry& entry : *changed.mutable_entries()) {
-      if (entry.pin().instance_name() != key.instance_name) continue;
+      if (!IsIn({key.instance_name, key.partition}, entry)) continue;
       auto& results = *entry.mutable_results();
       results.erase(std::remove_if(results.begin(), results.end(),
                                    [&](const Table::Result& result) {
@@ -78,17 +83,17 @@ class LoggedPinTable final : public PinTable {
     return Replace(std::move(changed));
   }
 
-  Result<Pin> Set(std::string_view instance_name, std::string_view name,
+  Result<Pin> Set(PinSpace space, std::string_view name,
                   const std::vector<Digest>& actions) override {
     if (name.empty() || name.size() > kNameBytesMax)
       return Error(Code::kInvalidArgument, "a pin's name has 1 to {} bytes, not {}", kNameBytesMax,
                    name.size());
     std::lock_guard writing(writing_);
-    Result<Table::Entry> entry = MakeEntry(instance_name, name, actions);
+    Result<Table::Entry> entry = MakeEntry(space, name, actions);
     Status status = ToStatus(entry);
     if (status.ok()) {
       Table changed = Copy();
-      Erase(changed, instance_name, name);
+      Erase(changed, space, name);
       *changed.add_entries() = *entry;
       std::sort(changed.mutable_entries()->begin(), changed.mutable_entries()->end(),
                 [](const Table::Entry& a, const Table::Entry& b) {
@@ -102,31 +107,35 @@ class LoggedPinTable final : public PinTable {
     return std::unexpected(status);
   }
 
-  std::vector<Pin> List(std::string_view instance_name) override {
+  std::vector<Pin> List(PinSpace space) override {
     std::vector<Pin> pins;
     std::lock_guard lock(mutex_);
     for (const Table::Entry& entry : table_.entries())
-      if (entry.pin().instance_name() == instance_name) pins.push_back(entry.pin());
+      if (IsIn(space, entry)) pins.push_back(entry.pin());
     return pins;
   }
 
-  Status Retire(std::string_view instance_name, std::string_view name) override {
+  Status Retire(PinSpace space, std::string_view name) override {
     std::lock_guard writing(writing_);
     Table changed = Copy();
-    if (!Erase(changed, instance_name, name))
+    if (!Erase(changed, space, name))
       return ErrorStatus(Code::kNotFound, "nothing is pinned as \"{}\" in instance \"{}\"", name,
-                         instance_name);
+                         space.instance_name);
     return Replace(std::move(changed));
   }
 
  private:
-  using IndexKey = std::pair<std::string, std::string>;  // instance, hash
+  struct IndexKey {
+    store::Partition partition = 0;
+    std::string instance_name, hash;
+    auto operator<=>(const IndexKey&) const = default;
+  };
 
   std::optional<Bytes> Find(const ActionKey& key) {
     std::lock_guard lock(mutex_);
     // Nearly always: no result is pinned, or none of these.
-    if (index_.empty() || key.partition != 0) return std::nullopt;
-    auto it = index_.find({std::string(key.instance_name), key.action.Hex()});
+    if (index_.empty()) return std::nullopt;
+    auto it = index_.find({key.partition, std::string(key.instance_name), key.action.Hex()});
     if (it == index_.end()) return std::nullopt;
     return it->second;
   }
@@ -136,10 +145,10 @@ class LoggedPinTable final : public PinTable {
     return table_;
   }
 
-  static bool Erase(Table& table, std::string_view instance_name, std::string_view name) {
+  static bool Erase(Table& table, PinSpace space, std::string_view name) {
     auto& entries = *table.mutable_entries();
     auto end = std::remove_if(entries.begin(), entries.end(), [&](const Table::Entry& entry) {
-      return entry.pin().instance_name() == instance_name && entry.pin().name() == name;
+      return IsIn(space, entry) && entry.pin().name() == name;
     });
     bool found = end != entries.end();
     entries.erase(end, entries.end());
@@ -147,20 +156,23 @@ class LoggedPinTable final : public PinTable {
   }
 
   // Pins the blobs of each result. REQUIRES: writing_ is held.
-  Result<Table::Entry> MakeEntry(std::string_view instance_name, std::string_view name,
+  Result<Table::Entry> MakeEntry(PinSpace space, std::string_view name,
                                  const std::vector<Digest>& actions) {
     Table::Entry entry;
+    entry.set_partition(space.partition);
     std::set<Digest> blobs;
     for (const Digest& action : actions) {
-      Result<Bytes> bytes = Get({action, instance_name});
+      Result<Bytes> bytes = Get({action, space.instance_name, space.partition});
       if (!bytes && bytes.error().code() == Code::kNotFound)
         return Error(Code::kFailedPrecondition, "pin {}: {}", name, bytes.error().message());
       TRY(bytes);
       if (bytes->size() > options_.result_bytes_max)
         return Error(Code::kInvalidArgument, "pin {}: the result of {} has {} bytes, more than {}",
                      name, action, bytes->size(), options_.result_bytes_max);
-      TRY_ASSIGN(std::vector<Digest> needed, Needed(action.function, bytes->view()));
-      Status pinned = blobs_.SetPin({.name = LogPinName(instance_name, action.Hex())}, 0, needed);
+      TRY_ASSIGN(std::vector<Digest> needed,
+                 Needed(space.partition, action.function, bytes->view()));
+      Status pinned =
+          blobs_.SetPin({.name = LogPinName(space, action.Hex())}, space.partition, needed);
       if (pinned.code() == Code::kNotFound)
         pinned = Status(Code::kFailedPrecondition, pinned.message());
       TRY(pinned);
@@ -170,7 +182,7 @@ class LoggedPinTable final : public PinTable {
       result.set_action_result(bytes->data(), bytes->size());
     }
     Pin& pin = *entry.mutable_pin();
-    pin.set_instance_name(std::string(instance_name));
+    pin.set_instance_name(std::string(space.instance_name));
     pin.set_name(std::string(name));
     pin.set_results(entry.results_size());
     pin.set_blobs(static_cast<int64_t>(blobs.size()));
@@ -182,10 +194,11 @@ class LoggedPinTable final : public PinTable {
     return entry;
   }
 
-  Result<std::vector<Digest>> Needed(DigestFunction function, std::string_view result) {
+  Result<std::vector<Digest>> Needed(store::Partition partition, DigestFunction function,
+                                     std::string_view result) {
     NeededDigestsOptions options{.function = function, .digests_max = options_.digests_max};
-    options.read = [this](const Digest& digest) -> std::optional<Result<std::string>> {
-      return store::ReadAll(blobs_, {digest, 0}, options_.tree_bytes_max);
+    options.read = [this, partition](const Digest& digest) -> std::optional<Result<std::string>> {
+      return store::ReadAll(blobs_, {digest, partition}, options_.tree_bytes_max);
     };
     return *NeededDigests(result, options);
   }
@@ -219,7 +232,7 @@ class LoggedPinTable final : public PinTable {
     });
     for (const Table::Entry* entry : entries)
       for (const Table::Result& result : entry->results())
-        index[{entry->pin().instance_name(), result.action_digest().hash()}] =
+        index[{entry->partition(), entry->pin().instance_name(), result.action_digest().hash()}] =
             Bytes(result.action_result());
     index_ = std::move(index);
   }
@@ -228,7 +241,8 @@ class LoggedPinTable final : public PinTable {
     std::set<std::string> named;
     {
       std::lock_guard lock(mutex_);
-      for (const auto& [key, bytes] : index_) named.insert(LogPinName(key.first, key.second));
+      for (const auto& [key, bytes] : index_)
+        named.insert(LogPinName({key.instance_name, key.partition}, key.hash));
     }
     for (const store::Pin& pin : blobs_.Pins())
       if (pin.name.starts_with(kPrefix) && !named.contains(pin.name))

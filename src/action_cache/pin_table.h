@@ -26,6 +26,12 @@ struct PinTableOptions {
   uint64_t digests_max = 1'000'000;     // that one result may name
 };
 
+// Where a pin's name means something.
+struct PinSpace {
+  std::string_view instance_name;  // borrowed for the call
+  store::Partition partition = 0;
+};
+
 class PinTable : public ActionCache {
  public:
   // What is borrowed must outlive the table. `base` is the cache over `blobs`.
@@ -36,11 +42,11 @@ class PinTable : public ActionCache {
   // Pins the results that the cache has for `actions`; replaces a pin of the same name.
   // kFailedPrecondition names a result or blob that is absent, kResourceExhausted a bound that
   // would be passed; then nothing has changed.
-  virtual Result<admin::v1::Pin> Set(std::string_view instance_name, std::string_view name,
+  virtual Result<admin::v1::Pin> Set(PinSpace space, std::string_view name,
                                      const std::vector<Digest>& actions) = 0;
-  virtual std::vector<admin::v1::Pin> List(std::string_view instance_name) = 0;
+  virtual std::vector<admin::v1::Pin> List(PinSpace space) = 0;
   // kNotFound when there is none.
-  virtual Status Retire(std::string_view instance_name, std::string_view name) = 0;
+  virtual Status Retire(PinSpace space, std::string_view name) = 0;
 };
 
 }  // namespace lre::action_cache

@@ -65,7 +65,7 @@ class PinTableTest : public testing::Test {
   }
   std::vector<std::string> Names() {
     std::vector<std::string> names;
-    for (const auto& pin : table_->List("main")) names.push_back(pin.name());
+    for (const auto& pin : table_->List({"main"})) names.push_back(pin.name());
     return names;
   }
 
@@ -80,7 +80,7 @@ TEST_F(PinTableTest, APinnedResultOutlivesTheCacheFilledThreeTimes) {
   Digest pinned = Add("pinned");
   Fill(4);  // what lies beside something pinned may stay too
   Digest other = Add("other", 64 << 10);
-  auto pin = table_->Set("main", "tools", {pinned});
+  auto pin = table_->Set({"main"}, "tools", {pinned});
   ASSERT_TRUE(pin) << ToStatus(pin).ToString();
   EXPECT_EQ(pin->blobs(), 1);
   EXPECT_EQ(pin->size_bytes(), 100);
@@ -95,7 +95,7 @@ TEST_F(PinTableTest, APinnedResultOutlivesTheCacheFilledThreeTimes) {
 
 TEST_F(PinTableTest, PinsOutliveARestart) {
   Digest pinned = Add("pinned");
-  ASSERT_TRUE(table_->Set("main", "tools", {pinned}));
+  ASSERT_TRUE(table_->Set({"main"}, "tools", {pinned}));
 
   Open();
   FillCache();
@@ -108,39 +108,39 @@ TEST_F(PinTableTest, ARetiredPinIsCacheLikeAnyOtherUnlessAnotherPinNamesIt) {
   Digest shared = Add("shared");
   Fill(4);
   Digest own = Add("own", 64 << 10);
-  ASSERT_TRUE(table_->Set("main", "a", {shared, own}));
-  ASSERT_TRUE(table_->Set("main", "b", {shared}));
+  ASSERT_TRUE(table_->Set({"main"}, "a", {shared, own}));
+  ASSERT_TRUE(table_->Set({"main"}, "b", {shared}));
   EXPECT_EQ(log_->Pins().size(), 2u) << "one for each result";
 
-  EXPECT_EQ(table_->Retire("main", "a"), Status());
+  EXPECT_EQ(table_->Retire({"main"}, "a"), Status());
   FillCache();
 
   EXPECT_EQ(Get(shared), Code::kOk);
   EXPECT_EQ(Get(own), Code::kNotFound);
   EXPECT_THAT(Names(), ElementsAre("b"));
-  EXPECT_EQ(table_->Retire("main", "a").code(), Code::kNotFound);
+  EXPECT_EQ(table_->Retire({"main"}, "a").code(), Code::kNotFound);
 }
 
 TEST_F(PinTableTest, WhatCannotBePinnedChangesNothing) {
   Digest small = Add("small"), large = Add("large", 100 << 10);
 
-  EXPECT_EQ(ToStatus(table_->Set("main", "x", {small, DigestOf("none")})).code(),
+  EXPECT_EQ(ToStatus(table_->Set({"main"}, "x", {small, DigestOf("none")})).code(),
             Code::kFailedPrecondition);
-  Status full = ToStatus(table_->Set("main", "x", {small, large}));
+  Status full = ToStatus(table_->Set({"main"}, "x", {small, large}));
 
   EXPECT_EQ(full.code(), Code::kResourceExhausted);
   EXPECT_THAT(full.message(), HasSubstr("raise the bound"));
   EXPECT_THAT(Names(), IsEmpty());
   EXPECT_THAT(log_->Pins(), IsEmpty());
-  EXPECT_EQ(ToStatus(table_->Set("main", "", {small})).code(), Code::kInvalidArgument);
+  EXPECT_EQ(ToStatus(table_->Set({"main"}, "", {small})).code(), Code::kInvalidArgument);
 }
 
 TEST_F(PinTableTest, RefusesMoreResultsThanItsBound) {
   Open(2);
   Digest a = Add("a"), b = Add("b"), c = Add("c");
 
-  ASSERT_TRUE(table_->Set("main", "two", {a, b}));
-  EXPECT_EQ(ToStatus(table_->Set("main", "more", {c})).code(), Code::kResourceExhausted);
+  ASSERT_TRUE(table_->Set({"main"}, "two", {a, b}));
+  EXPECT_EQ(ToStatus(table_->Set({"main"}, "more", {c})).code(), Code::kResourceExhausted);
 
   EXPECT_THAT(Names(), ElementsAre("two"));
   EXPECT_EQ(log_->Pins().size(), 2u);
@@ -148,7 +148,7 @@ TEST_F(PinTableTest, RefusesMoreResultsThanItsBound) {
 
 TEST_F(PinTableTest, ARemovedResultIsGoneFromItsPinToo) {
   Digest bad = Add("bad"), good = Add("good");
-  ASSERT_TRUE(table_->Set("main", "tools", {bad, good}));
+  ASSERT_TRUE(table_->Set({"main"}, "tools", {bad, good}));
 
   EXPECT_EQ(table_->Remove({bad, "main"}), Status());
 

@@ -21,7 +21,7 @@ class ReadThroughActionCache final : public ActionCache {
 
   Result<Bytes> Get(const ActionKey& key) override {
     auto local = local_->Get(key);
-    if (local || local.error().code() != Code::kNotFound || IsDown()) return local;
+    if (local || local.error().code() != Code::kNotFound || !Asks(key)) return local;
     auto fetched = Fetch(key);
     if (!fetched) {
       Noticed("get", fetched.error());
@@ -34,7 +34,7 @@ class ReadThroughActionCache final : public ActionCache {
 
   Status Put(const ActionKey& key, Bytes result) override {
     TRY(local_->Put(key, result));
-    if (!options_.write_through || IsDown()) return Status();
+    if (!options_.write_through || !Asks(key)) return Status();
     pb::UpdateActionResultRequest request;
     Fill(key, &request);
     if (request.mutable_action_result()->ParseFromArray(result.data(),
@@ -50,10 +50,10 @@ class ReadThroughActionCache final : public ActionCache {
   std::optional<Result<Bytes>> TryGet(const ActionKey& key) override {
     auto local = local_->TryGet(key);
     const bool miss = local && !*local && local->error().code() == Code::kNotFound;
-    return miss && !IsDown() ? std::nullopt : std::move(local);
+    return miss && Asks(key) ? std::nullopt : std::move(local);
   }
   std::optional<Status> TryPut(const ActionKey& key, const Bytes& result) override {
-    if (options_.write_through && !IsDown()) return std::nullopt;
+    if (options_.write_through && Asks(key)) return std::nullopt;
     return local_->TryPut(key, result);
   }
 
@@ -76,8 +76,10 @@ class ReadThroughActionCache final : public ActionCache {
     return Call("GetActionResult", request);
   }
 
-  bool IsDown() const {
-    return clock_.Now().time_since_epoch().count() < down_until_.load(std::memory_order_relaxed);
+  // Tenants' results stay here, as their blobs do (store/read_through_store.h).
+  bool Asks(const ActionKey& key) const {
+    return key.partition == 0 &&
+           clock_.Now().time_since_epoch().count() >= down_until_.load(std::memory_order_relaxed);
   }
   void Noticed(const char* what, const Status& error) {
     const bool silent =

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "server/options.h"
+
 namespace lre::server {
 namespace {
 
@@ -153,6 +155,14 @@ Status CheckConfig(const Config& config) {
     return bad("tls.client_ca needs tls.certificate and tls.key");
   }
   if (config.store_size_bytes_max < (1 << 20)) return bad("store.size_max is less than 1MiB");
+  if (auto made = service::Partitions::Make(PartitionRulesOf(config)); !made) {
+    return made.error().WithContext("partitions");
+  }
+  for (const auto& [name, at_rest] : config.partition_at_rest) {
+    if (Status status = service::CheckPartitionName(name); !status.ok()) {
+      return status.WithContext("partitions.at_rest");
+    }
+  }
   if (config.io_threads < 1) return bad("io_threads is 0");
   if (config.connections_max < 1 || config.streams_max < 1) {
     return bad("connections.max and connections.streams_max are at least 1");

@@ -56,6 +56,10 @@ struct Config {
   uint64_t store_scrub_bytes_per_second = 16 << 20;
   Duration store_scrub_interval = std::chrono::hours(7 * 24);
   uint64_t memory_size_bytes_max = 1ull << 30;  // of the store when there is no data_dir
+  // (partition, instance name), (partition, identity), identities, (partition, at_rest).
+  std::vector<std::pair<std::string, std::string>> partition_instances, partition_identities;
+  std::vector<std::string> partition_workers;
+  std::vector<std::pair<std::string, std::string>> partition_at_rest;
   bool action_cache_updates = true;
   std::vector<std::string> action_cache_update_instances;  // empty: every one
 

@@ -145,30 +145,44 @@ ConfigKey Percent(Name name, Name help, int Config::*field) {
   return key;
 }
 
-ConfigKey Properties() {
-  return {.name = "worker.properties",
-          .unit = "NAME=VALUE,...",
-          .help = "Platform properties that the worker offers; a name may come several times.",
+using NamedValues = std::vector<std::pair<std::string, std::string>>;
+ConfigKey Pairs(Name name, Name unit, Name help, NamedValues Config::*field) {
+  return {.name = name,
+          .unit = unit,
+          .help = help,
           .list = true,
           .set =
-              [](Config& config, std::string_view value) {
+              [field](Config& config, std::string_view value) {
                 const size_t equals = value.find('=');
                 if (equals == 0 || equals == std::string_view::npos) {
                   return ErrorStatus(Code::kInvalidArgument, "\"{}\" is not NAME=VALUE", value);
                 }
-                config.worker_properties.emplace_back(value.substr(0, equals),
-                                                      value.substr(equals + 1));
+                (config.*field).emplace_back(value.substr(0, equals), value.substr(equals + 1));
                 return Status();
               },
           .show =
-              [](const Config& config) {
+              [field](const Config& config) {
                 std::string text;
-                for (const auto& [name, value] : config.worker_properties) {
+                for (const auto& [name, value] : config.*field) {
                   text += (text.empty() ? "" : ",") + name + "=" + value;
                 }
                 return text;
               },
-          .clear = [](Config& config) { config.worker_properties.clear(); }};
+          .clear = [field](Config& config) { (config.*field).clear(); }};
+}
+
+ConfigKey PartitionAtRest() {
+  ConfigKey key =
+      Pairs("partitions.at_rest", "PARTITION=identity|zstd,...",
+            "store.at_rest of partitions that differ from it.", &Config::partition_at_rest);
+  key.set = [set = key.set](Config& config, std::string_view value) -> Status {
+    if (!value.ends_with("=identity") && !value.ends_with("=zstd")) {
+      return ErrorStatus(Code::kInvalidArgument, "\"{}\" is not PARTITION=identity or =zstd",
+                         value);
+    }
+    return set(config, value);
+  };
+  return key;
 }
 
 ConfigKey AssetHosts() {
@@ -295,6 +309,26 @@ std::vector<ConfigKey> StoreKeys() {
   };
 }
 
+std::vector<ConfigKey> PartitionKeys() {
+  using C = Config;
+  return {
+      Pairs("partitions.instances", "PARTITION=INSTANCE,...",
+            "Instance names whose blobs and results are kept apart from all others; those below "
+            "(\"INSTANCE/...\") count as well. Empty: everything is in one partition.",
+            &C::partition_instances),
+      Pairs("partitions.identities", "PARTITION=IDENTITY,...",
+            "Clients, by TLS certificate (its first URI, DNS name or e-mail, else its common "
+            "name), that act in a partition whatever instance name they say; it is closed to "
+            "everyone else.",
+            &C::partition_identities),
+      Texts("partitions.workers", "IDENTITY,...",
+            "Clients, by TLS certificate, that work for every partition: workers. Needed where "
+            "partitions.identities is set and workers run elsewhere.",
+            &C::partition_workers),
+      PartitionAtRest(),
+  };
+}
+
 std::vector<ConfigKey> UpstreamKeys() {
   using C = Config;
   return {
@@ -381,7 +415,9 @@ std::vector<ConfigKey> WorkerKeys() {
           "How often every toolchain store path is hashed again, besides before its first use; 0s: "
           "never.",
           &C::worker_store_check_interval),
-      Properties(),
+      Pairs("worker.properties", "NAME=VALUE,...",
+            "Platform properties that the worker offers; a name may come several times.",
+            &C::worker_properties),
       Choice("worker.sandbox", "namespaces|none",
              "\"none\" runs actions without isolation: they see this machine.", &C::worker_sandbox),
       Text("worker.cgroup", "PATH",
@@ -415,8 +451,8 @@ std::vector<ConfigKey> WorkerKeys() {
 
 std::vector<ConfigKey> MakeSchema() {
   std::vector<ConfigKey> all;
-  for (auto keys : {ServingKeys(), LimitKeys(), StoreKeys(), UpstreamKeys(), AssetKeys(),
-                    ExecutionKeys(), WorkerKeys()}) {
+  for (auto keys : {ServingKeys(), LimitKeys(), StoreKeys(), PartitionKeys(), UpstreamKeys(),
+                    AssetKeys(), ExecutionKeys(), WorkerKeys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }
   return all;

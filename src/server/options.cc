@@ -36,6 +36,11 @@ store::LogStoreOptions LogOptionsOf(const Config& config) {
   options.lease_share_percent = config.store_lease_share_percent;
   options.at_rest =
       config.store_at_rest == "zstd" ? store::AtRest::kZstd : store::AtRest::kIdentity;
+  for (const auto& [name, at_rest] : config.partition_at_rest) {
+    options.at_rest_partitions[service::PartitionNumber(name)] =
+        at_rest == "zstd" ? store::AtRest::kZstd : store::AtRest::kIdentity;
+  }
+  options.blob_bytes_max = static_cast<uint64_t>(BlobBytesMaxOf(config));
   options.pins_max = static_cast<size_t>(config.store_pins_max);
   options.pinned_percent_max = config.store_pinned_percent_max;
   options.pinned_blobs_max = static_cast<size_t>(config.store_pinned_blobs_max);
@@ -80,7 +85,25 @@ service::AssetOptions AssetOptionsOf(const Config& config) {
   options.timeout_default = std::min(options.timeout_default, config.asset_timeout_max);
   options.unpacked_bytes_max = config.asset_unpacked_bytes_max;
   options.fetches_max = config.asset_fetches_max;
+  options.blob_bytes_max = static_cast<uint64_t>(BlobBytesMaxOf(config));
   return options;
+}
+
+service::PartitionRules PartitionRulesOf(const Config& config) {
+  service::PartitionRules rules{.workers = config.partition_workers};
+  for (const auto& [name, instance] : config.partition_instances) {
+    rules.instances.emplace_back(instance, name);
+  }
+  for (const auto& [name, identity] : config.partition_identities) {
+    rules.identities.emplace_back(identity, name);
+  }
+  return rules;
+}
+
+service::InputLeasesOptions InputLeasesOptionsOf(const Config& config) {
+  // What was touched is kept at least for lease_min, however full the store is.
+  const Duration shortest = std::min(config.store_lease, config.store_lease_min);
+  return {.interval = std::max<Duration>(shortest / 3, std::chrono::seconds(1))};
 }
 
 int64_t BlobBytesMaxOf(const Config& config) {
@@ -97,7 +120,9 @@ rpc::ChannelOptions UpstreamChannelOf(const Config& config) {
 }
 
 store::ReadThroughOptions ReadThroughOptionsOf(const Config& config) {
-  return {.write_through = config.upstream_write_through, .down_pause = config.upstream_down_pause};
+  return {.write_through = config.upstream_write_through,
+          .down_pause = config.upstream_down_pause,
+          .blob_bytes_max = static_cast<uint64_t>(BlobBytesMaxOf(config))};
 }
 
 store::ExistenceCacheOptions ExistenceOptionsOf(const Config& config) {

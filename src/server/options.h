@@ -8,6 +8,8 @@
 #include "rpc/server.h"
 #include "server/config.h"
 #include "service/asset_service.h"
+#include "service/input_leases.h"
+#include "service/partitions.h"
 #include "service/scheduler_thread.h"
 #include "service/update_permission.h"
 #include "store/existence_cache_store.h"
@@ -23,6 +25,9 @@ service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config);
 // Who may write results, assets and raw values.
 service::UpdatePermission UpdatesOf(const Config& config);
 service::AssetOptions AssetOptionsOf(const Config& config);
+// In which partition whose calls act.
+service::PartitionRules PartitionRulesOf(const Config& config);
+service::InputLeasesOptions InputLeasesOptionsOf(const Config& config);
 // Of the largest blob that is taken: more than the store holds can never be stored.
 int64_t BlobBytesMaxOf(const Config& config);
 

@@ -27,6 +27,7 @@
 #include "service/execution_service.h"
 #include "service/health_service.h"
 #include "service/http_cache.h"
+#include "service/input_leases.h"
 #include "service/lease_scope.h"
 #include "service/log_stream_service.h"
 #include "service/operations_service.h"
@@ -94,8 +95,9 @@ Status PutUpstreamBehind(const Config& config, const Clock& clock, Metrics& metr
 Result<Storage> OpenStorage(const Config& config, const Clock& clock, Metrics& metrics) {
   Storage storage;
   if (config.data_dir.empty()) {
-    storage.all_blobs =
-        store::NewMemoryStore(clock, {.size_bytes_max = config.memory_size_bytes_max});
+    storage.all_blobs = store::NewMemoryStore(
+        clock, {.size_bytes_max = config.memory_size_bytes_max,
+                .blob_bytes_max = static_cast<uint64_t>(BlobBytesMaxOf(config))});
     storage.memory_values = store::NewMemoryValueStore();
   } else {
     TRY(SystemFiles().MakeDirectories(config.data_dir));
@@ -124,9 +126,10 @@ Result<Storage> OpenStorage(const Config& config, const Clock& clock, Metrics& m
 }
 
 service::PinFunction PinsOf(store::LogStore& log) {
-  return [&log](const std::string& name, std::span<const Digest> digests, WallTime until) {
+  return [&log](const std::string& name, store::Partition partition,
+                std::span<const Digest> digests, WallTime until) {
     if (digests.empty()) return log.RemovePin(name);
-    return log.SetPin({.name = name, .until = until}, 0, digests);
+    return log.SetPin({.name = name, .until = until}, partition, digests);
   };
 }
 
@@ -142,15 +145,21 @@ class RunningServer final : public Server {
   }
 
   Status Open() {
+    TRY_ASSIGN(partitions_, service::Partitions::Make(PartitionRulesOf(config_)));
     TRY_ASSIGN(storage_, OpenStorage(config_, clock_, metrics_));
     if (config_.execution) {
+      inputs_ = std::make_unique<service::InputLeases>(storage_.blobs(), clock_, metrics_,
+                                                       InputLeasesOptionsOf(config_));
       scheduler_ = std::make_unique<service::SchedulerThread>(
           SchedulerOptionsOf(config_), service::NewResultPublisher(*storage_.action_cache, io_),
           clock_, metrics_);
     }
-    service::AssetParts asset_parts{storage_.blobs(), *storage_.assets, io_, clock_, {}};
+    service::AssetParts asset_parts{storage_.blobs(), *storage_.assets, io_, clock_, {},
+                                    partitions_};
     if (storage_.log) asset_parts.pin = PinsOf(*storage_.log);
-    assets_ = std::make_unique<service::AssetService>(asset_parts, AssetOptionsOf(config_));
+    service::AssetOptions asset_options = AssetOptionsOf(config_);
+    asset_options.metrics = &metrics_;
+    assets_ = std::make_unique<service::AssetService>(asset_parts, asset_options);
     std::vector<rpc::Method> methods = Methods();
     health_ = std::make_unique<service::HealthState>(service::ServicesOf(methods));
     for (auto& method : service::HealthMethods(*health_)) methods.push_back(std::move(method));
@@ -158,10 +167,10 @@ class RunningServer final : public Server {
       methods.push_back(std::move(method));
     }
     if (config_.store_lease_share_percent < 100) service::ActForCallers(methods);
-    rpc::HttpHandler http =
-        service::NewHttpCache({storage_.blobs(), *storage_.action_cache, storage_.values(), io_},
-                              {.update = UpdatesOf(config_)},
-                              NewWebPage({metrics_, *health_, [this] { return Facts(); }}));
+    rpc::HttpHandler http = service::NewHttpCache(
+        {storage_.blobs(), *storage_.action_cache, storage_.values(), io_, partitions_},
+        {.update = UpdatesOf(config_), .blob_bytes_max = BlobBytesMaxOf(config_)},
+        NewWebPage({metrics_, *health_, [this] { return Facts(); }}));
     TRY_ASSIGN(rpc_, rpc::Server::Start(RpcOptionsOf(config_), std::move(methods), std::move(http),
                                         metrics_, clock_));
     ready_ = true;
@@ -205,8 +214,10 @@ class RunningServer final : public Server {
   const Instant started_ = clock_.Now();
   const service::WorkerLinkOptions link_options_;
   Metrics metrics_;
+  service::Partitions partitions_;
   Storage storage_;
   ThreadPool io_{{.name = "io", .threads = config_.io_threads}};
+  std::unique_ptr<service::InputLeases> inputs_;
   std::unique_ptr<service::SchedulerThread> scheduler_;
   std::unique_ptr<service::AssetService> assets_;
   std::unique_ptr<service::HealthState> health_;
@@ -224,27 +235,28 @@ std::vector<rpc::Method> RunningServer::Methods() {
   add(service::CapabilitiesMethods({.exec_enabled = config_.execution,
                                     .action_cache_update = UpdatesOf(config_),
                                     .cas_blob_size_bytes_max = blob_bytes_max}));
-  add(service::CasMethods({blobs, io_}));
-  add(service::ChunkMethods({blobs, io_}));
-  std::vector<rpc::Method> byte_stream =
-      service::ByteStreamMethods({blobs, io_, clock_}, {.blob_bytes_max = blob_bytes_max});
+  add(service::CasMethods({blobs, io_, partitions_}));
+  add(service::ChunkMethods({blobs, io_, partitions_}));
+  std::vector<rpc::Method> byte_stream = service::ByteStreamMethods(
+      {blobs, io_, clock_, partitions_}, {.blob_bytes_max = blob_bytes_max});
   if (scheduler_) {
     byte_stream = service::WithLogStreams(std::move(byte_stream), scheduler_->log_streams());
     add(service::LogStreamMethods(scheduler_->log_streams()));
   }
   add(std::move(byte_stream));
-  add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_},
+  add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_, partitions_},
                                   {.update = UpdatesOf(config_)}));
   if (storage_.pins) {
-    add(service::PinMethods(*storage_.pins, io_, {.update_enabled = config_.action_cache_updates}));
+    add(service::PinMethods({*storage_.pins, io_, partitions_}, {.update = UpdatesOf(config_)}));
   }
   add(assets_->Methods());
   if (storage_.log) {
     add(service::AdminMethods(
-        {*storage_.log, *storage_.action_cache, io_, config_.store_size_bytes_max}));
+        {*storage_.log, *storage_.action_cache, io_, config_.store_size_bytes_max, partitions_}));
   }
   if (scheduler_) {
-    add(service::ExecutionMethods({blobs, *storage_.action_cache, *scheduler_, io_, clock_}));
+    add(service::ExecutionMethods(
+        {blobs, *storage_.action_cache, *scheduler_, io_, clock_, partitions_, inputs_.get()}));
     add(service::OperationsMethods(*scheduler_));
     add(service::WorkerLinkMethods(*scheduler_, link_options_));
   }

@@ -3,7 +3,6 @@
 #include <unordered_set>
 
 #include "reapi/digest_proto.h"
-#include "reapi/resource_name.h"
 #include "reapi/wire/messages.h"
 #include "service/blocking.h"
 
@@ -13,20 +12,19 @@ namespace {
 namespace pb = reapi::pb;
 namespace wire = reapi::wire;
 
-constexpr store::Partition kPartition = 0;
-
 // Puts what the client wants inline into the result, as far as `bytes_max` goes. Hints: a blob that
 // cannot be read stays a digest.
 class Inliner {
  public:
-  Inliner(store::BlobStore& cas, DigestFunction function, size_t bytes_max)
-      : cas_(cas), function_(function), left_(bytes_max) {}
+  // Of a result under `key`.
+  Inliner(store::BlobStore& cas, const action_cache::ActionKey& key, size_t bytes_max)
+      : cas_(cas), function_(key.action.function), partition_(key.partition), left_(bytes_max) {}
 
   void Inline(const pb::Digest& message, std::string* text) {
     if (!text->empty() || message.size_bytes() == 0) return;
     Result<Digest> digest = reapi::FromProto(message, function_);
     if (!digest || static_cast<uint64_t>(digest->size_bytes) > left_) return;
-    auto bytes = store::ReadAll(cas_, {*digest, kPartition}, left_);
+    auto bytes = store::ReadAll(cas_, {*digest, partition_}, left_);
     if (!bytes) return;
     left_ -= bytes->size();
     *text = std::move(*bytes);
@@ -35,12 +33,15 @@ class Inliner {
  private:
   store::BlobStore& cas_;
   const DigestFunction function_;
+  const store::Partition partition_;
   size_t left_;
 };
 
 struct Wanted {
   Bytes request;  // keeps the views below
   wire::GetActionResultRequest parsed;
+  store::Partition partition = 0;
+  action_cache::ActionKey key() const { return {parsed.action, parsed.instance_name, partition}; }
   bool any() const {
     return parsed.inline_stdout || parsed.inline_stderr || !parsed.inline_output_files.empty();
   }
@@ -53,7 +54,7 @@ Result<Bytes> WithInlined(const ActionCacheParts& parts, size_t bytes_max, const
     return Error(Code::kInternal, "the stored result of action {} does not parse",
                  wanted.parsed.action);
   }
-  Inliner inliner(parts.cas, wanted.parsed.action.function, bytes_max);
+  Inliner inliner(parts.cas, wanted.key(), bytes_max);
   if (wanted.parsed.inline_stdout) {
     inliner.Inline(result.stdout_digest(), result.mutable_stdout_raw());
   }
@@ -77,19 +78,17 @@ void Get(const ActionCacheParts& parts, size_t inline_bytes_max,
          std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
   auto request = wire::ParseGetActionResultRequest(bytes.view());
   if (!request) return call->Finish(request.error());
-  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
-    return call->Finish(std::move(name));
-  }
-  const action_cache::ActionKey key{request->action, request->instance_name, kPartition};
+  const auto partition = parts.partitions.Admit(call->info(), request->instance_name);
+  if (!partition) return call->Finish(partition.error());
+  const action_cache::ActionKey key{request->action, request->instance_name, *partition};
   const bool inlined =
       request->inline_stdout || request->inline_stderr || !request->inline_output_files.empty();
   if (auto result = parts.action_cache.TryGet(key); result && (!inlined || !*result)) {
     return AnswerGet(*call, std::move(*result));
   }
-  auto wanted = std::make_shared<Wanted>(Wanted{std::move(bytes), std::move(*request)});
+  auto wanted = std::make_shared<Wanted>(Wanted{std::move(bytes), std::move(*request), *partition});
   RunBlocking(parts.io, call, [call, wanted, parts, inline_bytes_max] {
-    const auto& parsed = wanted->parsed;
-    auto result = parts.action_cache.Get({parsed.action, parsed.instance_name, kPartition});
+    auto result = parts.action_cache.Get(wanted->key());
     if (result && wanted->any()) result = WithInlined(parts, inline_bytes_max, *wanted, *result);
     AnswerGet(*call, std::move(result));
   });
@@ -109,17 +108,16 @@ void Update(const ActionCacheParts& parts, const ActionCacheServiceOptions& opti
                                     "instance \"{:.200}\" takes no action results from clients",
                                     request->instance_name));
   }
-  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
-    return call->Finish(std::move(name));
-  }
-  const action_cache::ActionKey key{request->action, request->instance_name, kPartition};
+  const auto partition = parts.partitions.Admit(call->info(), request->instance_name);
+  if (!partition) return call->Finish(partition.error());
+  const action_cache::ActionKey key{request->action, request->instance_name, *partition};
   if (auto put = parts.action_cache.TryPut(key, request->action_result)) {
     return AnswerUpdate(*call, *put, request->action_result);
   }
   RunBlocking(
-      parts.io, call, [call, bytes, parsed = std::move(*request), &cache = parts.action_cache] {
-        Status put =
-            cache.Put({parsed.action, parsed.instance_name, kPartition}, parsed.action_result);
+      parts.io, call,
+      [call, bytes, parsed = std::move(*request), in = *partition, &cache = parts.action_cache] {
+        Status put = cache.Put({parsed.action, parsed.instance_name, in}, parsed.action_result);
         AnswerUpdate(*call, put, parsed.action_result);
       });
 }

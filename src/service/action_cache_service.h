@@ -9,6 +9,7 @@
 #include "action_cache/action_cache.h"
 #include "base/thread_pool.h"
 #include "rpc/call.h"
+#include "service/partitions.h"
 #include "service/update_permission.h"
 #include "store/blob_store.h"
 
@@ -18,6 +19,7 @@ struct ActionCacheParts {
   action_cache::ActionCache& action_cache;
   store::BlobStore& cas;
   ThreadPool& io;
+  const Partitions& partitions = Partitions::None();
 };
 struct ActionCacheServiceOptions {
   UpdatePermission update;

@@ -18,7 +18,12 @@ namespace admin = ::lre::admin::v1;
 constexpr int kListMax = 10'000;
 constexpr uint64_t kMessageBytesMax = 4 << 20;  // of an Action or Command that is searched
 
-Result<admin::StatResponse> Stat(const AdminParts& parts, const admin::StatRequest&) {
+// The parts, and the partition that a request is about.
+struct Scope : AdminParts {
+  store::Partition partition = 0;
+};
+
+Result<admin::StatResponse> Stat(const Scope& parts, const admin::StatRequest&) {
   const store::LogStoreStats stats = parts.store.Stats();
   admin::StatResponse response;
   response.set_entries(static_cast<int64_t>(stats.entries));
@@ -33,15 +38,16 @@ Result<admin::StatResponse> Stat(const AdminParts& parts, const admin::StatReque
   return response;
 }
 
-Result<admin::EvictResponse> Evict(const AdminParts& parts, const admin::EvictRequest& request) {
+Result<admin::EvictResponse> Evict(const Scope& parts, const admin::EvictRequest& request) {
   std::vector<Digest> digests;
   for (const pb::Digest& message : request.digests()) {
     TRY_ASSIGN(const Digest digest, reapi::FromProto(message, request.digest_function()));
     digests.push_back(digest);
   }
-  TRY_ASSIGN(const std::vector<uint32_t> missing, parts.store.FindMissing(0, digests));
+  TRY_ASSIGN(const std::vector<uint32_t> missing,
+             parts.store.FindMissing(parts.partition, digests));
   for (const Digest& digest : digests) {
-    TRY(parts.store.Evict({digest}));
+    TRY(parts.store.Evict({digest, parts.partition}));
     Log(kInfo, "blob_evicted", {{"digest", digest.ToString()}});
   }
   admin::EvictResponse response;
@@ -49,19 +55,19 @@ Result<admin::EvictResponse> Evict(const AdminParts& parts, const admin::EvictRe
   return response;
 }
 
-Result<admin::VerifyResponse> Verify(const AdminParts& parts, const admin::VerifyRequest&) {
+Result<admin::VerifyResponse> Verify(const Scope& parts, const admin::VerifyRequest&) {
   TRY_ASSIGN(const uint64_t damaged, parts.store.Verify());
   admin::VerifyResponse response;
   response.set_damaged(static_cast<int64_t>(damaged));
   return response;
 }
 
-Result<admin::DropActionResultResponse> Drop(const AdminParts& parts,
+Result<admin::DropActionResultResponse> Drop(const Scope& parts,
                                              const admin::DropActionResultRequest& request) {
   TRY(reapi::CheckInstanceName(request.instance_name()));
   TRY_ASSIGN(const Digest action,
              reapi::FromProto(request.action_digest(), request.digest_function()));
-  TRY(parts.action_cache.Remove({action, request.instance_name()}));
+  TRY(parts.action_cache.Remove({action, request.instance_name(), parts.partition}));
   Log(kInfo, "action_result_dropped",
       {{"instance_name", request.instance_name()}, {"action", action.ToString()}});
   return admin::DropActionResultResponse();
@@ -70,7 +76,7 @@ Result<admin::DropActionResultResponse> Drop(const AdminParts& parts,
 // What a list looks for.
 class Search {
  public:
-  Search(const AdminParts& parts, const admin::ListActionResultsRequest& request)
+  Search(const Scope& parts, const admin::ListActionResultsRequest& request)
       : parts_(parts), request_(request) {}
 
   Result<bool> Matches(const action_cache::StoredResultKey& key, const std::string& value_key) {
@@ -101,19 +107,20 @@ class Search {
   // Empty when the CAS has forgotten it.
   std::string CommandOf(const Digest& action_digest) {
     if (request_.mentions_texts().empty()) return "";
-    auto bytes = store::ReadAll(parts_.store, {action_digest}, kMessageBytesMax);
+    auto bytes = store::ReadAll(parts_.store, {action_digest, parts_.partition}, kMessageBytesMax);
     pb::Action action;
     if (!bytes || !action.ParseFromString(*bytes)) return "";
     auto command = reapi::FromProto(action.command_digest(), action_digest.function);
     if (!command) return "";
-    return store::ReadAll(parts_.store, {*command}, kMessageBytesMax).value_or("");
+    return store::ReadAll(parts_.store, {*command, parts_.partition}, kMessageBytesMax)
+        .value_or("");
   }
 
-  const AdminParts& parts_;
+  const Scope& parts_;
   const admin::ListActionResultsRequest& request_;
 };
 
-Result<admin::ListActionResultsResponse> List(const AdminParts& parts,
+Result<admin::ListActionResultsResponse> List(const Scope& parts,
                                               const admin::ListActionResultsRequest& request) {
   if (request.limit() < 0 || request.limit() > kListMax) {
     return Error(Code::kInvalidArgument, "limit: {} is not from 0 to {}", request.limit(),
@@ -126,7 +133,7 @@ Result<admin::ListActionResultsResponse> List(const AdminParts& parts,
   TRY(parts.store.List([&](const store::LogRecord& record) {
     if (!record.is_value || !failed.ok() || response.truncated()) return;
     const auto key = action_cache::ParseStoredResultKey(record.key);
-    if (!key || key->partition != 0) return;
+    if (!key || key->partition != parts.partition) return;
     Result<bool> matches = search.Matches(*key, record.key);
     if (!matches) failed = matches.error();
     if (!matches || !*matches) return;
@@ -134,13 +141,25 @@ Result<admin::ListActionResultsResponse> List(const AdminParts& parts,
     auto* entry = response.add_entries();
     entry->set_instance_name(key->instance_name);
     reapi::ToProto(key->action, entry->mutable_action_digest());
-    if (request.drop()) failed = parts.action_cache.Remove({key->action, key->instance_name});
+    if (request.drop())
+      failed = parts.action_cache.Remove({key->action, key->instance_name, key->partition});
   }));
   TRY(failed);
   if (request.drop() && response.entries_size() > 0) {
     Log(kInfo, "action_results_dropped", {{"results", response.entries_size()}});
   }
   return response;
+}
+
+// Whoever belongs to a partition is the operator of that one only.
+Result<store::Partition> PartitionOf(const Partitions& partitions, const rpc::CallInfo& call,
+                                     const std::string& name) {
+  const std::optional<store::Partition> own = partitions.OfIdentity(call.identity);
+  if (name.empty()) return own.value_or(0);
+  TRY(CheckPartitionName(name));
+  const store::Partition wanted = PartitionNumber(name);
+  if (!own || *own == wanted) return wanted;
+  return Error(Code::kPermissionDenied, "partition {} is one of others", name);
 }
 
 template <typename Request, typename Handler>
@@ -155,8 +174,14 @@ rpc::Method OperatorMethod(const char* name, const AdminParts& parts, Handler ha
       return call->Finish(
           ErrorStatus(Code::kInvalidArgument, "the request is no {}", request->GetTypeName()));
     }
-    RunBlocking(parts.io, call, [call, request, parts, handler] {
-      auto response = handler(parts, *request);
+    Scope scope{parts};
+    if constexpr (requires { request->partition(); }) {
+      auto partition = PartitionOf(parts.partitions, call->info(), request->partition());
+      if (!partition) return call->Finish(partition.error());
+      scope.partition = *partition;
+    }
+    RunBlocking(parts.io, call, [call, request, scope, handler] {
+      auto response = handler(scope, *request);
       response ? call->Respond(response->SerializeAsString()) : call->Finish(response.error());
     });
   };

@@ -218,6 +218,7 @@ Status Unpacker::Add(archive_entry* entry) {
 
 Result<Digest> Unpacker::AddFile(std::string_view path, archive_entry* entry) {
   std::string bytes;
+  uint64_t file_bytes = 0;
   std::unique_ptr<SpoolFile> spool;
   std::string block(kBlockBytes, '\0');
   for (;;) {
@@ -229,6 +230,11 @@ Result<Digest> Unpacker::AddFile(std::string_view path, archive_entry* entry) {
     if (unpacked_bytes_ > options_.unpacked_bytes_max) {
       return Error(Code::kResourceExhausted, "archive: more than {} bytes unpacked",
                    options_.unpacked_bytes_max);
+    }
+    file_bytes += piece.size();
+    if (file_bytes > options_.file_bytes_max) {
+      return Error(Code::kResourceExhausted, "archive: {:.300} has more than {} bytes", path,
+                   options_.file_bytes_max);
     }
     if (!spool && bytes.size() + piece.size() > kInMemoryBytesMax) {
       TRY_ASSIGN(spool, SpoolFile::Create(options_.spool_directory, options_.function));
@@ -247,7 +253,7 @@ Result<Digest> Unpacker::AddFile(std::string_view path, archive_entry* entry) {
   }
   if (spool) {
     const Digest digest = spool->Finish();
-    TRY(spool->CopyTo(store_, digest));
+    TRY(spool->CopyTo(store_, {digest, options_.partition}));
     return digest;
   }
   const Digest digest = ComputeDigest(options_.function, bytes);
@@ -258,7 +264,7 @@ Result<Digest> Unpacker::AddFile(std::string_view path, archive_entry* entry) {
 }
 
 Status Unpacker::Flush() {
-  for (Status& status : store_.PutMany(0, batch_)) TRY(std::move(status));
+  for (Status& status : store_.PutMany(options_.partition, batch_)) TRY(std::move(status));
   batch_.clear();
   batch_bytes_ = 0;
   return Status();

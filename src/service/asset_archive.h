@@ -21,10 +21,12 @@ namespace lre::service {
 
 struct UnpackOptions {
   DigestFunction function = DigestFunction::kSha256;
+  store::Partition partition = 0;
   std::string directory;  // only what is below it, which becomes the root; empty: everything
   std::string spool_directory;
   uint64_t unpacked_bytes_max = 8ull << 30;
   size_t entries_max = 500'000;
+  uint64_t file_bytes_max = UINT64_MAX;  // of one file of it
 };
 
 // Everything is in the store when it returns the digest of the root Directory.

@@ -80,8 +80,25 @@ Status CheckHostRule(std::string_view text) {
                      "\"{}\" is no host: example.org, example.org:8080, *.example.org or *", text);
 }
 
-AssetOrigin::AssetOrigin(AssetOriginOptions options)
-    : options_(std::move(options)), client_(options_.http) {}
+AssetOrigin::AssetOrigin(AssetOriginOptions options, Metrics& metrics)
+    : options_(std::move(options)),
+      client_(options_.http),
+      fetched_bytes_(metrics.AddCounter("lre_asset_fetched_bytes_total",
+                                        "Bytes of assets that came from their origins")),
+      refused_hosts_(metrics.AddCounter("lre_asset_refused_hosts_total",
+                                        "Requests to hosts that asset.hosts does not name")),
+      unanswered_(metrics.AddCounter("lre_asset_origin_unanswered_total",
+                                     "Requests that no origin answered")) {
+  for (size_t i = 0; i < answers_.size(); i++) {
+    answers_[i] = &metrics.AddCounter("lre_asset_origin_answers_total", "Answers of origins",
+                                      fmt::format("status=\"{}xx\"", i + 2));
+  }
+}
+
+void AssetOrigin::CountAnswer(int http_status) {
+  const int of = std::clamp(http_status / 100, 2, 5) - 2;
+  answers_[static_cast<size_t>(of)]->Add();
+}
 
 bool AssetOrigin::IsFetchable(std::string_view uri) {
   return uri.starts_with("http://") || uri.starts_with("https://");
@@ -129,12 +146,25 @@ Result<AssetOrigin::Fetched> AssetOrigin::Fetch(const Request& request) {
   Sink sink(*fetched.file, request.checksums);
   HttpRequest http{.url = request.uri,
                    .headers = request.headers,
-                   .body_bytes_max = options_.size_bytes_max,
+                   .body_bytes_max = std::min(options_.size_bytes_max, request.size_bytes_max),
                    .stop = request.stop,
                    .deadline = request.deadline};
-  http.check_hop = [this](HttpRequest& hop) { return Check(hop); };
+  bool refused = false;
+  http.check_hop = [this, &refused](HttpRequest& hop) {
+    Status status = Check(hop);
+    if (status.ok()) return status;
+    refused = true;
+    refused_hosts_.Add();
+    return status;
+  };
   auto response = client_.Stream(http, sink);
-  if (!response) return std::unexpected(AsFetchError(response.error()));
+  fetched_bytes_.Add(fetched.file->size_bytes());
+  if (!response) {
+    // One that sends too much has answered.
+    if (!refused && response.error().code() != Code::kOutOfRange) unanswered_.Add();
+    return std::unexpected(AsFetchError(response.error()));
+  }
+  CountAnswer(response->status);
   if (Status status = StatusOf(*response); !status.ok()) {
     return std::unexpected(AsFetchError(std::move(status)));
   }

@@ -5,11 +5,13 @@
 // wrong checksum, an answer that is no file), kResourceExhausted (too large), kUnavailable.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "base/metrics.h"
 #include "http_client/http_client.h"
 #include "service/asset_qualifiers.h"
 #include "service/spool_file.h"
@@ -27,7 +29,8 @@ struct AssetOriginOptions {
 
 class AssetOrigin {
  public:
-  explicit AssetOrigin(AssetOriginOptions options);
+  // `metrics` must outlive it.
+  AssetOrigin(AssetOriginOptions options, Metrics& metrics);
 
   // Whether a URI is one that could be fetched at all: http or https.
   static bool IsFetchable(std::string_view uri);
@@ -37,6 +40,7 @@ class AssetOrigin {
     std::vector<std::string> headers;
     std::vector<Integrity> checksums;  // any of them; empty: not checked
     DigestFunction function = DigestFunction::kSha256;
+    uint64_t size_bytes_max = UINT64_MAX;  // beside that of the options
     Instant deadline{};
     std::stop_token stop;
   };
@@ -51,8 +55,14 @@ class AssetOrigin {
   Rule RuleOf(const UrlParts& url) const;
   Status Check(HttpRequest& hop) const;
 
+  void CountAnswer(int http_status);
+
   const AssetOriginOptions options_;
   HttpClient client_;
+  Counter& fetched_bytes_;
+  Counter& refused_hosts_;
+  Counter& unanswered_;
+  std::array<Counter*, 4> answers_{};  // HTTP 2xx to 5xx
 };
 
 // kInvalidArgument when `text` is none of the forms of AssetOriginOptions::hosts.

@@ -21,9 +21,9 @@ Digest KeyOf(const AssetName& name, DigestFunction function) {
 }
 
 std::string PinName(const AssetName& name, DigestFunction function) {
-  return "asset/" + ComputeDigest(DigestFunction::kSha256,
-                                  fmt::format("{} {}", InstanceOf(name), KeyOf(name, function)))
-                        .Hex();
+  std::string text = fmt::format("{} {}", InstanceOf(name), KeyOf(name, function));
+  if (name.partition != 0) text += fmt::format(" {}", name.partition);
+  return "asset/" + ComputeDigest(DigestFunction::kSha256, text).Hex();
 }
 
 // The asset comes first among those of its kind.
@@ -49,7 +49,7 @@ pb::ActionResult ResultOf(const AssetName& name, const Asset& asset) {
 
 Result<std::optional<Asset>> AssetRecords::Find(const AssetName& name, DigestFunction function) {
   const std::string instance = InstanceOf(name);
-  auto bytes = entries_.Get({KeyOf(name, function), instance});
+  auto bytes = entries_.Get({KeyOf(name, function), instance, name.partition});
   if (!bytes && bytes.error().code() == Code::kNotFound) return std::nullopt;
   if (!bytes) return std::unexpected(bytes.error());
   pb::ActionResult result;
@@ -83,27 +83,27 @@ Status AssetRecords::Put(const AssetName& name, const Asset& asset) {
   record.set_pinned(asset.pinned);
   result.mutable_execution_metadata()->add_auxiliary_metadata()->PackFrom(record);
   const std::string instance = InstanceOf(name);
-  return entries_.Put({KeyOf(name, asset.digest.function), instance},
+  return entries_.Put({KeyOf(name, asset.digest.function), instance, name.partition},
                       Bytes(reapi::SerializeDeterministically(result)));
 }
 
 Status AssetRecords::Remove(const AssetName& name, DigestFunction function) {
   const std::string instance = InstanceOf(name);
-  TRY(entries_.Remove({KeyOf(name, function), instance}));
-  return pin_ ? pin_(PinName(name, function), {}, WallTime()) : Status();
+  TRY(entries_.Remove({KeyOf(name, function), instance, name.partition}));
+  return pin_ ? pin_(PinName(name, function), name.partition, {}, WallTime()) : Status();
 }
 
 Status AssetRecords::Pin(const AssetName& name, const Asset& asset, WallTime until) {
   if (!pin_) return Status(Code::kUnimplemented, "this store pins nothing");
   const DigestFunction function = asset.digest.function;
   auto read = [&](const Digest& digest) -> std::optional<Result<std::string>> {
-    return store::ReadAll(store_, {digest}, kDirectoryBytesMax);
+    return store::ReadAll(store_, {digest, name.partition}, kDirectoryBytesMax);
   };
   auto needed =
       action_cache::NeededDigests(ResultOf(name, asset).SerializeAsString(),
                                   {.function = function, .digests_max = kDigestsMax, .read = read});
   TRY(*needed);
-  return pin_(PinName(name, function), **needed, until);
+  return pin_(PinName(name, function), name.partition, **needed, until);
 }
 
 }  // namespace lre::service

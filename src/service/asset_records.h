@@ -19,12 +19,13 @@
 
 namespace lre::service {
 
-// Keeps blobs under a name until a time; of no blobs: forgets the name.
-using PinFunction =
-    std::function<Status(const std::string& name, std::span<const Digest> digests, WallTime until)>;
+// Keeps blobs of a partition under a name until a time; of no blobs: forgets the name.
+using PinFunction = std::function<Status(const std::string& name, store::Partition partition,
+                                         std::span<const Digest> digests, WallTime until)>;
 
 struct AssetName {
   AssetKind kind = AssetKind::kBlob;
+  store::Partition partition = 0;
   std::string instance_name;
   std::string uri;
   const QualifierList& qualifiers;

@@ -11,25 +11,33 @@
 #include "service/asset_archive.h"
 #include "service/blocking.h"
 #include "service/proto_time.h"
+#include "store/lease_holder.h"
 
 namespace lre::service {
 namespace {
 
 constexpr size_t kRequestBytesMax = 4 << 20;
 
-// What both kinds of fetch ask for.
-struct FetchRequest {
+// What all requests begin with.
+struct RequestHead {
   AssetKind kind = AssetKind::kBlob;
+  store::Partition partition = 0;
   std::string instance_name;
   std::vector<std::string> uris;
   QualifierList qualifiers;
+
+  AssetName Name(size_t uri_index) const {
+    return {kind, partition, instance_name, uris[uri_index], qualifiers};
+  }
+};
+
+// What both kinds of fetch ask for.
+struct FetchRequest {
+  RequestHead head;
+  std::string identity;  // on whose behalf
   DigestFunction function = DigestFunction::kSha256;
   std::optional<Duration> timeout;
   std::optional<WallTime> oldest;
-
-  AssetName Name(size_t uri_index) const {
-    return {kind, instance_name, uris[uri_index], qualifiers};
-  }
 };
 
 // And what both are answered.
@@ -53,19 +61,25 @@ Status CheckUris(const google::protobuf::RepeatedPtrField<std::string>& uris, in
   return Status();
 }
 
+// Parses `bytes` into `message`, and what all messages have in common.
 template <typename Message>
-Result<FetchRequest> ParseFetch(AssetKind kind, const Bytes& bytes, int uris_max) {
-  Message message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return Error(Code::kInvalidArgument, "the request is no {}", message.GetTypeName());
+Result<RequestHead> ParseHead(const Bytes& bytes, int uris_max, Message* message) {
+  if (!message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return Error(Code::kInvalidArgument, "the request is no {}", message->GetTypeName());
   }
-  TRY(reapi::CheckInstanceName(message.instance_name()));
-  TRY(CheckUris(message.uris(), uris_max));
-  TRY(CheckQualifiers(message.qualifiers()));
-  FetchRequest request{.kind = kind,
-                       .instance_name = message.instance_name(),
-                       .uris = {message.uris().begin(), message.uris().end()},
-                       .qualifiers = message.qualifiers()};
+  TRY(reapi::CheckInstanceName(message->instance_name()));
+  TRY(CheckUris(message->uris(), uris_max));
+  TRY(CheckQualifiers(message->qualifiers()));
+  return RequestHead{.instance_name = message->instance_name(),
+                     .uris = {message->uris().begin(), message->uris().end()},
+                     .qualifiers = message->qualifiers()};
+}
+
+template <typename Message>
+Result<FetchRequest> ParseFetch(const Bytes& bytes, int uris_max) {
+  Message message;
+  FetchRequest request;
+  TRY_ASSIGN(request.head, ParseHead(bytes, uris_max, &message));
   if (message.digest_function() != reapi::pb::DigestFunction::UNKNOWN) {
     TRY_ASSIGN(request.function, reapi::ResolveDigestFunction(message.digest_function(), ""));
   }
@@ -100,7 +114,7 @@ void Fill(const FetchAnswer& answer, DigestFunction function, Response* response
 }
 
 std::string Encode(const FetchRequest& request, const FetchAnswer& answer) {
-  if (request.kind == AssetKind::kBlob) {
+  if (request.head.kind == AssetKind::kBlob) {
     asset_pb::FetchBlobResponse response;
     Fill(answer, request.function, &response);
     if (answer.status.ok()) reapi::ToProto(answer.asset.digest, response.mutable_blob_digest());
@@ -122,8 +136,12 @@ struct AssetService::Impl : std::enable_shared_from_this<Impl> {
   Impl(AssetParts parts_in, AssetOptions options_in)
       : parts(std::move(parts_in)),
         options(std::move(options_in)),
+        metrics(options.metrics ? *options.metrics : own_metrics),
+        kept_answers(metrics.AddCounter("lre_asset_kept_answers_total",
+                                        "Fetches answered with what was here")),
+        pushes(metrics.AddCounter("lre_asset_pushes_total", "Assets that were pushed")),
         records(parts.store, parts.records, parts.pin),
-        origin(options.origin),
+        origin(options.origin, metrics),
         fetches({.name = "asset",
                  .threads = options.fetches_max,
                  .queue_items_max = options.fetches_waiting_max}) {}
@@ -146,8 +164,17 @@ struct AssetService::Impl : std::enable_shared_from_this<Impl> {
   void Push(AssetKind kind, std::shared_ptr<rpc::ServerCall> call, Bytes bytes);
   Status PushOne(const AssetName& name, Asset asset);
 
+  Result<store::Partition> Admit(const rpc::ServerCall& call, const RequestHead& head) const {
+    return parts.partitions.Of(call.info().identity, head.instance_name);
+  }
+  void CountFetch(AssetKind kind, Code code);
+
   const AssetParts parts;
   const AssetOptions options;
+  Metrics own_metrics;
+  Metrics& metrics;
+  Counter& kept_answers;
+  Counter& pushes;
   AssetRecords records;
   AssetOrigin origin;
   std::stop_source stop;
@@ -158,37 +185,47 @@ struct AssetService::Impl : std::enable_shared_from_this<Impl> {
 
 template <typename Message>
 void AssetService::Impl::Fetch(AssetKind kind, std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
-  auto parsed = ParseFetch<Message>(kind, bytes, options.uris_max);
+  auto parsed = ParseFetch<Message>(bytes, options.uris_max);
   if (!parsed) return call->Finish(parsed.error());
+  const auto partition = Admit(*call, parsed->head);
+  if (!partition) return call->Finish(partition.error());
+  parsed->head.kind = kind;
+  parsed->head.partition = *partition;
+  parsed->identity = call->info().identity;
   auto request = std::make_shared<const FetchRequest>(std::move(*parsed));
-  RunBlocking(parts.io, call, [self = shared_from_this(), kind, call, request, bytes] {
+  RunBlocking(parts.io, call, [self = shared_from_this(), call, request, bytes] {
+    const RequestHead& head = request->head;
     auto found = self->Find(*request);
     if (!found) return call->Finish(found.error());
-    if (*found) return call->Respond(Encode(*request, **found));
-    const bool fetchable =
-        std::any_of(request->uris.begin(), request->uris.end(),
-                    [](const auto& uri) { return AssetOrigin::IsFetchable(uri); });
+    if (*found) {
+      self->kept_answers.Add();
+      return call->Respond(Encode(*request, **found));
+    }
+    const bool fetchable = std::any_of(head.uris.begin(), head.uris.end(), [](const auto& uri) {
+      return AssetOrigin::IsFetchable(uri);
+    });
     if (!fetchable) {
       const Status none(Code::kNotFound, "nothing was pushed under these URIs and qualifiers");
-      return call->Respond(Encode(*request, {none, request->uris[0], {}}));
+      return call->Respond(Encode(*request, {none, head.uris[0], {}}));
     }
-    auto qualifiers = ParseFetchQualifiers(request->qualifiers, kind, request->uris.size());
+    auto qualifiers = ParseFetchQualifiers(head.qualifiers, head.kind, head.uris.size());
     if (!qualifiers) return call->Finish(qualifiers.error());
     const std::string key = ComputeDigest(DigestFunction::kSha256, bytes.view()).Hex() +
-                            (kind == AssetKind::kBlob ? "b" : "d");
+                            (head.kind == AssetKind::kBlob ? "b" : "d") +
+                            std::to_string(head.partition);
     self->StartFlight(key, request, std::move(*qualifiers), call);
   });
 }
 
 Result<std::optional<FetchAnswer>> AssetService::Impl::Find(const FetchRequest& request) {
-  for (size_t i = 0; i < request.uris.size(); i++) {
-    const AssetName name = request.Name(i);
+  for (size_t i = 0; i < request.head.uris.size(); i++) {
+    const AssetName name = request.head.Name(i);
     TRY_ASSIGN(std::optional<Asset> asset, records.Find(name, request.function));
     if (!asset || (request.oldest && asset->since < *request.oldest)) continue;
     const bool over = asset->until && *asset->until <= parts.clock.WallNow();
     if (over && !(asset->verified && !asset->pushed)) continue;
     if (asset->verified && !asset->pushed) Renew(name, &*asset);
-    return FetchAnswer{Status(), request.uris[i], std::move(*asset)};
+    return FetchAnswer{Status(), request.head.uris[i], std::move(*asset)};
   }
   return std::nullopt;
 }
@@ -217,7 +254,10 @@ void AssetService::Impl::StartFlight(std::string key, std::shared_ptr<const Fetc
     return self->flights.With([&](auto& all) { return std::move(all.extract(key).mapped()); });
   };
   auto fly = [self = shared_from_this(), land, request, qualifiers = std::move(qualifiers)] {
+    // Whoever asked first has the leases.
+    const store::LeaseHolder holder(request->identity);
     auto answer = self->FetchFromAny(*request, qualifiers);
+    self->CountFetch(request->head.kind, answer ? answer->status.code() : answer.error().code());
     const Bytes encoded = answer ? Bytes(Encode(*request, *answer)) : Bytes();
     for (const auto& waiting : land()) {
       answer ? waiting->Respond(BytesList{encoded}) : waiting->Finish(answer.error());
@@ -237,13 +277,14 @@ Result<FetchAnswer> AssetService::Impl::FetchFromAny(const FetchRequest& request
       std::min(request.timeout.value_or(options.timeout_default), options.timeout_max);
   const Instant deadline = lre::SystemClock().Now() + timeout;  // the transport's clock
   std::optional<FetchAnswer> failed;
-  for (size_t i = 0; i < request.uris.size(); i++) {
-    if (!AssetOrigin::IsFetchable(request.uris[i])) continue;
+  for (size_t i = 0; i < request.head.uris.size(); i++) {
+    const std::string& uri = request.head.uris[i];
+    if (!AssetOrigin::IsFetchable(uri)) continue;
     auto asset = FetchFrom(request, i, qualifiers, deadline);
-    if (asset) return FetchAnswer{Status(), request.uris[i], std::move(*asset)};
+    if (asset) return FetchAnswer{Status(), uri, std::move(*asset)};
     // Bazel before 8 does not show its users the status of an answer.
     Log(kInfo, "asset_not_fetched", {{"error", asset.error().ToString()}});
-    if (!failed) failed = FetchAnswer{asset.error(), request.uris[i], {}};
+    if (!failed) failed = FetchAnswer{asset.error(), uri, {}};
     if (lre::SystemClock().Now() >= deadline) break;
   }
   if (!IsFetchError(failed->status.code())) return std::unexpected(failed->status);
@@ -253,15 +294,18 @@ Result<FetchAnswer> AssetService::Impl::FetchFromAny(const FetchRequest& request
 Result<Asset> AssetService::Impl::FetchFrom(const FetchRequest& request, size_t uri_index,
                                             const FetchQualifiers& qualifiers, Instant deadline) {
   Asset asset{.since = parts.clock.WallNow(), .verified = !qualifiers.checksums.empty()};
+  // An archive is not kept as it comes.
+  const bool is_blob = request.head.kind == AssetKind::kBlob;
   TRY_ASSIGN(AssetOrigin::Fetched fetched,
-             origin.Fetch({.uri = request.uris[uri_index],
+             origin.Fetch({.uri = request.head.uris[uri_index],
                            .headers = qualifiers.HeadersFor(uri_index),
                            .checksums = qualifiers.checksums,
                            .function = request.function,
+                           .size_bytes_max = is_blob ? options.blob_bytes_max : UINT64_MAX,
                            .deadline = deadline,
                            .stop = stop.get_token()}));
   TRY_ASSIGN(asset.digest, Store(request, qualifiers, fetched));
-  const AssetName name = request.Name(uri_index);
+  const AssetName name = request.head.Name(uri_index);
   asset.until = asset.since + options.keep;
   Status pinned = records.Pin(name, asset, *asset.until);
   asset.pinned = pinned.ok();
@@ -275,26 +319,34 @@ Result<Asset> AssetService::Impl::FetchFrom(const FetchRequest& request, size_t 
 Result<Digest> AssetService::Impl::Store(const FetchRequest& request,
                                          const FetchQualifiers& qualifiers,
                                          const AssetOrigin::Fetched& fetched) {
-  if (request.kind == AssetKind::kBlob) {
-    TRY(fetched.file->CopyTo(parts.store, fetched.digest));
+  if (request.head.kind == AssetKind::kBlob) {
+    TRY(fetched.file->CopyTo(parts.store, {fetched.digest, request.head.partition}));
     return fetched.digest;
   }
   return UnpackArchive(*fetched.file, parts.store,
                        {.function = request.function,
+                        .partition = request.head.partition,
                         .directory = qualifiers.directory,
                         .spool_directory = options.origin.spool_directory,
                         .unpacked_bytes_max = options.unpacked_bytes_max,
-                        .entries_max = options.entries_max});
+                        .entries_max = options.entries_max,
+                        .file_bytes_max = options.blob_bytes_max});
+}
+
+void AssetService::Impl::CountFetch(AssetKind kind, Code code) {
+  metrics
+      .AddCounter("lre_asset_fetches_total", "Fetches from origins, by how they ended",
+                  fmt::format("kind=\"{}\",code=\"{}\"",
+                              kind == AssetKind::kBlob ? "blob" : "directory", CodeName(code)))
+      .Add();
 }
 
 namespace {
 
 // The asset that a push is about, and the names it gets.
 struct PushRequest {
+  RequestHead head;
   Asset asset;
-  std::vector<std::string> uris;
-  std::string instance_name;
-  QualifierList qualifiers;
 };
 
 const reapi::pb::Digest& DigestOf(const asset_pb::PushBlobRequest& message) {
@@ -307,15 +359,8 @@ const reapi::pb::Digest& DigestOf(const asset_pb::PushDirectoryRequest& message)
 template <typename Message>
 Result<PushRequest> ParsePush(const Bytes& bytes, int uris_max) {
   Message message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return Error(Code::kInvalidArgument, "the request is no {}", message.GetTypeName());
-  }
-  TRY(reapi::CheckInstanceName(message.instance_name()));
-  TRY(CheckUris(message.uris(), uris_max));
-  TRY(CheckQualifiers(message.qualifiers()));
-  PushRequest request{.uris = {message.uris().begin(), message.uris().end()},
-                      .instance_name = message.instance_name(),
-                      .qualifiers = message.qualifiers()};
+  PushRequest request;
+  TRY_ASSIGN(request.head, ParseHead(bytes, uris_max, &message));
   TRY_ASSIGN(request.asset.digest, reapi::FromProto(DigestOf(message), message.digest_function()));
   auto add = [&](const auto& digests, std::vector<Digest>* to) -> Status {
     for (const auto& digest : digests) {
@@ -337,20 +382,24 @@ template <typename Message>
 void AssetService::Impl::Push(AssetKind kind, std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
   auto parsed = ParsePush<Message>(bytes, options.uris_max);
   if (!parsed) return call->Finish(parsed.error());
+  const auto partition = Admit(*call, parsed->head);
+  if (!partition) return call->Finish(partition.error());
+  parsed->head.kind = kind;
+  parsed->head.partition = *partition;
   auto request = std::make_shared<PushRequest>(std::move(*parsed));
-  if (!options.push.Allows(request->instance_name)) {
+  if (!options.push.Allows(request->head.instance_name)) {
     return call->Finish(ErrorStatus(Code::kPermissionDenied,
                                     "instance \"{}\" takes no assets from clients",
-                                    request->instance_name));
+                                    request->head.instance_name));
   }
-  RunBlocking(parts.io, call, [self = shared_from_this(), kind, call, request] {
+  RunBlocking(parts.io, call, [self = shared_from_this(), call, request] {
     request->asset.since = self->parts.clock.WallNow();
-    for (const std::string& uri : request->uris) {
-      const AssetName name{kind, request->instance_name, uri, request->qualifiers};
-      if (Status status = self->PushOne(name, request->asset); !status.ok()) {
+    for (size_t i = 0; i < request->head.uris.size(); i++) {
+      if (Status status = self->PushOne(request->head.Name(i), request->asset); !status.ok()) {
         return call->Finish(std::move(status));
       }
     }
+    self->pushes.Add();
     call->Respond(BytesList{Bytes()});
   });
 }

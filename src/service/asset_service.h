@@ -19,10 +19,12 @@
 
 #include "action_cache/action_cache.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/thread_pool.h"
 #include "rpc/call.h"
 #include "service/asset_origin.h"
 #include "service/asset_records.h"
+#include "service/partitions.h"
 #include "service/update_permission.h"
 #include "store/blob_store.h"
 
@@ -34,6 +36,7 @@ struct AssetParts {
   ThreadPool& io;
   const Clock& clock;
   PinFunction pin;  // empty: nothing is pinned
+  const Partitions& partitions = Partitions::None();
 };
 struct AssetOptions {
   AssetOriginOptions origin;
@@ -46,6 +49,8 @@ struct AssetOptions {
   int uris_max = 64;                             // of one request
   uint64_t unpacked_bytes_max = 8ull << 30;      // of one archive
   size_t entries_max = 500'000;                  // of one archive
+  uint64_t blob_bytes_max = UINT64_MAX;          // of an asset, or a file of an archive
+  Metrics* metrics = nullptr;                    // ones of its own when not given
 };
 
 class AssetService {

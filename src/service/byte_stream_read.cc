@@ -60,6 +60,7 @@ Status ReadStream::Begin(std::string_view bytes) {
   TRY_ASSIGN(wire::ReadRequest request, wire::ParseReadRequest(bytes));
   TRY_ASSIGN(reapi::ResourceName name, reapi::ParseReadName(request.resource_name));
   key_.digest = name.digest;
+  TRY_ASSIGN(key_.partition, parts_.partitions.Of(call_->info().identity, name.instance_name));
   if (request.read_offset < 0 || request.read_offset > name.digest.size_bytes) {
     return ErrorStatus(Code::kOutOfRange, "read_offset {} of blob {}", request.read_offset,
                        name.digest);

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/thread_pool.h"
 #include "rpc/call.h"
+#include "service/partitions.h"
 #include "store/blob_store.h"
 
 namespace lre::service {
@@ -25,6 +26,7 @@ struct ByteStreamParts {
   store::BlobStore& store;
   ThreadPool& io;
   const Clock& clock;
+  const Partitions& partitions = Partitions::None();
 };
 struct ByteStreamOptions {
   size_t read_piece_bytes = 256 << 10;        // of one ReadResponse

@@ -11,7 +11,6 @@ namespace {
 
 namespace wire = reapi::wire;
 
-constexpr store::Partition kPartition = 0;
 // A step waits for so many bytes while more are to come: handing it to the pool and back costs as
 // much as storing some ten KiB.
 constexpr size_t kStepBytesMin = 256 << 10;
@@ -57,7 +56,7 @@ class WriteStream : public std::enable_shared_from_this<WriteStream> {
   const std::shared_ptr<UploadTable> uploads_;
   const std::shared_ptr<ByteStreamZstd> zstd_;
   const std::shared_ptr<rpc::ServerCall> call_;
-  std::string name_;
+  std::string name_, upload_name_;
   store::BlobKey key_;
   reapi::Compressor compressor_ = reapi::Compressor::kIdentity;
   int64_t next_offset_ = 0;  // what the next write_offset must be
@@ -80,9 +79,11 @@ Status WriteStream::Begin(const wire::WriteRequest& request) {
     return ErrorStatus(Code::kInvalidArgument, "blob {}: at most {} bytes are stored here",
                        name.digest, options_.blob_bytes_max);
   }
+  TRY_ASSIGN(const store::Partition partition,
+             parts_.partitions.Of(call_->info().identity, name.instance_name));
   begun_ = true;
   name_ = request.resource_name;
-  key_ = {name.digest, kPartition};
+  key_ = {name.digest, partition};
   compressor_ = name.compressor;
   next_offset_ = request.write_offset;
   if (next_offset_ < 0 || next_offset_ > name.digest.size_bytes) {
@@ -121,7 +122,7 @@ Status WriteStream::Check(const wire::WriteRequest& request) {
 }
 
 bool WriteStream::TryAnswer(const wire::WriteRequest& request) {
-  auto missing = parts_.store.TryFindMissing(kPartition, {&key_.digest, 1});
+  auto missing = parts_.store.TryFindMissing(key_.partition, {&key_.digest, 1});
   if (!missing) return false;
   if (!*missing) {
     Fail(missing->error());
@@ -155,7 +156,8 @@ void WriteStream::Take(const Bytes& message) {
   if (Status status = Check(*request); !status.ok()) return Fail(std::move(status));
   if (first) {
     if (TryAnswer(*request)) return call_->Consumed(message.size());
-    Result<std::shared_ptr<Upload>> upload = uploads_->Open(name_, request->write_offset);
+    upload_name_ = UploadName(name_, key_.partition);
+    Result<std::shared_ptr<Upload>> upload = uploads_->Open(upload_name_, request->write_offset);
     if (!upload) return Fail(upload.error());
     upload_ = std::move(*upload);
     if (compressed()) decompressor_ = std::make_unique<Decompressor>(zstd_->contexts);
@@ -208,7 +210,7 @@ WriteStream::Outcome WriteStream::RunStep(const BytesList& data, bool last) {
     return upload.writer->Commit();
   };
   if (!existence_known_) {
-    auto missing = parts_.store.FindMissing(kPartition, {&key_.digest, 1});
+    auto missing = parts_.store.FindMissing(key_.partition, {&key_.digest, 1});
     if (!missing) return {missing.error()};
     if (missing->empty()) return {Status(), true};
   }
@@ -221,7 +223,7 @@ void WriteStream::EndStep(const Outcome& outcome, bool last, size_t message_byte
   call_->Consumed(message_bytes);
   if (!outcome.status.ok()) return Fail(outcome.status);
   if (outcome.exists || last) {
-    uploads_->Close(name_, upload_);
+    uploads_->Close(upload_name_, upload_);
     upload_.reset();
     if (ended_) return;
     if (outcome.exists) return AnswerExists();
@@ -256,7 +258,7 @@ void WriteStream::Fail(Status status) {
   const bool was_ended = std::exchange(ended_, true);
   if (upload_) {
     // Out of the table at once: a step that still runs keeps the upload, and nobody else finds it.
-    uploads_->Close(name_, upload_);
+    uploads_->Close(upload_name_, upload_);
     if (!running_) upload_.reset();
   }
   if (!was_ended) call_->Finish(std::move(status));
@@ -266,9 +268,9 @@ void WriteStream::Fail(Status status) {
 void WriteStream::Leave() {
   if (running_ || !upload_) return;
   if (upload_->committed > 0) {
-    uploads_->Park(name_, upload_);
+    uploads_->Park(upload_name_, upload_);
   } else {
-    uploads_->Close(name_, upload_);
+    uploads_->Close(upload_name_, upload_);
   }
   upload_.reset();
 }
@@ -321,13 +323,15 @@ rpc::Method QueryWriteStatusMethod(ByteStreamParts parts, std::shared_ptr<Upload
     }
     Result<reapi::ResourceName> name = reapi::ParseWriteName(request.resource_name());
     if (!name) return call->Finish(name.error());
+    auto partition = parts.partitions.Of(call->info().identity, name->instance_name);
+    if (!partition) return call->Finish(partition.error());
     RunBlocking(parts.io, call,
                 [call, uploads, digest = name->digest, text = request.resource_name(),
-                 &store = parts.store] {
-                  auto missing = store.FindMissing(kPartition, {&digest, 1});
+                 &store = parts.store, in = *partition] {
+                  auto missing = store.FindMissing(in, {&digest, 1});
                   if (!missing) return call->Finish(missing.error());
                   if (missing->empty()) return AnswerStatus(*call, digest.size_bytes, true);
-                  AnswerStatus(*call, uploads->Committed(text).value_or(0), false);
+                  AnswerStatus(*call, uploads->Committed(UploadName(text, in)).value_or(0), false);
                 });
   };
   return rpc::UnaryMethod("/google.bytestream.ByteStream/QueryWriteStatus", std::move(handle),

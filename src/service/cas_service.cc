@@ -13,7 +13,6 @@ namespace {
 
 namespace wire = reapi::wire;
 
-constexpr store::Partition kPartition = 0;
 constexpr int32_t kIdentity = 0;
 constexpr int32_t kZstd = 1;
 
@@ -36,15 +35,14 @@ void AnswerFindMissing(rpc::ServerCall& call, const std::vector<Digest>& digests
 void FindMissing(const CasParts& parts, std::shared_ptr<rpc::ServerCall> call, const Bytes& bytes) {
   auto request = wire::ParseFindMissingRequest(bytes.view());
   if (!request) return call->Finish(request.error());
-  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
-    return call->Finish(std::move(name));
-  }
-  if (auto missing = parts.store.TryFindMissing(kPartition, request->digests)) {
+  const auto partition = parts.partitions.Admit(call->info(), request->instance_name);
+  if (!partition) return call->Finish(partition.error());
+  if (auto missing = parts.store.TryFindMissing(*partition, request->digests)) {
     return AnswerFindMissing(*call, request->digests, *missing);
   }
   auto digests = std::make_shared<std::vector<Digest>>(std::move(request->digests));
-  RunBlocking(parts.io, call, [call, digests, &store = parts.store] {
-    AnswerFindMissing(*call, *digests, store.FindMissing(kPartition, *digests));
+  RunBlocking(parts.io, call, [call, digests, &store = parts.store, in = *partition] {
+    AnswerFindMissing(*call, *digests, store.FindMissing(in, *digests));
   });
 }
 
@@ -52,6 +50,7 @@ void FindMissing(const CasParts& parts, std::shared_ptr<rpc::ServerCall> call, c
 
 // One batch on its way: entries are stored in order, on the loop as far as that goes.
 struct Update {
+  store::Partition partition = 0;
   Bytes request;  // keeps the data of the entries
   std::vector<wire::BatchUpdateEntry> entries;
   std::vector<Status> statuses;
@@ -93,7 +92,7 @@ void StoreRest(store::BlobStore& store, ZstdContexts& zstd, Update& update) {
     wire::BatchUpdateEntry& entry = update.entries[i];
     Status status = PrepareEntry(zstd, entry);
     if (status.ok()) {
-      status = store::Put(store, {entry.digest.digest, kPartition}, std::move(entry.data));
+      status = store::Put(store, {entry.digest.digest, update.partition}, std::move(entry.data));
     }
     update.statuses.push_back(std::move(status));
   }
@@ -113,7 +112,7 @@ bool TryStore(store::BlobStore& store, ZstdContexts& zstd, Update& update) {
     entries.push_back(statuses.size() - 1);
     blobs.emplace_back(entry.digest.digest, entry.data);
   }
-  auto put = store.TryPutMany(kPartition, blobs, false);
+  auto put = store.TryPutMany(update.partition, blobs, false);
   if (!put) return false;
   for (size_t i = 0; i < entries.size(); i++) statuses[entries[i]] = std::move((*put)[i]);
   update.statuses = std::move(statuses);
@@ -124,10 +123,10 @@ void BatchUpdate(const Shared& shared, std::shared_ptr<rpc::ServerCall> call, By
   const auto& [parts, options, zstd] = *shared;
   auto request = wire::ParseBatchUpdateRequest(bytes);
   if (!request) return call->Finish(request.error());
-  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
-    return call->Finish(std::move(name));
-  }
+  const auto partition = parts.partitions.Admit(call->info(), request->instance_name);
+  if (!partition) return call->Finish(partition.error());
   auto update = std::make_shared<Update>();
+  update->partition = *partition;
   update->entries = std::move(request->entries);
   update->statuses.reserve(update->entries.size());
   const bool compressed = std::any_of(update->entries.begin(), update->entries.end(),
@@ -148,6 +147,7 @@ void BatchUpdate(const Shared& shared, std::shared_ptr<rpc::ServerCall> call, By
 struct BatchRead {
   BatchRead(Bytes bytes, wire::BatchReadRequest request, size_t answer_bytes)
       : request(std::move(bytes)), parsed(std::move(request)), writer(answer_bytes) {}
+  store::Partition partition = 0;
   Bytes request;
   wire::BatchReadRequest parsed;
   wire::MessageWriter writer;
@@ -202,7 +202,7 @@ bool AddReads(const SharedParts& shared, BatchRead& read, Reader reader) {
                     "blob {}: the answer would pass {} bytes; read it through ByteStream",
                     entry.digest, options.answer_bytes_max));
     } else {
-      std::optional<Result<BytesList>> data = reader(store::BlobKey{entry.digest, kPartition});
+      std::optional<Result<BytesList>> data = reader(store::BlobKey{entry.digest, read.partition});
       if (!data) return false;
       AddRead(shared.zstd, read, entry, *data);
     }
@@ -235,7 +235,7 @@ bool TryReadAll(const SharedParts& shared, BatchRead& read) {
     if (Compressible(read, entry)) return false;
     digests.push_back(entry.digest);
   }
-  auto blobs = shared.parts.store.TryReadMany(kPartition, digests);
+  auto blobs = shared.parts.store.TryReadMany(read.partition, digests);
   if (!blobs) return false;
   for (size_t i = 0; i < digests.size(); i++) {
     AddRead(shared.zstd, read, read.parsed.entries[i], (*blobs)[i]);
@@ -246,12 +246,12 @@ bool TryReadAll(const SharedParts& shared, BatchRead& read) {
 void BatchReadBlobs(const Shared& shared, std::shared_ptr<rpc::ServerCall> call, Bytes bytes) {
   auto request = wire::ParseBatchReadRequest(bytes.view());
   if (!request) return call->Finish(request.error());
-  if (Status name = reapi::CheckInstanceName(request->instance_name); !name.ok()) {
-    return call->Finish(std::move(name));
-  }
+  const auto partition = shared->parts.partitions.Admit(call->info(), request->instance_name);
+  if (!partition) return call->Finish(partition.error());
   const std::optional<size_t> copied = CopiedWhenAllFit(*request, shared->options);
   auto read =
       std::make_shared<BatchRead>(std::move(bytes), std::move(*request), copied.value_or(1024));
+  read->partition = *partition;
   const bool done =
       copied ? TryReadAll(*shared, *read)
              : AddReads(*shared, *read,

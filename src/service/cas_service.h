@@ -15,6 +15,7 @@
 
 #include "base/thread_pool.h"
 #include "rpc/call.h"
+#include "service/partitions.h"
 #include "store/blob_store.h"
 
 namespace lre::service {
@@ -22,6 +23,7 @@ namespace lre::service {
 struct CasParts {
   store::BlobStore& store;
   ThreadPool& io;
+  const Partitions& partitions = Partitions::None();
 };
 struct CasOptions {
   size_t batch_bytes_max = 64 << 20;        // of one BatchUpdateBlobs or FindMissingBlobs request

@@ -2,15 +2,12 @@
 
 #include "digest/hasher.h"
 #include "reapi/digest_proto.h"
-#include "reapi/resource_name.h"
 #include "service/blocking.h"
 
 namespace lre::service {
 namespace {
 
 namespace pb = reapi::pb;
-
-constexpr store::Partition kPartition = 0;
 
 // --- SplitBlob ---
 
@@ -46,7 +43,8 @@ pb::SplitBlobResponse SplitAnswer(const store::Chunking& chunking) {
 }
 
 // Stores the chunks, those that are there already excepted.
-Result<store::Chunking> CutBlob(store::BlobStore& store, const Digest& digest, Cutter cutter) {
+Result<store::Chunking> CutBlob(store::BlobStore& store, const store::BlobKey& key, Cutter cutter) {
+  const auto& [digest, partition] = key;
   store::Chunking chunking{.function = cutter.function()};
   const auto size = static_cast<uint64_t>(digest.size_bytes);
   // Two windows are read at once and what is left of them moved along, so that no byte is read
@@ -59,7 +57,7 @@ Result<store::Chunking> CutBlob(store::BlobStore& store, const Digest& digest, C
     if (buffer.size() - at < cutter.window_bytes() && (first || read < size)) {
       buffer.erase(0, std::exchange(at, 0));
       const uint64_t wanted = 2 * cutter.window_bytes() - buffer.size();
-      TRY_ASSIGN(BytesList pieces, store.Read({digest, kPartition}, {read, read + wanted}));
+      TRY_ASSIGN(BytesList pieces, store.Read(key, {read, read + wanted}));
       read += TotalSize(pieces);
       for (const Bytes& piece : pieces) buffer += piece.view();
     }
@@ -69,8 +67,8 @@ Result<store::Chunking> CutBlob(store::BlobStore& store, const Digest& digest, C
     const Digest chunk = ComputeDigest(digest.function, bytes);
     // A blob that is one chunk is that chunk.
     if (chunk != digest) {
-      TRY_ASSIGN(std::vector<uint32_t> missing, store.FindMissing(kPartition, {&chunk, 1}));
-      if (!missing.empty()) TRY(store::Put(store, {chunk, kPartition}, Bytes(std::string(bytes))));
+      TRY_ASSIGN(std::vector<uint32_t> missing, store.FindMissing(partition, {&chunk, 1}));
+      if (!missing.empty()) TRY(store::Put(store, {chunk, partition}, Bytes(std::string(bytes))));
     }
     chunking.chunks.push_back(chunk);
     at += bytes.size();
@@ -78,29 +76,32 @@ Result<store::Chunking> CutBlob(store::BlobStore& store, const Digest& digest, C
   return chunking;
 }
 
-Result<pb::SplitBlobResponse> Split(store::BlobStore& store, const Digest& digest, int preferred,
-                                    const ChunkOptions& options) {
-  const store::BlobKey key{digest, kPartition};
+Result<pb::SplitBlobResponse> Split(store::BlobStore& store, const store::BlobKey& key,
+                                    int preferred, const ChunkOptions& options) {
+  const auto& [digest, partition] = key;
   TRY_ASSIGN(std::optional<store::Chunking> kept, store.Chunks(key));
   const bool any = preferred != pb::ChunkingFunction::REP_MAX_CDC &&
                    preferred != pb::ChunkingFunction::FAST_CDC_2020;
   if (kept && (any || kept->function == preferred)) return SplitAnswer(*kept);
   Cutter cutter(preferred, options);
   if (static_cast<uint64_t>(digest.size_bytes) / cutter.chunk_bytes_min() > options.chunks_max) {
-    TRY_ASSIGN(std::vector<uint32_t> missing, store.FindMissing(kPartition, {&digest, 1}));
+    TRY_ASSIGN(std::vector<uint32_t> missing, store.FindMissing(partition, {&digest, 1}));
     if (!missing.empty()) return Error(Code::kNotFound, "blob {}", digest);
     return SplitAnswer({.function = cutter.function(), .chunks = {digest}});
   }
-  TRY_ASSIGN(store::Chunking chunking, CutBlob(store, digest, std::move(cutter)));
+  TRY_ASSIGN(store::Chunking chunking, CutBlob(store, key, std::move(cutter)));
   // From now on the blob can be its chunks. That this was refused, a full disk for one, takes
   // nothing from the answer: both are there.
   if (chunking.chunks.size() > 1) (void)store.Splice(key, chunking, true).ok();
   return SplitAnswer(chunking);
 }
 
-Result<Digest> SplitTarget(const pb::SplitBlobRequest& request) {
-  TRY(reapi::CheckInstanceName(request.instance_name()));
-  return reapi::FromProto(request.blob_digest(), request.digest_function());
+Result<store::BlobKey> SplitTarget(const pb::SplitBlobRequest& request,
+                                   const Partitions& partitions, const rpc::CallInfo& call) {
+  store::BlobKey key;
+  TRY_ASSIGN(key.partition, partitions.Admit(call, request.instance_name()));
+  TRY_ASSIGN(key.digest, reapi::FromProto(request.blob_digest(), request.digest_function()));
+  return key;
 }
 
 // --- SpliceBlob ---
@@ -109,10 +110,10 @@ struct Splice {
   std::optional<Digest> blob;  // unset: whatever the chunks are
   store::Chunking chunking;
   DigestFunction function = DigestFunction::kSha256;
+  store::Partition partition = 0;
 };
 
 Result<Splice> ParseSplice(const pb::SpliceBlobRequest& request, const ChunkOptions& options) {
-  TRY(reapi::CheckInstanceName(request.instance_name()));
   if (static_cast<size_t>(request.chunk_digests_size()) > options.chunks_max) {
     return Error(Code::kResourceExhausted,
                  "{} chunks are more than the {} that are spliced at once",
@@ -140,7 +141,7 @@ Result<Splice> ParseSplice(const pb::SpliceBlobRequest& request, const ChunkOpti
 Result<Digest> DigestOfChunks(store::BlobStore& store, const Splice& splice) {
   Hasher hasher(splice.function);
   for (const Digest& chunk : splice.chunking.chunks) {
-    TRY_ASSIGN(BytesList pieces, store.Read({chunk, kPartition}, {}));
+    TRY_ASSIGN(BytesList pieces, store.Read({chunk, splice.partition}, {}));
     for (const Bytes& piece : pieces) hasher.Update(piece.view());
   }
   return hasher.Finish();
@@ -154,7 +155,7 @@ Result<pb::SpliceBlobResponse> Join(store::BlobStore& store, const Splice& splic
   } else {
     blob = *splice.blob;
   }
-  TRY(store.Splice({blob, kPartition}, splice.chunking, known));
+  TRY(store.Splice({blob, splice.partition}, splice.chunking, known));
   pb::SpliceBlobResponse response;
   reapi::ToProto(blob, response.mutable_blob_digest());
   return response;
@@ -175,20 +176,22 @@ std::vector<rpc::Method> ChunkMethods(CasParts parts, ChunkOptions options) {
     if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       return call->Finish(Status(Code::kInvalidArgument, "the request is no SplitBlobRequest"));
     }
-    Result<Digest> digest = SplitTarget(request);
-    if (!digest) return call->Finish(digest.error());
-    RunBlocking(
-        parts.io, call,
-        [call, digest = *digest, preferred = request.chunking_function(), options,
-         &store = parts.store] { Answer(*call, Split(store, digest, preferred, options)); });
+    Result<store::BlobKey> key = SplitTarget(request, parts.partitions, call->info());
+    if (!key) return call->Finish(key.error());
+    RunBlocking(parts.io, call,
+                [call, key = *key, preferred = request.chunking_function(), options,
+                 &store = parts.store] { Answer(*call, Split(store, key, preferred, options)); });
   };
   auto join = [parts, options](const std::shared_ptr<rpc::ServerCall>& call, const Bytes& bytes) {
     pb::SpliceBlobRequest request;
     if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       return call->Finish(Status(Code::kInvalidArgument, "the request is no SpliceBlobRequest"));
     }
+    const auto partition = parts.partitions.Admit(call->info(), request.instance_name());
+    if (!partition) return call->Finish(partition.error());
     Result<Splice> splice = ParseSplice(request, options);
     if (!splice) return call->Finish(splice.error());
+    splice->partition = *partition;
     RunBlocking(parts.io, call, [call, splice = std::move(*splice), &store = parts.store] {
       Answer(*call, Join(store, splice));
     });

@@ -19,6 +19,8 @@ namespace pb = ::build::bazel::remote::execution::v2;
 struct ExecutionPayload {
   // Everything but the attempt and the timeout.
   worker::v1::Assignment assignment;
+  // Of InputLeases: what the action needs is kept as long as the request, that is until it has run.
+  std::shared_ptr<void> inputs{};
 };
 
 inline std::shared_ptr<const ExecutionPayload> PayloadOf(const std::shared_ptr<const void>& p) {

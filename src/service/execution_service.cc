@@ -11,15 +11,12 @@
 #include "reapi/digest_proto.h"
 #include "reapi/error_details.h"
 #include "reapi/request_metadata.h"
-#include "reapi/resource_name.h"
 #include "service/blocking.h"
 #include "service/execution_payload.h"
 #include "service/operation_message.h"
 
 namespace lre::service {
 namespace {
-
-constexpr store::Partition kPartition = 0;
 
 Bytes Serialized(const google::protobuf::MessageLite& message) {
   return Bytes(message.SerializeAsString());
@@ -101,6 +98,7 @@ struct Execution {
   ExecutionOptions options;
   pb::ExecuteRequest request;
   Digest action_digest;
+  store::Partition partition = 0;  // of the action and of every blob
   std::shared_ptr<OperationStream> stream;
   // Made on the way.
   worker::v1::Assignment assignment{};
@@ -117,7 +115,7 @@ struct Execution {
 };
 
 Status Execution::LoadAction(reapi::Action* action) {
-  auto bytes = store::ReadAll(parts.cas, {action_digest, kPartition}, options.action_bytes_max);
+  auto bytes = store::ReadAll(parts.cas, {action_digest, partition}, options.action_bytes_max);
   if (!bytes && bytes.error().code() == Code::kNotFound) {
     return reapi::MissingBlobsStatus({&action_digest, 1});
   }
@@ -133,14 +131,14 @@ Status Execution::LoadCommand(const reapi::Action& action) {
   // The input root is looked at here as well, so that clients hear of both at once; what is below
   // it the worker will find out.
   const Digest needed[] = {action.command, action.input_root};
-  TRY_ASSIGN(const std::vector<uint32_t> absent, parts.cas.FindMissing(kPartition, needed));
+  TRY_ASSIGN(const std::vector<uint32_t> absent, parts.cas.FindMissing(partition, needed));
   if (!absent.empty()) {
     std::vector<Digest> missing;
     for (uint32_t i : absent) missing.push_back(needed[i]);
     return reapi::MissingBlobsStatus(missing);
   }
   TRY_ASSIGN(const std::string bytes,
-             store::ReadAll(parts.cas, {action.command, kPartition}, options.command_bytes_max));
+             store::ReadAll(parts.cas, {action.command, partition}, options.command_bytes_max));
   TRY_ASSIGN(const reapi::Command command, reapi::ParseCommand(bytes));
   if (!assignment.mutable_command()->ParseFromString(bytes)) {
     return ErrorStatus(Code::kInvalidArgument, "command {} is no Command", action.command);
@@ -154,7 +152,7 @@ Status Execution::Inline(pb::ActionResult* result) {
     if (!bytes->empty() || message.hash().empty() || message.size_bytes() == 0) return Status();
     TRY_ASSIGN(const Digest digest, reapi::FromProto(message, action_digest.function));
     if (static_cast<size_t>(digest.size_bytes) > options.inline_bytes_max) return Status();
-    TRY_ASSIGN(*bytes, store::ReadAll(parts.cas, {digest, kPartition}, options.inline_bytes_max));
+    TRY_ASSIGN(*bytes, store::ReadAll(parts.cas, {digest, partition}, options.inline_bytes_max));
     return Status();
   };
   if (request.inline_stdout()) {
@@ -172,7 +170,7 @@ Status Execution::Inline(pb::ActionResult* result) {
 }
 
 Result<bool> Execution::AnswerFromCache() {
-  auto cached = parts.action_cache.Get({action_digest, request.instance_name(), kPartition});
+  auto cached = parts.action_cache.Get({action_digest, request.instance_name(), partition});
   if (!cached) {
     // The cache is a shortcut: when it cannot answer, the action runs.
     if (cached.error().code() != Code::kNotFound) {
@@ -214,7 +212,7 @@ Status Execution::Run() {
   const std::string_view metadata = rpc::FindMetadata(info.metadata, reapi::kRequestMetadataHeader);
   wanted.action = action_digest;
   wanted.instance_name = request.instance_name();
-  wanted.partition = kPartition;
+  wanted.partition = partition;
   wanted.priority = request.execution_policy().priority();
   wanted.do_not_cache = action.do_not_cache;
   wanted.skip_cache_lookup = request.skip_cache_lookup();
@@ -234,6 +232,10 @@ Status Execution::Run() {
   }
   auto payload = std::make_shared<ExecutionPayload>();
   payload->assignment = std::move(assignment);
+  if (parts.inputs) {
+    payload->inputs = parts.inputs->Hold(
+        {partition, action_digest, action.command, action.input_root, info.identity});
+  }
   wanted.payload = std::move(payload);
   TRY_ASSIGN(const scheduler::ClientId client,
              parts.scheduler.Execute("operations/" + RandomUuid(), std::move(wanted), stream));
@@ -254,14 +256,13 @@ std::unique_ptr<rpc::CallHandler> StartExecute(const ExecutionParts& parts,
     return refuse(
         ErrorStatus(Code::kInvalidArgument, "{} bytes that are no ExecuteRequest", bytes.size()));
   }
-  if (Status name = reapi::CheckInstanceName(request.instance_name()); !name.ok()) {
-    return refuse(std::move(name));
-  }
+  auto partition = parts.partitions.Admit(call->info(), request.instance_name());
+  if (!partition) return refuse(partition.error());
   auto digest = reapi::FromProto(request.action_digest(), request.digest_function());
   if (!digest) return refuse(digest.error().WithContext("action_digest"));
   auto stream = std::make_shared<OperationStream>(parts.scheduler, call);
-  auto execution =
-      std::make_shared<Execution>(Execution{parts, options, std::move(request), *digest, stream});
+  auto execution = std::make_shared<Execution>(
+      Execution{parts, options, std::move(request), *digest, *partition, stream});
   RunBlocking(parts.io, call, [execution] {
     if (Status status = execution->Run(); !status.ok()) {
       execution->stream->call().Finish(std::move(status));

@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "base/thread_pool.h"
 #include "rpc/call.h"
+#include "service/input_leases.h"
+#include "service/partitions.h"
 #include "service/scheduler_thread.h"
 #include "store/blob_store.h"
 
@@ -27,6 +29,8 @@ struct ExecutionParts {
   SchedulerThread& scheduler;
   ThreadPool& io;
   const Clock& clock;
+  const Partitions& partitions = Partitions::None();
+  InputLeases* inputs = nullptr;  // keeps what actions need; none: the leases of clients must do
 };
 struct ExecutionOptions {
   size_t action_bytes_max = 1 << 20;

@@ -96,7 +96,8 @@ class AssetFixture : public testing::Test {
     options.origin.http.http_proxy = "DIRECT";
     options.origin.http.backoff_first = 1ms;
     options.origin.http.backoff_max = 2ms;
-    auto pin = [this](const std::string& name, std::span<const Digest> digests, WallTime until) {
+    auto pin = [this](const std::string& name, store::Partition, std::span<const Digest> digests,
+                      WallTime until) {
       std::lock_guard lock(mutex_);
       if (pin_status_.ok()) pins_[name] = {digests.size(), until};
       return pin_status_;

@@ -33,7 +33,8 @@ namespace lre::service {
 class ExecutionServer {
  public:
   // No worker was there before: nobody waits for one to come back.
-  explicit ExecutionServer(scheduler::SchedulerOptions options = {.adoption_grace = Duration(0)})
+  explicit ExecutionServer(scheduler::SchedulerOptions options = {.adoption_grace = Duration(0)},
+                           const Partitions& partitions = Partitions::None())
       : action_cache(action_cache::NewMemoryActionCache(store)),
         scheduler({.scheduler = std::move(options)}, NewResultPublisher(*action_cache, io),
                   SystemClock(), metrics) {
@@ -41,7 +42,8 @@ class ExecutionServer {
     auto add = [&](std::vector<rpc::Method> more) {
       for (auto& method : more) methods.push_back(std::move(method));
     };
-    add(ExecutionMethods({store, *action_cache, scheduler, io, SystemClock()}));
+    add(ExecutionMethods(
+        {store, *action_cache, scheduler, io, SystemClock(), partitions, &inputs}));
     add(OperationsMethods(scheduler));
     add(WorkerLinkMethods(scheduler, {}));
     add(WithLogStreams(ByteStreamMethods({store, io, SystemClock()}), scheduler.log_streams()));
@@ -71,12 +73,18 @@ class ExecutionServer {
     }
     return Add(action.SerializeAsString());
   }
-  pb::Digest Add(const std::string& bytes) { return reapi::ToProto(store.Add(bytes)); }
+  pb::Digest Add(const std::string& bytes) {
+    added.push_back(bytes);
+    return reapi::ToProto(store.Add(bytes));
+  }
 
   Metrics metrics;
+  FakeClock clock;  // of `inputs` only
   store::FakeBlobStore store;
   std::unique_ptr<action_cache::ActionCache> action_cache;
+  std::vector<std::string> added;  // every blob
   ThreadPool io{{.threads = 2}};
+  InputLeases inputs{store, clock, metrics, {.background = false}};
   SchedulerThread scheduler;
   std::unique_ptr<rpc::Server> server;
   std::shared_ptr<grpc::Channel> channel;

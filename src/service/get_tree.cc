@@ -6,7 +6,6 @@
 
 #include "reapi/action.h"
 #include "reapi/digest_proto.h"
-#include "reapi/resource_name.h"
 #include "reapi/wire/message_writer.h"
 #include "service/blocking.h"
 
@@ -35,6 +34,7 @@ class Walk : public std::enable_shared_from_this<Walk> {
   const CasParts parts_;
   const CasOptions options_;
   const std::shared_ptr<rpc::ServerCall> call_;
+  store::Partition partition_ = 0;
   Digest root_;
   size_t page_size_ = 0;  // directories in one message; 0: no limit
   size_t skip_ = 0;       // directories that an earlier call has sent
@@ -50,7 +50,7 @@ Status Walk::Begin(const Bytes& bytes) {
   if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Status(Code::kInvalidArgument, "the request is no GetTreeRequest message");
   }
-  TRY(reapi::CheckInstanceName(request.instance_name()));
+  TRY_ASSIGN(partition_, parts_.partitions.Admit(call_->info(), request.instance_name()));
   if (!request.has_root_digest()) return Status(Code::kInvalidArgument, "root_digest is missing");
   TRY_ASSIGN(root_, reapi::FromProto(request.root_digest(), request.digest_function()));
   if (request.page_size() < 0) {
@@ -95,7 +95,7 @@ void Walk::Step() {
 
 // The bytes of a directory; nullopt when it is missing.
 Result<std::optional<std::string>> Walk::Load(const Digest& digest) {
-  auto bytes = store::ReadAll(parts_.store, {digest});
+  auto bytes = store::ReadAll(parts_.store, {digest, partition_});
   if (bytes) return std::move(*bytes);
   if (bytes.error().code() != Code::kNotFound) return std::unexpected(bytes.error());
   if (digest == root_) return Error(Code::kNotFound, "root directory {}", digest);

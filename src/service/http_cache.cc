@@ -25,6 +25,7 @@ struct Target {
   Space space;
   std::string_view instance_name;  // of kCas and kAc
   std::string_view key;            // the hash; for kRaw all after "/raw/"
+  store::Partition partition = 0;
 };
 
 std::optional<Target> TargetOf(std::string_view path) {
@@ -85,7 +86,16 @@ Result<Digest> DigestOfKey(std::string_view hex, int64_t size_bytes) {
   return MakeDigest(kSha256, hex, size_bytes);
 }
 
-std::string SizeKey(std::string_view hex) { return "http/size/" + std::string(hex); }
+// The key of a value: `kind` is "size" or "raw".
+std::string ValueKey(store::Partition partition, std::string_view kind, std::string_view name) {
+  if (partition == 0) return fmt::format("http/{}/{}", kind, name);
+  return fmt::format("http/{}/{}/{}", partition, kind, name);
+}
+
+// Raw values are those of an instance "raw/NAME".
+std::string RawInstance(const Target& target) {
+  return "raw/" + std::string(target.key.substr(0, target.key.find('/')));
+}
 
 class HttpCache : public std::enable_shared_from_this<HttpCache> {
  public:
@@ -107,8 +117,8 @@ class HttpCache : public std::enable_shared_from_this<HttpCache> {
   HttpResponse Raw(const HttpRequest& request, const Target& target);
   HttpResponse Properties(const HttpRequest& request, const Target& target);
 
-  Result<Digest> FindBySize(std::string_view hex);
-  void RememberSize(const pb::Digest& digest);
+  Result<Digest> FindBySize(const Target& target);
+  void RememberSize(store::Partition partition, const pb::Digest& digest);
 
   const HttpCacheParts parts_;
   const HttpCacheOptions options_;
@@ -121,11 +131,16 @@ HttpResponse HttpCache::Serve(HttpRequest& request) {
       return Answer(403, "the cache is not for browsers");
     }
   }
-  const Target target = *TargetOf(request.path);
-  if (target.space == Space::kRaw) return Raw(request, target);
-  if (Status name = reapi::CheckInstanceName(target.instance_name); !name.ok()) {
+  Target target = *TargetOf(request.path);
+  const bool is_raw = target.space == Space::kRaw;
+  if (Status name = reapi::CheckInstanceName(target.instance_name); !is_raw && !name.ok()) {
     return AnswerStatus(name);
   }
+  const auto partition = parts_.partitions.Of(
+      request.identity, is_raw ? RawInstance(target) : std::string(target.instance_name));
+  if (!partition) return AnswerStatus(partition.error());
+  target.partition = *partition;
+  if (is_raw) return Raw(request, target);
   const bool is_blob = target.space == Space::kCas;
   if (request.method == "GET" || request.method == "HEAD") {
     return is_blob ? GetBlob(target) : GetResult(target);
@@ -139,17 +154,17 @@ HttpResponse HttpCache::Serve(HttpRequest& request) {
 
 // --- /cas/ ---
 
-Result<Digest> HttpCache::FindBySize(std::string_view hex) {
-  TRY_ASSIGN(Digest digest, DigestOfKey(hex, 0));
+Result<Digest> HttpCache::FindBySize(const Target& target) {
+  TRY_ASSIGN(Digest digest, DigestOfKey(target.key, 0));
   if (digest == EmptyDigest(kSha256)) return digest;
-  TRY_ASSIGN(Bytes size, parts_.values.GetValue(SizeKey(hex)));
+  TRY_ASSIGN(Bytes size, parts_.values.GetValue(ValueKey(target.partition, "size", target.key)));
   std::from_chars(size.data(), size.data() + size.size(), digest.size_bytes);
   return digest;
 }
 
-void HttpCache::RememberSize(const pb::Digest& digest) {
+void HttpCache::RememberSize(store::Partition partition, const pb::Digest& digest) {
   if (digest.hash().size() != kHashHexLength || digest.size_bytes() <= 0) return;
-  const std::string key = SizeKey(digest.hash());
+  const std::string key = ValueKey(partition, "size", digest.hash());
   if (parts_.values.GetValue(key)) return;
   // One that is lost costs a miss.
   if (Status status = parts_.values.PutValue(key, std::to_string(digest.size_bytes()));
@@ -159,9 +174,9 @@ void HttpCache::RememberSize(const pb::Digest& digest) {
 }
 
 HttpResponse HttpCache::GetBlob(const Target& target) {
-  Result<Digest> digest = FindBySize(target.key);
+  Result<Digest> digest = FindBySize(target);
   if (!digest) return AnswerStatus(digest.error());
-  Result<BytesList> bytes = parts_.cas.Read({*digest}, {});
+  Result<BytesList> bytes = parts_.cas.Read({*digest, target.partition}, {});
   if (!bytes) return AnswerStatus(bytes.error());
   return AnswerBytes(std::move(*bytes));
 }
@@ -170,9 +185,13 @@ HttpResponse HttpCache::PutBlob(const Target& target, std::string body) {
   const auto size = static_cast<int64_t>(body.size());
   Result<Digest> digest = DigestOfKey(target.key, size);
   if (!digest) return AnswerStatus(digest.error());
-  Status status = store::Put(parts_.cas, {*digest}, Bytes(std::move(body)));
+  if (size > options_.blob_bytes_max) {
+    return Answer(413, fmt::format("a blob has at most {} bytes", options_.blob_bytes_max));
+  }
+  Status status = store::Put(parts_.cas, {*digest, target.partition}, Bytes(std::move(body)));
   if (status.ok() && size > 0) {
-    status = parts_.values.PutValue(SizeKey(target.key), std::to_string(size));
+    status = parts_.values.PutValue(ValueKey(target.partition, "size", target.key),
+                                    std::to_string(size));
   }
   return AnswerStatus(status);
 }
@@ -182,14 +201,15 @@ HttpResponse HttpCache::PutBlob(const Target& target, std::string body) {
 HttpResponse HttpCache::GetResult(const Target& target) {
   Result<Digest> action = DigestOfKey(target.key, 0);
   if (!action) return AnswerStatus(action.error());
-  Result<Bytes> bytes = parts_.action_cache.Get({*action, target.instance_name});
+  Result<Bytes> bytes = parts_.action_cache.Get({*action, target.instance_name, target.partition});
   if (!bytes) return AnswerStatus(bytes.error());
   pb::ActionResult result;
   if (result.ParseFromArray(bytes->data(), static_cast<int>(bytes->size()))) {
-    for (const auto& file : result.output_files()) RememberSize(file.digest());
-    for (const auto& tree : result.output_directories()) RememberSize(tree.tree_digest());
-    RememberSize(result.stdout_digest());
-    RememberSize(result.stderr_digest());
+    for (const auto& file : result.output_files()) RememberSize(target.partition, file.digest());
+    for (const auto& tree : result.output_directories())
+      RememberSize(target.partition, tree.tree_digest());
+    RememberSize(target.partition, result.stdout_digest());
+    RememberSize(target.partition, result.stderr_digest());
   }
   return AnswerBytes({std::move(*bytes)});
 }
@@ -200,8 +220,8 @@ HttpResponse HttpCache::PutResult(const Target& target, std::string body) {
   }
   Result<Digest> action = DigestOfKey(target.key, 0);
   if (!action) return AnswerStatus(action.error());
-  return AnswerStatus(
-      parts_.action_cache.Put({*action, target.instance_name}, Bytes(std::move(body))));
+  return AnswerStatus(parts_.action_cache.Put({*action, target.instance_name, target.partition},
+                                              Bytes(std::move(body))));
 }
 
 // --- /raw/ ---
@@ -225,8 +245,7 @@ std::string EscapeXml(std::string_view text) {
 HttpResponse HttpCache::Raw(const HttpRequest& request, const Target& target) {
   const bool reads =
       request.method == "GET" || request.method == "HEAD" || request.method == "PROPFIND";
-  const auto space = "raw/" + std::string(target.key.substr(0, target.key.find('/')));
-  if (!reads && !options_.update.Allows(space)) {
+  if (!reads && !options_.update.Allows(RawInstance(target))) {
     return Answer(403, "values may not be written here");
   }
   // Collections are there as soon as someone asks: only their members are kept.
@@ -234,7 +253,7 @@ HttpResponse HttpCache::Raw(const HttpRequest& request, const Target& target) {
   if (request.method == "MKCOL") return Answer(201);
   if (request.method == "PROPFIND") return Properties(request, target);
   if (is_collection) return Answer(404, "no value: /raw/NAME/KEY");
-  const std::string key = "http/raw/" + std::string(target.key);
+  const std::string key = ValueKey(target.partition, "raw", target.key);
   if (reads) {
     Result<Bytes> value = parts_.values.GetValue(key);
     if (!value) return AnswerStatus(value.error());
@@ -260,7 +279,7 @@ HttpResponse HttpCache::Properties(const HttpRequest& request, const Target& tar
   const bool is_collection = target.key.ends_with('/') || !target.key.contains('/');
   std::string properties = "<D:resourcetype><D:collection/></D:resourcetype>";
   if (!is_collection) {
-    Result<Bytes> value = parts_.values.GetValue("http/raw/" + std::string(target.key));
+    Result<Bytes> value = parts_.values.GetValue(ValueKey(target.partition, "raw", target.key));
     if (!value) return AnswerStatus(value.error());
     properties = fmt::format(
         "<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength>"

@@ -20,6 +20,7 @@
 #include "action_cache/action_cache.h"
 #include "base/thread_pool.h"
 #include "rpc/server.h"
+#include "service/partitions.h"
 #include "service/update_permission.h"
 #include "store/blob_store.h"
 #include "store/value_store.h"
@@ -31,10 +32,12 @@ struct HttpCacheParts {
   action_cache::ActionCache& action_cache;
   store::ValueStore& values;  // raw values, and sizes of blobs
   ThreadPool& io;
+  const Partitions& partitions = Partitions::None();
 };
 struct HttpCacheOptions {
   UpdatePermission update;  // of action results; raw values are those of instance "raw/NAME"
   size_t raw_value_bytes_max = 32 << 20;
+  int64_t blob_bytes_max = INT64_MAX;  // of a PUT under /cas/
 };
 
 // Answers the paths above and hands every other request to `otherwise`.

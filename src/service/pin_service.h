@@ -1,5 +1,6 @@
 // lre.admin.v1.Pins: what stays in the cache until it is retired. Thread-safe; everything runs on
-// the I/O pool. Errors: those of PinTable; PERMISSION_DENIED when clients may not write results.
+// the I/O pool. Errors: those of PinTable; PERMISSION_DENIED when clients may not write results of
+// the instance.
 #pragma once
 
 #include <vector>
@@ -7,14 +8,20 @@
 #include "action_cache/pin_table.h"
 #include "base/thread_pool.h"
 #include "rpc/call.h"
+#include "service/partitions.h"
+#include "service/update_permission.h"
 
 namespace lre::service {
 
 struct PinServiceOptions {
-  bool update_enabled = true;
+  UpdatePermission update;
 };
 // What is borrowed must outlive every call.
-std::vector<rpc::Method> PinMethods(action_cache::PinTable& pins, ThreadPool& io,
-                                    PinServiceOptions options = {});
+struct PinParts {
+  action_cache::PinTable& pins;
+  ThreadPool& io;
+  const Partitions& partitions = Partitions::None();
+};
+std::vector<rpc::Method> PinMethods(PinParts parts, PinServiceOptions options = {});
 
 }  // namespace lre::service

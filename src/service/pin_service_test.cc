@@ -22,10 +22,11 @@ class PinServiceTest : public testing::Test {
     table_ = action_cache::PinTable::Open(action_cache::NewStoredActionCache(*log_, *log_), *log_,
                                           clock_, {.file = directory_ / "pins"})
                  .value();
-    server_ = rpc::Server::Start({.listen = {"127.0.0.1:0"}, .loops = 1},
-                                 PinMethods(*table_, io_, {.update_enabled = update_enabled}),
-                                 nullptr, metrics_, SystemClock())
-                  .value();
+    server_ =
+        rpc::Server::Start({.listen = {"127.0.0.1:0"}, .loops = 1},
+                           PinMethods({*table_, io_}, {.update = {.enabled = update_enabled}}),
+                           nullptr, metrics_, SystemClock())
+            .value();
     stub_ = v1::Pins::NewStub(
         grpc::CreateChannel(server_->addresses()[0], grpc::InsecureChannelCredentials()));
   }

@@ -34,8 +34,8 @@ Status SpoolFile::Restart() {
   return file_->Truncate(0);
 }
 
-Status SpoolFile::CopyTo(store::BlobStore& store, const Digest& digest) const {
-  TRY_ASSIGN(auto writer, store.Write({digest}));
+Status SpoolFile::CopyTo(store::BlobStore& store, const store::BlobKey& key) const {
+  TRY_ASSIGN(auto writer, store.Write(key));
   for (uint64_t at = 0; at < size_bytes_;) {
     std::string piece(std::min<uint64_t>(kPieceBytes, size_bytes_ - at), '\0');
     TRY_ASSIGN(const size_t read, file_->ReadAt(piece.data(), piece.size(), at));

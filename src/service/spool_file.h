@@ -24,8 +24,8 @@ class SpoolFile {
   uint64_t size_bytes() const { return size_bytes_; }
   // Of all bytes; call once, after the last Append.
   Digest Finish() { return hasher_.Finish(); }
-  // Writes the bytes into the store under that digest.
-  Status CopyTo(store::BlobStore& store, const Digest& digest) const;
+  // Writes the bytes into the store under that key.
+  Status CopyTo(store::BlobStore& store, const store::BlobKey& key) const;
   // For libarchive.
   int fd() const { return file_->fd(); }
   Result<size_t> ReadAt(char* out, size_t size, uint64_t offset) const {

@@ -4,6 +4,11 @@
 
 namespace lre::service {
 
+std::string UploadName(std::string_view resource_name, store::Partition partition) {
+  if (partition == 0) return std::string(resource_name);
+  return fmt::format("{} of partition {}", resource_name, partition);
+}
+
 void UploadTable::TakeExpired(Entries& entries, Entries* expired) const {
   const Instant now = clock_.Now();
   std::vector<Entries::iterator> old;

@@ -19,6 +19,9 @@
 
 namespace lre::service {
 
+// What an upload is called in the table: a resource name means another upload in each partition.
+std::string UploadName(std::string_view resource_name, store::Partition partition);
+
 // The writer belongs to the stream that has the upload open.
 struct Upload {
   std::unique_ptr<store::BlobWriter> writer;

@@ -58,6 +58,8 @@ Result<std::set<std::string>> AskFeatures(rpc::Channel& channel, const std::stri
   if (cache.action_cache_update_capabilities().update_enabled()) features.insert("update");
   if (capabilities.execution_capabilities().exec_enabled()) features.insert("execution");
   if (cache.split_blob_support()) features.insert("split");
+  const int64_t blob_max = cache.max_cas_blob_size_bytes();
+  if (blob_max > 0 && blob_max <= 12 << 20) features.insert("blob-limit");
   if (cache.splice_blob_support()) features.insert("splice");
   if (cache.has_fast_cdc_2020_params()) features.insert("fast-cdc");
   namespace asset = ::build::bazel::remote::asset::v1;

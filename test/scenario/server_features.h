@@ -1,8 +1,8 @@
 // What a server announces in its capabilities, as the words that a scenario's `requires:` names:
 // "execution", "update" (of the action cache by clients), "zstd", "zstd-batch", "split", "splice",
-// "fast-cdc", the digest functions ("blake3", "sha1", ...), and by asking them: "operations",
-// "health", "asset" (Fetch), "asset-push" (Push too). Plain functions; they make
-// blocking calls.
+// "fast-cdc", "blob-limit" (the largest blob has at most 12 MiB), the digest functions ("blake3",
+// "sha1", ...), and by asking them: "operations", "health", "asset" (Fetch), "asset-push" (Push
+// too). Plain functions; they make blocking calls.
 #pragma once
 
 #include <set>

@@ -30,12 +30,13 @@ namespace lre::scenario {
 namespace {
 
 constexpr const char* kInstance = "main";
+constexpr int64_t kBlobBytesMax = 12 << 20;
 
 // Everything below the transport: right, and used by one server after the other.
 class Services {
  public:
   Services()
-      : store_(store::NewMemoryStore(SystemClock(), {})),
+      : store_(store::NewMemoryStore(SystemClock(), {.blob_bytes_max = kBlobBytesMax})),
         cache_(action_cache::NewMemoryActionCache(*store_)),
         scheduler_({.scheduler = {.worker_grace = std::chrono::milliseconds(20)}},
                    service::NewResultPublisher(*cache_, io_), SystemClock(), metrics_),
@@ -56,11 +57,13 @@ class Services {
     for (rpc::Method& method : more) methods.push_back(std::move(method));
   }
   std::vector<rpc::Method> StorageMethods() {
-    std::vector<rpc::Method> methods = service::CapabilitiesMethods({});
+    std::vector<rpc::Method> methods =
+        service::CapabilitiesMethods({.cas_blob_size_bytes_max = kBlobBytesMax});
     Append(methods, service::CasMethods({*store_, io_}));
     Append(methods, service::ChunkMethods({*store_, io_}));
     Append(methods, assets_.Methods());
-    Append(methods, service::ByteStreamMethods({*store_, io_, SystemClock()}));
+    Append(methods, service::ByteStreamMethods({*store_, io_, SystemClock()},
+                                               {.blob_bytes_max = kBlobBytesMax}));
     Append(methods, service::ActionCacheMethods({*cache_, *store_, io_}));
     return methods;
   }

@@ -1,0 +1,115 @@
+#include "service/partitions.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "reapi/resource_name.h"
+
+namespace lre::service {
+namespace {
+
+// What the instance name of a worker says.
+std::optional<store::Partition> NumberIn(std::string_view instance_name) {
+  constexpr std::string_view kWord = "partition-";
+  const size_t slash = instance_name.rfind('/');
+  if (slash != std::string_view::npos) instance_name.remove_prefix(slash + 1);
+  if (!instance_name.starts_with(kWord)) return std::nullopt;
+  instance_name.remove_prefix(kWord.size());
+  store::Partition number = 0;
+  const char* last = instance_name.data() + instance_name.size();
+  const auto [end, error] = std::from_chars(instance_name.data(), last, number);
+  if (error != std::errc() || end != last) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+store::Partition PartitionNumber(std::string_view name) {
+  const Digest digest =
+      ComputeDigest(DigestFunction::kSha256, "lre partition " + std::string(name));
+  store::Partition number = 0;
+  std::memcpy(&number, digest.hash.data(), sizeof number);
+  return number == 0 ? 1 : number;
+}
+
+Status CheckPartitionName(std::string_view name) {
+  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+  });
+  if (plain && !name.empty() && name.size() <= 64) return Status();
+  return ErrorStatus(Code::kInvalidArgument,
+                     "partition \"{:.100}\": 1 to 64 letters, digits, '-', '_' and '.'", name);
+}
+
+const Partitions& Partitions::None() {
+  static const Partitions none;
+  return none;
+}
+
+Result<Partitions> Partitions::Make(const PartitionRules& rules) {
+  Partitions made;
+  auto add = [&](const auto& pairs, auto* to, const char* what) -> Status {
+    for (const auto& [key, name] : pairs) {
+      TRY(CheckPartitionName(name));
+      const store::Partition number = PartitionNumber(name);
+      const auto [known, is_new] = made.numbers_.try_emplace(number, name);
+      if (!is_new && known->second != name) {
+        return ErrorStatus(Code::kInvalidArgument,
+                           "partitions {} and {} have the same number; rename one", name,
+                           known->second);
+      }
+      if (!to->try_emplace(key, number).second) {
+        return ErrorStatus(Code::kInvalidArgument, "{} \"{:.200}\" has two partitions", what, key);
+      }
+    }
+    return Status();
+  };
+  for (const auto& [instance_name, name] : rules.instances) {
+    TRY(reapi::CheckInstanceName(instance_name));
+  }
+  TRY(add(rules.instances, &made.instances_, "instance name"));
+  TRY(add(rules.identities, &made.identities_, "identity"));
+  std::set<store::Partition> closed;
+  for (const auto& [identity, number] : made.identities_) closed.insert(number);
+  made.closed_ = std::make_shared<const std::set<store::Partition>>(std::move(closed));
+  made.workers_.insert(rules.workers.begin(), rules.workers.end());
+  return made;
+}
+
+Result<store::Partition> Partitions::Admit(const rpc::CallInfo& call,
+                                           std::string_view instance_name) const {
+  TRY(reapi::CheckInstanceName(instance_name));
+  return Of(call.identity, instance_name);
+}
+
+std::optional<store::Partition> Partitions::OfIdentity(std::string_view identity) const {
+  auto own = identity.empty() ? identities_.end() : identities_.find(identity);
+  if (own == identities_.end()) return std::nullopt;
+  return own->second;
+}
+
+Result<store::Partition> Partitions::Find(std::string_view identity,
+                                          std::string_view instance_name) const {
+  if (auto own = OfIdentity(identity)) return *own;
+  auto denied = [&] {
+    return Error(Code::kPermissionDenied, "instance \"{:.200}\" is in a partition of others",
+                 instance_name);
+  };
+  if (auto number = NumberIn(instance_name)) {
+    const bool known = *number == 0 || numbers_.contains(*number);
+    if (known && (identities_.empty() || workers_.contains(identity))) return *number;
+    return denied();
+  }
+  for (std::string_view name = instance_name;;) {
+    if (auto found = instances_.find(name); found != instances_.end()) {
+      if (closed_->contains(found->second)) return denied();
+      return found->second;
+    }
+    const size_t slash = name.rfind('/');
+    if (slash == std::string_view::npos) return store::Partition{0};
+    name = name.substr(0, slash);
+  }
+}
+
+}  // namespace lre::service

@@ -1,5 +1,5 @@
 # What sh_toolchain of any version of the rules provides.
-# Written by `lre generate` from manifest sha256:35ce5d7a405989d4e7c3a04929347589d07d6a91cf3a420f812cd47bc69e1f6a
+# Written by `lre generate` from manifest sha256:6aec1a867cd8dbddea9106c9aaccd4a71a5e690e15e00a561a5a714721a7b8f4
 # of lre-cc: edits are lost.
 
 def _shell_impl(ctx):

@@ -1,5 +1,5 @@
 # Bazel's Java tools as files of a build.
-# Written by `lre generate` from manifest sha256:2f1938aa906576492414635950d0b99ee5bdc81b8b41f958d6b024f224e2590b
+# Written by `lre generate` from manifest sha256:2ae16943e0f98ceaed9a5e9337959e0f7812dcca8fdfeed856a6bb4c0811c9d0
 # of lre-java: edits are lost.
 
 def _tool_impl(ctx):

@@ -1,5 +1,5 @@
 # Headers of the store for C and C++.
-# Written by `lre generate` from manifest sha256:5a253c8a86de001c8a8404b1fcbe6fff0df61dd94d9b09b5d24afb0b79cfd193
+# Written by `lre generate` from manifest sha256:aeeace0251f2f170aa670d9934dff6423cba21bcdd3190db1b1feac3f53f0794
 # of lre-py: edits are lost.
 
 load("@rules_cc//cc/common:cc_common.bzl", "cc_common")

@@ -1,6 +1,8 @@
 // lre.bazelrc in its four forms: with and without what `lre env` makes available on this machine,
 // for every build or only under --config=<prefix>. The flags are the same in all four, so that
 // action keys are too. No endpoint stands here: local, cached and remote builds read the same file.
+#include <utility>
+
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
@@ -18,6 +20,30 @@ void AddJavaFlags(const JavaFacts& java, std::vector<Flag>* flags) {
     flags->push_back({fmt::format("--{}=lre_jdk", flag), ""});
   for (const char* flag : {"java_language_version", "tool_java_language_version"})
     flags->push_back({fmt::format("--{}={}", flag, java.major), ""});
+}
+
+// Another compiler by choice: --config=clang, --config=clang-libcxx.
+std::string ClangConfigs(const GenerateInput& input, const GenerateOptions& options) {
+  const std::string& prefix = options.bazelrc_prefix;
+  std::string out =
+      "\n# The other compiler, for all that is built; with its own C++ library instead of GCC's. "
+      "Tests\n"
+      "# find the program with which sanitizers name what they report.\n";
+  for (const char* variant : {"", "-libcxx"}) {
+    const std::string name = (prefix.empty() ? "" : prefix + "-") + "clang" + variant;
+    if (!prefix.empty()) out += fmt::format("build:{} --config={}\n", name, prefix);
+    out += fmt::format(
+        "build:{} "
+        "--extra_toolchains=@local-remote-execution//generated-clang/config:cc-toolchain{}\n",
+        name, variant);
+    // Sanitizers find the names for their reports in PATH or not at all.
+    auto symbolizer = input.clang->cc->tools.find("llvm-symbolizer");
+    if (symbolizer != input.clang->cc->tools.end()) {
+      out += fmt::format("build:{} --test_env=PATH={}:{}\n", name,
+                         symbolizer->second.substr(0, symbolizer->second.rfind('/')), input.path);
+    }
+  }
+  return out;
 }
 
 std::vector<Flag> Flags(const GenerateInput& input) {
@@ -52,6 +78,12 @@ std::vector<Flag> Flags(const GenerateInput& input) {
   if (input.python != nullptr) {
     flags.push_back({"--extra_toolchains=@local-remote-execution//generated-python/config:all",
                      "Python: named by its path in the first line of every program."});
+  }
+  for (const Manifest* own : input.own) {
+    std::string why = fmt::format("{}: for what asks for it.", own->name);
+    for (const std::string& label : OwnToolchainLabels(*own)) {
+      flags.push_back({"--extra_toolchains=" + label, std::exchange(why, "")});
+    }
   }
   return flags;
 }
@@ -101,6 +133,7 @@ std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options) 
     if (!flag.why.empty()) out += "\n" + Commented(flag.why);
     out += fmt::format("{} {}\n", command, flag.text);
   }
+  if (input.clang != nullptr) out += ClangConfigs(input, options);
   return out;
 }
 

@@ -1,202 +1,66 @@
-// The text of cc_toolchain_config.bzl. It defines only what differs from Bazel's own plumbing:
-// Bazel adds the features that a toolchain does not define itself (dependency files, include paths,
-// PIC, libraries to link, user flags, ...), the same in 7, 8 and 9. It loads public labels of
-// rules_cc only.
+// The text of cc_toolchain_config.bzl: the rule, and how its features are put together. The
+// features themselves are in cc_features.cc. Public labels of rules_cc only.
+//
+// What it has to define is what differs from Bazel's own plumbing, and what has to come after
+// something that differs: flags stand in a command in the order of the features, Bazel puts those
+// that a toolchain does not define in front of all others but default_compile_flags, and a user's
+// flags must come after the defaults that they may want to override.
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
+namespace {
 
-std::string_view CcToolchainConfigText() {
-  return R"bzl(
+constexpr std::string_view kText = R"bzl(
 load("@rules_cc//cc:action_names.bzl", "ACTION_NAMES")
 load(
     "@rules_cc//cc:cc_toolchain_config_lib.bzl",
     "action_config",
     "feature",
-    "flag_group",
-    "flag_set",
     "tool",
     "tool_path",
-    "with_feature_set",
 )
 load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
 load("@rules_cc//cc/toolchains:cc_toolchain_config_info.bzl", "CcToolchainConfigInfo")
+load(":cc_features.bzl", "compile_features", "link_features", "mode_features")
 
-_CXX = [
-    ACTION_NAMES.linkstamp_compile,
-    ACTION_NAMES.cpp_compile,
-    ACTION_NAMES.cpp_header_parsing,
-    ACTION_NAMES.cpp_module_compile,
-    ACTION_NAMES.cpp_module_codegen,
-]
+def _action_configs(ctx):
+    configs = []
+    for name, tool_name in [
+        (ACTION_NAMES.objcopy_embed_data, "objcopy"),
+        (ACTION_NAMES.llvm_cov, "llvm-cov"),
+    ]:
+        configs.append(action_config(
+            action_name = name,
+            tools = [tool(path = ctx.attr.tool_paths[tool_name])],
+        ))
 
-_PREPROCESSING = _CXX + [
-    ACTION_NAMES.c_compile,
-    ACTION_NAMES.preprocess_assemble,
-]
-
-_COMPILE = _PREPROCESSING + [
-    ACTION_NAMES.assemble,
-    ACTION_NAMES.lto_backend,
-]
-
-_LINK_LIBRARY = [
-    ACTION_NAMES.cpp_link_dynamic_library,
-    ACTION_NAMES.cpp_link_nodeps_dynamic_library,
-]
-
-_LINK = [ACTION_NAMES.cpp_link_executable] + _LINK_LIBRARY
-
-def _flags(actions, flags, with_features = []):
-    """A list of one flag_set, or of none without flags, because Bazel refuses empty flag groups."""
-    if not flags:
-        return []
-    return [flag_set(
-        actions = actions,
-        flag_groups = [flag_group(flags = flags)],
-        with_features = with_features,
-    )]
-
-def _with(name):
-    return [with_feature_set(features = [name])]
-
-def _sanitizer(name, flags):
-    return feature(
-        name = name,
-        flag_sets = _flags(_COMPILE, flags + ["-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]) +
-                    _flags(_LINK, flags),
-    )
-
-def _loader_features(ctx):
-    """Which dynamic loader and C library a program runs on; see the comment of each.
-
-    None depends on where an action runs: the keys of local and remote builds must not differ.
-    """
-    store_flags = ["-Wl,--dynamic-linker=" + ctx.attr.loader] + [
-        # RPATH, not RUNPATH: LD_LIBRARY_PATH must not replace the store's libraries, and the
-        # libraries' own dependencies are found by it too.
-        "-Wl,--disable-new-dtags",
-    ] + ["-Wl,-rpath," + directory for directory in ctx.attr.runtime_library_directories]
-    link = [ACTION_NAMES.cpp_link_executable]
-    not_static = ["fully_static_link", "lre_host_loader"]
-    return [
-        # Programs that the build itself runs: lre.bazelrc switches it on for the exec configuration,
-        # --features=lre_store_loader or a target's `features` for others.
-        feature(
-            name = "lre_store_loader",
-            flag_sets = _flags(link, store_flags, [with_feature_set(not_features = not_static)]),
-        ),
-        # Tests run on the libc that they were linked against, not on that of the machine which runs
-        # them. Bazel 7 says that a link is a test's by a link variable, newer ones by the feature.
-        feature(
-            name = "lre_test_loader",
-            enabled = True,
-            flag_sets = [
-                flag_set(
-                    actions = link,
-                    flag_groups = [flag_group(flags = store_flags, expand_if_true = "is_cc_test")],
-                    with_features = [with_feature_set(
-                        features = ["legacy_is_cc_test"],
-                        not_features = not_static + ["lre_store_loader"],
-                    )],
-                ),
-            ] + _flags(link, store_flags, [with_feature_set(
-                features = ["is_cc_test"],
-                not_features = not_static + ["lre_store_loader"],
-            )]),
-        ),
-        feature(name = "is_cc_test"),
-        feature(name = "legacy_is_cc_test", enabled = True),
-        # For a test that is meant to run on the machine's own libc.
-        feature(name = "lre_host_loader"),
-    ]
+    configs.append(action_config(
+        action_name = ACTION_NAMES.cpp_header_parsing,
+        tools = [tool(path = ctx.attr.tool_paths["gcc"])],
+        implies = [
+            "legacy_compile_flags",
+            "user_compile_flags",
+            "sysroot",
+            "unfiltered_compile_flags",
+            "compiler_input_flags",
+            "compiler_output_flags",
+        ],
+    ))
+    configs.append(action_config(
+        action_name = "validate-static-library",
+        tools = [tool(tool = ctx.executable.validate_static_library)],
+    ))
+    return configs
 
 def _impl(ctx):
-    features = [
-        feature(
-            name = "default_compile_flags",
-            enabled = True,
-            flag_sets = _flags(_COMPILE, [
-                "-U_FORTIFY_SOURCE",
-                "-fstack-protector",
-                "-Wall",
-                "-Wunused-but-set-parameter",
-                "-Wno-free-nonheap-object",
-                "-fno-omit-frame-pointer",
-            ] + ctx.attr.compile_flags) +
-            _flags(_COMPILE, ["-g"], _with("dbg")) +
-            _flags(_COMPILE, [
-                "-g0",
-                "-O2",
-                "-D_FORTIFY_SOURCE=1",
-                "-DNDEBUG",
-                "-ffunction-sections",
-                "-fdata-sections",
-            ], _with("opt")) +
-            _flags(_CXX + [ACTION_NAMES.lto_backend], ["-std=c++17"] + ctx.attr.cxx_flags),
-        ),
-        feature(
-            name = "default_link_flags",
-            enabled = True,
-            flag_sets = _flags(_LINK, [
-                "-Wl,-z,relro,-z,now",
-                "-Wl,--build-id=sha1",
-                "-pass-exit-codes",
-            ] + ctx.attr.link_flags) + _flags(_LINK, ["-Wl,--gc-sections"], _with("opt")),
-        ),
-        # The libraries come after the objects that need them, whatever flags a target adds.
-        feature(
-            name = "lre_link_libs",
-            enabled = True,
-            flag_sets = _flags(_LINK, ctx.attr.link_libs),
-        ),
-        # Last on the command line and not to be overridden: what would put the time or the place of a
-        # build into its outputs.
-        feature(
-            name = "unfiltered_compile_flags",
-            enabled = True,
-            flag_sets = _flags(_COMPILE, [
-                "-fno-canonical-system-headers",
-                "-Wno-builtin-macro-redefined",
-                "-D__DATE__=\"redacted\"",
-                "-D__TIMESTAMP__=\"redacted\"",
-                "-D__TIME__=\"redacted\"",
-            ]),
-        ),
-        feature(
-            name = "coverage",
-            provides = ["profile"],
-            flag_sets = _flags(_PREPROCESSING, ["--coverage"]) + _flags(_LINK, ["--coverage"]),
-        ),
-        feature(
-            name = "treat_warnings_as_errors",
-            flag_sets = _flags(_PREPROCESSING, ["-Werror"]) + _flags(_LINK, ["-Wl,--fatal-warnings"]),
-        ),
-        _sanitizer("asan", ["-fsanitize=address"]),
-        _sanitizer("tsan", ["-fsanitize=thread"]),
-        _sanitizer("ubsan", ["-fsanitize=undefined"]),
-        feature(name = "archive_param_file", enabled = True),
-        feature(name = "dbg"),
-        feature(name = "gcc_quoting_for_param_files", enabled = True),
-        feature(name = "opt"),
-        feature(name = "supports_dynamic_linker", enabled = True),
-        feature(name = "supports_pic", enabled = True),
-    ] + _loader_features(ctx)
-
+    features = mode_features(ctx) + compile_features(ctx) + link_features(ctx) + [
+        feature(name = "symbol_check", implies = ["validate-static-library"]),
+    ]
     return cc_common.create_cc_toolchain_config_info(
         ctx = ctx,
         abi_libc_version = ctx.attr.target_libc,
         abi_version = ctx.attr.compiler,
-        action_configs = [
-            action_config(
-                action_name = ACTION_NAMES.objcopy_embed_data,
-                tools = [tool(path = ctx.attr.tool_paths["objcopy"])],
-            ),
-            action_config(
-                action_name = ACTION_NAMES.llvm_cov,
-                tools = [tool(path = ctx.attr.tool_paths["llvm-cov"])],
-            ),
-        ],
+        action_configs = _action_configs(ctx),
         builtin_sysroot = ctx.attr.builtin_sysroot,
         compiler = ctx.attr.compiler,
         cxx_builtin_include_directories = ctx.attr.builtin_include_directories,
@@ -218,18 +82,33 @@ lre_cc_toolchain_config = rule(
         "compiler": attr.string(mandatory = True),
         "cpu": attr.string(mandatory = True),
         "cxx_flags": attr.string_list(),
+        "empty_source": attr.string(
+            doc = "A file of the store without a declaration in it.",
+            mandatory = True,
+        ),
         "link_flags": attr.string_list(),
         "link_libs": attr.string_list(),
         "loader": attr.string(mandatory = True),
         "runtime_library_directories": attr.string_list(),
+        "static_link_libs": attr.string_list(
+            doc = "Instead of link_libs with the feature static_link_cpp_runtimes.",
+        ),
         "target_libc": attr.string(mandatory = True),
         "target_system_name": attr.string(mandatory = True),
         "tool_paths": attr.string_dict(mandatory = True),
         "toolchain_identifier": attr.string(mandatory = True),
+        "validate_static_library": attr.label(
+            cfg = "exec",
+            executable = True,
+            mandatory = True,
+        ),
     },
     provides = [CcToolchainConfigInfo],
 )
 )bzl";
-}
+
+}  // namespace
+
+std::string_view CcToolchainConfigText() { return kText; }
 
 }  // namespace lre::toolchain

@@ -5,28 +5,31 @@ namespace lre::toolchain {
 namespace {
 
 // set(NAME value) for a tool that the toolchain has.
-std::string CmakeTool(const GenerateInput& input, std::string_view variable,
-                      const std::string& tool) {
-  auto found = input.cc.tools.find(tool);
-  if (found == input.cc.tools.end()) return "";
+std::string CmakeTool(const CcFacts& cc, std::string_view variable, const std::string& tool) {
+  auto found = cc.tools.find(tool);
+  if (found == cc.tools.end()) return "";
   return fmt::format("set({} \"{}\")\n", variable, found->second);
 }
 
 }  // namespace
 
-std::string CmakeToolchain(const GenerateInput& input) {
-  std::string out = FileHead(input, "#", "CMake toolchain file: cmake --toolchain lre.cmake ...");
+std::string CmakeToolchain(const GenerateInput& input, const Manifest& manifest) {
+  const CcFacts& cc = *manifest.cc;
+  const bool clang = cc.compiler == "clang";
+  std::string out = FileHead(manifest, "#",
+                             fmt::format("CMake toolchain file: cmake --toolchain {}.cmake ...",
+                                         &manifest == &input.manifest ? "lre" : manifest.name));
   out += fmt::format("\nset(CMAKE_SYSTEM_NAME Linux)\nset(CMAKE_SYSTEM_PROCESSOR {})\n", input.cpu);
-  out += CmakeTool(input, "CMAKE_C_COMPILER", "gcc");
-  out += CmakeTool(input, "CMAKE_CXX_COMPILER", "g++");
-  out += CmakeTool(input, "CMAKE_AR", "ar");
-  out += CmakeTool(input, "CMAKE_LINKER", "ld");
-  out += CmakeTool(input, "CMAKE_NM", "nm");
-  out += CmakeTool(input, "CMAKE_OBJCOPY", "objcopy");
-  out += CmakeTool(input, "CMAKE_OBJDUMP", "objdump");
-  out += CmakeTool(input, "CMAKE_RANLIB", "ranlib");
-  out += CmakeTool(input, "CMAKE_STRIP", "strip");
-  out += fmt::format("set(CMAKE_SYSROOT \"{}\")\n", input.cc.sysroot);
+  out += CmakeTool(cc, "CMAKE_C_COMPILER", clang ? "clang" : "gcc");
+  out += CmakeTool(cc, "CMAKE_CXX_COMPILER", clang ? "clang++" : "g++");
+  out += CmakeTool(cc, "CMAKE_AR", "ar");
+  out += CmakeTool(cc, "CMAKE_LINKER", "ld");
+  out += CmakeTool(cc, "CMAKE_NM", "nm");
+  out += CmakeTool(cc, "CMAKE_OBJCOPY", "objcopy");
+  out += CmakeTool(cc, "CMAKE_OBJDUMP", "objdump");
+  out += CmakeTool(cc, "CMAKE_RANLIB", "ranlib");
+  out += CmakeTool(cc, "CMAKE_STRIP", "strip");
+  out += fmt::format("set(CMAKE_SYSROOT \"{}\")\n", cc.sysroot);
   out +=
       "\n# Headers and libraries come from the sysroot, never from this machine; programs may.\n"
       "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)\n"

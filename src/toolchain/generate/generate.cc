@@ -43,7 +43,9 @@ Status CheckPlain(std::string_view what, std::string_view value) {
   return {};
 }
 
-Status CheckStrings(const Manifest& manifest, const CcFacts& cc) {
+// REQUIRES: cc facts.
+Status CheckCompiler(const Manifest& manifest) {
+  const CcFacts& cc = *manifest.cc;
   TRY(CheckPlain("name", manifest.name));
   for (const auto& [name, value] : manifest.env) {
     TRY(CheckPlain("env name", name));
@@ -59,6 +61,20 @@ Status CheckStrings(const Manifest& manifest, const CcFacts& cc) {
        {&cc.compiler, &cc.version, &cc.target, &cc.libc, &cc.sysroot, &cc.loader}) {
     TRY(CheckPlain("cc fact", *value));
   }
+  if (cc.libcxx) {
+    for (const auto* list : {&cc.libcxx->compile_flags, &cc.libcxx->link_libs})
+      for (const std::string& value : *list) TRY(CheckPlain("flag of libc++", value));
+  }
+  if (cc.compiler != "gcc" && cc.compiler != "clang") {
+    return ErrorStatus(Code::kInvalidArgument,
+                       "manifest {}: no flags are known for the compiler \"{}\" (gcc, clang)",
+                       manifest.name, cc.compiler);
+  }
+  for (const std::string& tool : {cc.compiler, std::string("ar"), std::string("ld")}) {
+    if (cc.tools.contains(tool)) continue;
+    return ErrorStatus(Code::kInvalidArgument, "manifest {}: cc.tools lacks \"{}\"", manifest.name,
+                       tool);
+  }
   return {};
 }
 
@@ -72,6 +88,12 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
                        manifest.prefix);
   }
   TRY(CheckPlain("name", further.name));
+  if (further.cc && (further.cc->compiler == "clang" || IsOwn(further)))
+    TRY(CheckCompiler(further));
+  for (const auto& [name, tool] : further.tools) TRY(CheckPlain("tool " + name, tool));
+  for (const auto* labels : {&further.exec_compatible_with, &further.target_compatible_with}) {
+    for (const std::string& label : *labels) TRY(CheckPlain("constraint", label));
+  }
   if (further.python) {
     TRY(CheckPlain("python interpreter", further.python->interpreter));
     for (const std::string& directory : further.python->include_dirs)
@@ -114,13 +136,7 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
                  manifest.name);
   }
   const CcFacts& cc = *manifest.cc;
-  TRY(CheckStrings(manifest, cc));
-  for (std::string_view tool : {"gcc", "ar", "ld"}) {
-    if (!cc.tools.contains(std::string(tool))) {
-      return Error(Code::kInvalidArgument, "manifest {}: cc.tools lacks \"{}\"", manifest.name,
-                   tool);
-    }
-  }
+  TRY(CheckCompiler(manifest));
   const StorePath* base = manifest.Find("base");
   if (base == nullptr) {
     return Error(Code::kInvalidArgument,
@@ -141,6 +157,12 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
   };
   for (const Manifest& other : further) {
     TRY(CheckFurther(manifest, other));
+    // One that extends another is registered beside it, whatever it has.
+    if (IsOwn(other)) {
+      input.own.push_back(&other);
+      if (!other.extends.empty()) continue;
+    }
+    if (other.cc && other.cc->compiler == "clang") input.clang = &other;
     if (other.java && !other.java->tools.empty()) input.java = &other;
     if (other.python) input.python = &other;
   }
@@ -174,8 +196,12 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
     std::ranges::move(JavaExamples(input), std::back_inserter(files));
   }
   if (input.python != nullptr) std::ranges::move(PythonModule(input), std::back_inserter(files));
+  for (const Manifest* own : input.own)
+    std::ranges::move(OwnModule(input, *own), std::back_inserter(files));
   files.push_back({"lre.bazelrc", Bazelrc(input, options)});
-  files.push_back({"lre.cmake", CmakeToolchain(input)});
+  files.push_back({"lre.cmake", CmakeToolchain(input, input.manifest)});
+  if (input.clang != nullptr)
+    files.push_back({input.clang->name + ".cmake", CmakeToolchain(input, *input.clang)});
   files.push_back({"recc.conf", ReccConf(input, options)});
   files.push_back({".envrc", Envrc(input)});
   std::ranges::sort(files, {}, &GeneratedFile::path);

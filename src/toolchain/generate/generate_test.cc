@@ -73,6 +73,32 @@ Manifest JavaManifest() {
   return manifest;
 }
 
+Manifest ClangManifest() {
+  Manifest manifest = SmallManifest();
+  manifest.name = "lre-clang";
+  std::string clang = Hash('c') + "-clang", libcxx = Hash('d') + "-libcxx",
+              tools = Hash('e') + "-llvm-tools";
+  manifest.paths[3] = {"clang", clang, "sha256:" + std::string(64, 'c') + "/82", 400, {}, {}};
+  manifest.paths.push_back({"libcxx", libcxx, "sha256:" + std::string(64, 'd') + "/82", 1, {}, {}});
+  manifest.paths.push_back(
+      {"llvm-tools", tools, "sha256:" + std::string(64, 'e') + "/82", 1, {}, {}});
+  CcFacts& cc = *manifest.cc;
+  cc.compiler = "clang";
+  cc.version = "16.0.6";
+  cc.tools.erase("gcc");
+  cc.tools.erase("g++");
+  cc.tools["clang"] = clang + "/usr/lib/llvm-16/bin/clang";
+  cc.tools["clang++"] = clang + "/usr/lib/llvm-16/bin/clang++";
+  cc.tools["gcov"] = cc.tools["llvm-cov"] = tools + "/usr/lib/llvm-16/bin/llvm-cov";
+  cc.tools["llvm-profdata"] = tools + "/usr/lib/llvm-16/bin/llvm-profdata";
+  cc.builtin_includes = {clang + "/usr/lib/llvm-16/lib/clang/16/include",
+                         manifest.cc->sysroot + "/usr/include", libcxx + "/include/c++/v1"};
+  cc.compile_flags = {};
+  cc.libcxx = {.compile_flags = {"-nostdinc++", "-isystem", libcxx + "/include/c++/v1"},
+               .link_libs = {libcxx + "/lib/libc++.a", "-lm"}};
+  return manifest;
+}
+
 Manifest PythonManifest() {
   Manifest manifest = JavaManifest();
   manifest.name = "lre-py";
@@ -119,31 +145,66 @@ TEST(GenerateTest, WritesEveryFileAsTheGoldenOnesSay) {
     paths.push_back(file.path);
     ExpectGolden(file.path, file.text);
   }
-  EXPECT_THAT(paths, ElementsAre(".envrc", "local-remote-execution/BUILD.bazel",
-                                 "local-remote-execution/MODULE.bazel",
-                                 "local-remote-execution/examples/BUILD.bazel",
-                                 "local-remote-execution/examples/hello_lre.cc",
-                                 "local-remote-execution/generated-cc/cc/BUILD.bazel",
-                                 "local-remote-execution/generated-cc/cc/cc_toolchain_config.bzl",
-                                 "local-remote-execution/generated-cc/cc/toolchain.json",
-                                 "local-remote-execution/generated-cc/config/BUILD.bazel",
-                                 "local-remote-execution/generated-sh/BUILD.bazel",
-                                 "local-remote-execution/generated-sh/shell.bzl",
-                                 "local-remote-execution/toolchain.json", "lre.bazelrc",
-                                 "lre.cmake", "recc.conf"));
+  EXPECT_THAT(paths,
+              ElementsAre(".envrc", "local-remote-execution/BUILD.bazel",
+                          "local-remote-execution/MODULE.bazel",
+                          "local-remote-execution/examples/BUILD.bazel",
+                          "local-remote-execution/examples/hello_lre.cc",
+                          "local-remote-execution/generated-cc/cc/BUILD.bazel",
+                          "local-remote-execution/generated-cc/cc/cc_features.bzl",
+                          "local-remote-execution/generated-cc/cc/cc_toolchain_config.bzl",
+                          "local-remote-execution/generated-cc/cc/toolchain.json",
+                          "local-remote-execution/generated-cc/cc/validate_static_library.bzl",
+                          "local-remote-execution/generated-cc/config/BUILD.bazel",
+                          "local-remote-execution/generated-sh/BUILD.bazel",
+                          "local-remote-execution/generated-sh/shell.bzl",
+                          "local-remote-execution/toolchain.json", "lre.bazelrc", "lre.cmake",
+                          "recc.conf"));
 }
 
 // In a folder of their own: the module without them is a golden one too.
 TEST(GenerateTest, WritesWhatFurtherToolchainsAddAsTheGoldenFilesSay) {
   const auto without = GenerateMap(SmallManifest());
-  const auto with = GenerateMap(SmallManifest(), {.further = {JavaManifest(), PythonManifest()}});
+  const auto with = GenerateMap(SmallManifest(),
+                                {.further = {ClangManifest(), JavaManifest(), PythonManifest()}});
 
   std::vector<std::string> added;
   for (const auto& [path, text] : with) {
     if (!without.contains(path)) added.push_back(path);
     if (!without.contains(path) || without.at(path) != text) ExpectGolden("further/" + path, text);
   }
-  EXPECT_THAT(added, testing::SizeIs(17));
+  EXPECT_THAT(added, testing::SizeIs(23));
+}
+
+// What coverage and debug packages need may be updated without another compile.
+TEST(GenerateTest, ClangHasAMarkerWithoutTheToolsThatNoCompileRuns) {
+  auto files = GenerateMap(SmallManifest(), {.further = {ClangManifest()}});
+  const std::string marker = files["local-remote-execution/generated-clang/cc/toolchain.json"];
+
+  for (const char* role : {"-clang", "-libcxx", "-sysroot", "-binutils", "-libc"})
+    EXPECT_THAT(marker, HasSubstr(role));
+  for (const char* role : {"-llvm-tools", "-base", "-gcc"})
+    EXPECT_THAT(marker, Not(HasSubstr(role)));
+}
+
+TEST(GenerateTest, ClangChangesNoKeyOfTheOtherCompiler) {
+  const auto without = GenerateMap(SmallManifest());
+  const auto with = GenerateMap(SmallManifest(), {.further = {ClangManifest()}});
+
+  for (const auto& [path, text] : without)
+    if (path != "lre.bazelrc") EXPECT_EQ(with.at(path), text) << path;
+  for (const char* config : {"build:clang ", "build:clang-libcxx "})
+    EXPECT_THAT(with.at("lre.bazelrc"), HasSubstr(config));
+  auto prefixed =
+      GenerateBazelrc(SmallManifest(), {.bazelrc_prefix = "lre", .further = {ClangManifest()}});
+  EXPECT_THAT(*prefixed, HasSubstr("\nbuild:lre-clang --config=lre\nbuild:lre-clang --extra_tool"));
+}
+
+TEST(GenerateTest, RefusesACompilerThatItHasNoFlagsFor) {
+  Manifest other = SmallManifest();
+  other.cc->compiler = "tcc";
+
+  EXPECT_THAT(Generate(other).error().message(), HasSubstr("\"tcc\""));
 }
 
 // Headers of Python are allowed in compiles, but no command of a compile changes with them.

@@ -74,14 +74,6 @@ java_test(
     use_testrunner = False,
     deps = [":greeting"],
 )
-
-# A program that the build runs.
-genrule(
-    name = "said",
-    outs = ["said.txt"],
-    cmd = "$(execpath :hello_lre) > $@",
-    tools = [":hello_lre"],
-)
 )EXAMPLE";
 
 }  // namespace
@@ -89,8 +81,8 @@ genrule(
 std::vector<GeneratedFile> JavaExamples(const GenerateInput& input) {
   const std::string folder = "local-remote-execution/examples/java/";
   return {
-      {folder + "BUILD.bazel",
-       FileHead(*input.java, "#", "Java on the JDK of the store.") + std::string(kBuild)},
+      {folder + "BUILD.bazel", FileHead(*input.java, "#", "Java on the JDK of the store.") +
+                                   std::string(kBuild) + std::string(SaidExample())},
       {folder + "Greeting.java", std::string(kGreeting)},
       {folder + "GreetingTest.java", std::string(kGreetingTest)},
       {folder + "HelloLre.java", std::string(kHelloLre)},

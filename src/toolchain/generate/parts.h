@@ -20,9 +20,12 @@ struct GenerateInput {
   std::string base;          // store path of the userland
   std::string shell;         // what runs shell actions: puts `base` first in PATH
   std::string path;          // PATH of tests
-  // Of the further manifests: the one with a JDK and its tools, and the one with a Python.
+  // Of the further manifests: the one with a clang, the one with a JDK and its tools, and the one
+  // with a Python.
+  const Manifest* clang = nullptr;
   const Manifest* java = nullptr;
   const Manifest* python = nullptr;
+  std::vector<const Manifest*> own;  // further ones of IsOwn
 };
 // kInvalidArgument names what the manifest lacks. What is in `further` outlives the input.
 Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
@@ -40,16 +43,31 @@ std::vector<GeneratedFile> JavaModule(const GenerateInput& input);
 std::vector<GeneratedFile> JavaExamples(const GenerateInput& input);
 // REQUIRES: input.python.
 std::vector<GeneratedFile> PythonModule(const GenerateInput& input);
-// cc_toolchain_config.bzl without its head.
+// generated-cc, but for its platform, and generated-clang.
+std::vector<GeneratedFile> CcModule(const GenerateInput& input);
+// The package `folder` with the C++ toolchain ":cc" of a further manifest.
+std::vector<GeneratedFile> CcPackage(const GenerateInput& input, const Manifest& manifest,
+                                     const std::string& folder);
+// A toolchain of one's own (own_module.cc): whether it is one, what it adds to the module, and what
+// is registered of it.
+bool IsOwn(const Manifest& manifest);
+std::vector<GeneratedFile> OwnModule(const GenerateInput& input, const Manifest& manifest);
+std::vector<std::string> OwnToolchainLabels(const Manifest& manifest);
+// cc_toolchain_config.bzl and cc_features.bzl without their heads.
 std::string_view CcToolchainConfigText();
-// The tool paths that Bazel asks for, by Bazel's names; a tool the toolchain lacks fails when
-// called.
-std::map<std::string, std::string> BazelToolPaths(const GenerateInput& input);
+std::string CcFeaturesText();
+std::string_view CcLinkFeaturesText();
+// A program of the store that fails, for tools that a toolchain lacks.
+std::string FailingTool(const GenerateInput& input);
 // The store paths that compiling and linking depend on: in the order of the manifest.
 std::vector<const StorePath*> CcClosure(const Manifest& manifest);
 
 std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options);
-std::string CmakeToolchain(const GenerateInput& input);
+// The end of an example's BUILD file: a rule that runs its program hello_lre.
+std::string_view SaidExample();
+
+// For the compiler of `manifest`: that of the input or its clang.
+std::string CmakeToolchain(const GenerateInput& input, const Manifest& manifest);
 std::string ReccConf(const GenerateInput& input, const GenerateOptions& options);
 std::string Envrc(const GenerateInput& input);
 

@@ -180,14 +180,6 @@ py_test(
     srcs = ["greeting_test.py"],
     deps = [":greeting"],
 )
-
-# A program that the build runs.
-genrule(
-    name = "said",
-    outs = ["said.txt"],
-    cmd = "$(execpath :hello_lre) > $@",
-    tools = [":hello_lre"],
-)
 )EXAMPLE";
 
 }  // namespace
@@ -201,7 +193,7 @@ std::vector<GeneratedFile> PythonModule(const GenerateInput& input) {
       {module + "generated-python/python/headers.bzl", HeadersText(input)},
       {examples + "BUILD.bazel",
        FileHead(*input.python, "#", "Python of the store, with a module in C.") +
-           std::string(kBuild)},
+           std::string(kBuild) + std::string(SaidExample())},
       {examples + "examples_count.c", std::string(kExtension)},
       {examples + "greeting.py", std::string(kGreeting)},
       {examples + "greeting_test.py", std::string(kGreetingTest)},

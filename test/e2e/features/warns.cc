@@ -1,0 +1,4 @@
+int Warns() {
+  int unused;
+  return 0;
+}

@@ -1,17 +1,23 @@
 // The scheduler alone, on one core, without I/O:
 //   actions_per_second     workers that answer at once; every action goes the whole way: enqueue,
 //                          assign, report, publish, answer, retention
-//   enqueue_us, place_us   with 100,000 actions queued and 10,000 workers: one more action; one
-//                          slot that became free, until the next action is on it
-//   ..._distinct_us        the same where no two workers offer the same and actions ask for cores
-// Per second and microsecond of CPU. One line per figure: name, value. Run a Release build.
+// Then with actions queued that ask for 100 different sets of properties, in microseconds of CPU:
+//   event_<farm>           one event: an action more, a report, a result made durable
+//   dispatch_<farm>        a slot that became free (report, publish), until the next action is on
+//   it join_<farm>            a worker that comes idle_<farm>            an action from beginning
+//   to end while most workers are free
+// <farm>: how many actions are queued, how many workers there are, and whether these are alike
+// (100 kinds) or all differ (each offers a property of its own, two cores and two slots).
+// One line per figure: name, value. Run a Release build.
 #include "scheduler/scheduler.h"
 
 #include <fmt/format.h>
 #include <time.h>
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -48,7 +54,7 @@ struct Bench {
   Scheduler scheduler;
   Instant now{std::chrono::hours(1)};
   uint64_t next = 1;
-  uint64_t answers = 0;
+  uint64_t answers = 0, events = 0;
   std::deque<Assign> assigned;
 
   void Carry(const std::vector<Effect>& effects) {
@@ -61,6 +67,7 @@ struct Bench {
     }
   }
   void Step(const Event& event) {
+    events++;
     now += std::chrono::microseconds(5);
     Carry(scheduler.Step(now, event));
   }
@@ -70,10 +77,12 @@ struct Bench {
     event.name =
         fmt::format("operations/{:016x}-0000-4000-8000-{:012x}", n * 0x9e3779b97f4a7c15, n);
     event.client = n;
-    event.request.action = NumberedDigest(n);
-    event.request.instance_name = "main";
-    event.request.invocation = invocation;
-    event.request.properties = std::move(properties);
+    auto request = std::make_shared<ActionRequest>();
+    request->action = NumberedDigest(n);
+    request->instance_name = "main";
+    request->invocation = invocation;
+    request->properties = std::move(properties);
+    event.request = std::move(request);
     Step(event);
   }
   void FinishOldest() {
@@ -105,46 +114,95 @@ void MeasureThroughput() {
 
 constexpr int kPools = 100;
 
-Properties Counted(uint64_t n) {
-  Properties properties = Pool(n % kPools);
-  properties.emplace_back("cores", n % 3 == 0 ? "2" : "1");
+struct Farm {
+  std::string name;
+  int queued, workers;
+  bool distinct;
+};
+
+Properties Asked(const Farm& farm, int i) {
+  Properties properties = Pool(static_cast<uint64_t>(i % kPools));
+  if (farm.distinct) properties.emplace_back("cores", i % 3 == 0 ? "2" : "1");
   return properties;
 }
 
-// `distinct`: each worker offers something of its own, and more than one action at once.
-void MeasureMatching(bool distinct) {
-  constexpr int kQueued = 100000, kWorkers = 10000, kProbes = 20000;
-  const char* suffix = distinct ? "_distinct" : "";
-  auto asked = [&](uint64_t n) { return distinct ? Counted(n) : Pool(n % kPools); };
-  Bench bench{Scheduler(Limits())};
-  const double join_start = CpuSeconds();
-  for (int i = 0; i < kWorkers; i++) {
-    Properties offered = Pool(i % kPools);
-    if (distinct) {
+std::unique_ptr<Bench> Start(const Farm& farm) {
+  auto bench = std::make_unique<Bench>(Bench{Scheduler(Limits())});
+  const double start = CpuSeconds();
+  for (int i = 0; i < farm.workers; i++) {
+    Properties offered = Pool(static_cast<uint64_t>(i % kPools));
+    if (farm.distinct) {
       offered.emplace_back("host", fmt::format("{}", i));
       offered.emplace_back("cores", "2");
     }
-    bench.Step(WorkerJoined{fmt::format("worker-{}", i), "w", offered, distinct ? 2 : 1, {}});
+    bench->Step(WorkerJoined{fmt::format("worker-{}", i), "w", offered, farm.distinct ? 2 : 1, {}});
   }
-  fmt::print("join{}_us {:.2f}\n", suffix, (CpuSeconds() - join_start) / kWorkers * 1e6);
-  for (int i = 0; i < kQueued + (distinct ? 2 : 1) * kWorkers; i++) {
-    bench.Enqueue(fmt::format("invocation-{}", i % 50), asked(static_cast<uint64_t>(i)));
+  fmt::print("join_{} {:.2f}\n", farm.name, (CpuSeconds() - start) / farm.workers * 1e6);
+  return bench;
+}
+
+// What is measured is between this and the next call of it.
+class Meter {
+ public:
+  explicit Meter(const Bench& bench) : bench_(bench) {}
+  double PerEvent() const {
+    return (CpuSeconds() - start_) * 1e6 / static_cast<double>(bench_.events - events_);
   }
-  const double enqueue_start = CpuSeconds();
+  double Per(int count) const { return (CpuSeconds() - start_) * 1e6 / count; }
+
+ private:
+  const Bench& bench_;
+  const double start_ = CpuSeconds();
+  const uint64_t events_ = bench_.events;
+};
+
+void MeasureBusy(const Farm& farm) {
+  constexpr int kProbes = 20000;
+  const auto bench = Start(farm);
+  const int slots = farm.workers * (farm.distinct ? 2 : 1);
+  int asked = 0;
+  auto enqueue = [&] {
+    bench->Enqueue(fmt::format("invocation-{}", asked % 50), Asked(farm, asked));
+    asked++;
+  };
+  while (asked < farm.queued + slots) enqueue();
+  // As many come as go.
+  const Meter both(*bench);
   for (int i = 0; i < kProbes; i++) {
-    bench.Enqueue(fmt::format("invocation-{}", i % 50), asked(static_cast<uint64_t>(i)));
+    enqueue();
+    bench->FinishOldest();
   }
-  fmt::print("enqueue{}_us {:.2f}\n", suffix, (CpuSeconds() - enqueue_start) / kProbes * 1e6);
-  const double place_start = CpuSeconds();
-  for (int i = 0; i < kProbes; i++) bench.FinishOldest();
-  fmt::print("place{}_us {:.2f}\n", suffix, (CpuSeconds() - place_start) / kProbes * 1e6);
+  fmt::print("event_{} {:.2f}\n", farm.name, both.PerEvent());
+  const Meter dispatch(*bench);
+  const int probes = std::min(kProbes, farm.queued / 2);
+  for (int i = 0; i < probes; i++) bench->FinishOldest();
+  fmt::print("dispatch_{} {:.2f}\n", farm.name, dispatch.Per(probes));
+}
+
+void MeasureIdle(const Farm& farm) {
+  constexpr int kProbes = 20000;
+  const auto bench = Start(farm);
+  const Meter meter(*bench);
+  for (int i = 0; i < kProbes; i++) {
+    bench->Enqueue("one", Asked(farm, i));
+    // A tenth of the workers are busy.
+    if (bench->assigned.size() > static_cast<size_t>(farm.workers) / 10) bench->FinishOldest();
+  }
+  fmt::print("idle_{} {:.2f}\n", farm.name, meter.Per(kProbes));
 }
 
 }  // namespace
 }  // namespace lre::scheduler
 
 int main() {
+  using lre::scheduler::Farm;
   lre::scheduler::MeasureThroughput();
-  lre::scheduler::MeasureMatching(false);
-  lre::scheduler::MeasureMatching(true);
+  const Farm farms[] = {{"1k_100_alike", 1000, 100, false},
+                        {"100k_10k_alike", 100000, 10000, false},
+                        {"1k_100_differ", 1000, 100, true},
+                        {"100k_10k_differ", 100000, 10000, true}};
+  for (const Farm& farm : farms) {
+    lre::scheduler::MeasureBusy(farm);
+    lre::scheduler::MeasureIdle(farm);
+  }
 }

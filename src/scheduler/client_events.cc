@@ -36,15 +36,16 @@ void Scheduler::State::On(const Enqueue& event) {
   auto refuse = [&](Status status) {
     effects.push_back(Answer{event.client, event.name, std::move(status), nullptr, nullptr});
   };
-  if (Status refusal = Refusal(event.request); !refusal.ok()) return refuse(std::move(refusal));
-  Operation* same = operations.FindInFlight(event.request);
+  const ActionRequest& request = *event.request;
+  if (Status refusal = Refusal(request); !refusal.ok()) return refuse(std::move(refusal));
+  Operation* same = operations.FindInFlight(request);
   if (same != nullptr && !same->recovered) return MergeInto(*same, event);
   if (same == nullptr && queued >= options.queued_actions_max) {
     return refuse(ErrorStatus(Code::kResourceExhausted,
                               "{} actions are queued already (queued_actions_max): try again later",
                               queued));
   }
-  const Result<PropertyQueue*> queue = QueueOf(event.request);
+  const Result<PropertyQueue*> queue = QueueOf(request);
   if (!queue) return refuse(queue.error());
   if (same != nullptr) {
     MakeOrdinary(*same, event.request, **queue);
@@ -52,17 +53,16 @@ void Scheduler::State::On(const Enqueue& event) {
   }
   if ((*queue)->classes.empty() && !(*queue)->pool_expected && matching.pools_closed()) {
     return refuse(ErrorStatus(Code::kFailedPrecondition, "no worker can run action {}: {}",
-                              event.request.action, matching.Explain(**queue)));
+                              request.action, matching.Explain(**queue)));
   }
 
-  Operation& operation =
-      operations.Add(event.name, std::make_shared<const ActionRequest>(event.request));
+  Operation& operation = operations.Add(event.name, event.request);
   operation.queue = *queue;
   matching.AddUser(**queue);
-  operation.rank = {RankOf(now, event.request.priority, options.ageing_step), next_sequence++};
+  operation.rank = {RankOf(now, request.priority, options.ageing_step), next_sequence++};
   operations.AddClient(operation, event.client);
   operation.accounts.push_back(
-      accounts.Acquire(event.request.partition, event.request.user, event.request.invocation));
+      accounts.Acquire(request.partition, request.user, request.invocation));
   PutInQueue(operation);
   TellStage(operation, event.client);
 }
@@ -80,30 +80,31 @@ Result<PropertyQueue*> Scheduler::State::QueueOf(const ActionRequest& request) {
                options.property_sets_max);
 }
 
-void Scheduler::State::MakeOrdinary(Operation& operation, const ActionRequest& request,
+void Scheduler::State::MakeOrdinary(Operation& operation,
+                                    std::shared_ptr<const ActionRequest> request,
                                     PropertyQueue& queue) {
   operation.recovered = false;
-  operation.request = std::make_shared<const ActionRequest>(request);
+  operation.request = std::move(request);
   MoveTo(operation, queue);
-  operation.rank = {RankOf(now, request.priority, options.ageing_step), next_sequence++};
-  operation.accounts.push_back(
-      accounts.Acquire(request.partition, request.user, request.invocation));
+  const ActionRequest& asked = *operation.request;
+  operation.rank = {RankOf(now, asked.priority, options.ageing_step), next_sequence++};
+  operation.accounts.push_back(accounts.Acquire(asked.partition, asked.user, asked.invocation));
 }
 
 void Scheduler::State::MergeInto(Operation& operation, const Enqueue& event) {
   merged++;
   operations.AddClient(operation, event.client);
-  if (operation.stage == Stage::kQueued) AddInterest(operation, event.request);
+  if (operation.stage == Stage::kQueued) AddInterest(operation, *event.request);
   TellStage(operation, event.client);
 }
 
 void Scheduler::State::On(const ClientAttached& event) {
-  Operation* operation = operations.Find(event.name);
+  Operation* operation = operations.Find(event.name, event.scope);
   if (operation == nullptr) {
     if (!Await(event)) effects.push_back(UnknownOperation{event.client, event.name});
   } else if (operation->stage == Stage::kCompleted) {
     effects.push_back(Answer{event.client, operation->name, operation->status, operation->answer,
-                             operation->request});
+                             operation->request, operation->worker_name});
   } else if (operations.clients() + awaiting.size() >= options.clients_max) {
     effects.push_back(Answer{
         event.client, operation->name,
@@ -120,32 +121,43 @@ bool Scheduler::State::Await(const ClientAttached& event) {
   const Instant until = *started + options.adoption_grace;
   if (now >= until || matching.pools_closed()) return false;
   if (operations.clients() + awaiting.size() >= options.clients_max) return false;
-  awaiting.emplace(event.name, event.client);
+  CHECK(awaiting_names.emplace(event.client, event.name).second,
+        "a client waits for one operation");
+  awaiting.emplace(event.name, event);
   timers.Arm(awaiting_end, until, TimerKind::kAdoption, nullptr);
   return true;
 }
 
 void Scheduler::State::AttachAwaiting(const OperationName& name, Operation& operation) {
   const auto [begin, end] = awaiting.equal_range(name);
-  for (auto at = begin; at != end; ++at) {
-    operations.AddClient(operation, at->second);
-    TellStage(operation, at->second);
+  for (auto at = begin; at != end;) {
+    if (!at->second.scope.Covers(operation.request->partition)) {
+      ++at;
+      continue;
+    }
+    const ClientId client = at->second.client;
+    awaiting_names.erase(client);
+    at = awaiting.erase(at);
+    operations.AddClient(operation, client);
+    TellStage(operation, client);
   }
-  awaiting.erase(begin, end);
   if (awaiting.empty()) timers.Disarm(awaiting_end);
 }
 
 void Scheduler::State::EndAwaiting() {
   timers.Disarm(awaiting_end);
-  for (const auto& [name, client] : awaiting) effects.push_back(UnknownOperation{client, name});
+  for (const auto& [name, event] : awaiting) {
+    effects.push_back(UnknownOperation{event.client, name});
+  }
   awaiting.clear();
+  awaiting_names.clear();
 }
 
 void Scheduler::State::On(const ClientLeft& event) {
-  const auto waits = std::find_if(awaiting.begin(), awaiting.end(),
-                                  [&](const auto& entry) { return entry.second == event.client; });
-  if (waits != awaiting.end()) {
-    awaiting.erase(waits);
+  if (const auto named = awaiting_names.extract(event.client); !named.empty()) {
+    const auto [begin, end] = awaiting.equal_range(named.mapped());
+    awaiting.erase(std::find_if(
+        begin, end, [&](const auto& entry) { return entry.second.client == event.client; }));
     if (awaiting.empty()) timers.Disarm(awaiting_end);
     return;
   }
@@ -156,14 +168,14 @@ void Scheduler::State::On(const ClientLeft& event) {
 }
 
 void Scheduler::State::On(const CancelRequested& event) {
-  Operation* operation = operations.Find(event.name);
+  Operation* operation = operations.Find(event.name, event.scope);
   if (operation == nullptr || operation->stage == Stage::kCompleted) return;
   Complete(*operation, ErrorStatus(Code::kCancelled, "{} was cancelled by a client", event.name),
            nullptr);
 }
 
 void Scheduler::State::On(const OperationDeleted& event) {
-  Operation* operation = operations.Find(event.name);
+  Operation* operation = operations.Find(event.name, event.scope);
   if (operation != nullptr && operation->stage == Stage::kCompleted) operations.Forget(*operation);
 }
 

@@ -30,29 +30,38 @@ void Scheduler::State::Serve(PropertyQueue& queue) {
 // The queues whose first operation has no room on any free worker of the class are passed over, so
 // that what is small can run beside; but not for ever: see Hold.
 void Scheduler::State::Serve(WorkerClass& worker_class) {
-  std::vector<PropertyQueue*> no_room;
-  while (!worker_class.free.empty()) {
-    PropertyQueue* next = nullptr;
-    FairQueue::Front first;
-    for (PropertyQueue* queue : matching.active()) {
-      if (!worker_class.serves[queue->index]) continue;
-      if (std::find(no_room.begin(), no_room.end(), queue) != no_room.end()) continue;
-      FairQueue::Front front = queue->fair.Peek();
-      if (next != nullptr && !front.Before(first)) continue;
-      next = queue;
+  auto may_hold = [&](const PropertyQueue& queue, const Operation& operation) {
+    // A suspect waits for another one, not for room.
+    return !queue.terms.suspect && queue.held == nullptr &&
+           now - operation.wait_start >= options.reserve_after;
+  };
+  std::vector<PropertyQueue*> waiting;
+  for (PropertyQueue* queue : matching.active()) {
+    if (!worker_class.serves[queue->index]) continue;
+    // The longest waiting one is late first.
+    const bool matters =
+        Workers::HasRoom(worker_class, *queue) || may_hold(*queue, *queue->arrivals.front());
+    if (matters) waiting.push_back(queue);
+  }
+  while (!worker_class.free.empty() && !waiting.empty()) {
+    size_t at = 0;
+    FairQueue::Front first = waiting[0]->fair.Peek();
+    for (size_t i = 1; i < waiting.size(); i++) {
+      FairQueue::Front front = waiting[i]->fair.Peek();
+      if (!front.Before(first)) continue;
+      at = i;
       first = front;
     }
-    if (next == nullptr) return;
+    PropertyQueue& next = *waiting[at];
     Worker* worker = workers.Pick(worker_class, *first.operation);
-    if (worker == nullptr) {
-      no_room.push_back(next);
-      // A suspect waits for another one, not for room.
-      if (next->terms.suspect) continue;
-      const bool late = now - first.operation->wait_start >= options.reserve_after;
-      if (late && next->held == nullptr) workers.Hold(worker_class, *next);
-      continue;
+    if (worker != nullptr) {
+      Start(WarmNear(next, first, *worker), first.account, *worker);
+      if (!next.arrivals.empty()) continue;
+    } else if (may_hold(next, *first.operation)) {
+      workers.Hold(worker_class, next);
     }
-    Start(WarmNear(*next, first, *worker), first.account, *worker);
+    waiting[at] = waiting.back();
+    waiting.pop_back();
   }
 }
 

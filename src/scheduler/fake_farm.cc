@@ -25,18 +25,18 @@ void FakeFarm::Advance(Duration duration) {
 
 ClientId FakeFarm::Run(const std::string& action, Ask ask) {
   const ClientId client = next_client++;
-  ActionRequest request;
-  request.action = TestDigest(action);
-  request.instance_name = "main";
-  request.properties = std::move(ask.properties);
-  request.priority = ask.priority;
-  request.invocation = std::move(ask.invocation);
-  request.partition = ask.partition;
-  request.do_not_cache = ask.do_not_cache;
-  request.timeout = ask.timeout;
-  request.affinities = std::move(ask.affinities);
-  request.kind = ask.kind;
-  request.payload = std::make_shared<std::string>(action);
+  auto request = std::make_shared<ActionRequest>();
+  request->action = TestDigest(action);
+  request->instance_name = "main";
+  request->properties = std::move(ask.properties);
+  request->priority = ask.priority;
+  request->invocation = std::move(ask.invocation);
+  request->partition = ask.partition;
+  request->do_not_cache = ask.do_not_cache;
+  request->timeout = ask.timeout;
+  request->affinities = std::move(ask.affinities);
+  request->kind = ask.kind;
+  request->payload = std::make_shared<std::string>(action);
   Step(Enqueue{"op-" + action + "-" + std::to_string(client), std::move(request), client});
   return client;
 }

@@ -144,23 +144,36 @@ void Matching::DeclarePool(const std::string& name, const Terms& terms) {
   for (auto& [_, queue] : queues_) queue->pool_expected = Expected(queue->terms);
 }
 
-void Matching::AddFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key) {
-  if (worker_class.free.empty()) {
-    worker_class.free_at = free_classes_.size();
-    free_classes_.push_back(&worker_class);
+void Matching::SetFirstFree(WorkerClass& worker_class, const FreeKey& first) {
+  FreeKey& known = worker_class.first_free;
+  if (known.worker == first.worker && !(known < first) && !(first < known)) return;
+  FreeClasses::node_type node;
+  if (known.worker != nullptr) node = free_classes_.extract(&worker_class);
+  known = first;
+  if (known.worker == nullptr) return;
+  if (node.empty()) {
+    free_classes_.insert(&worker_class);
+  } else {
+    free_classes_.insert(std::move(node));
   }
+}
+
+void Matching::AddFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key) {
   worker_class.free[left].insert(key);
+  const FreeKey& first = worker_class.first_free;
+  if (first.worker == nullptr || key < first) SetFirstFree(worker_class, key);
 }
 
 void Matching::RemoveFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key) {
   auto group = worker_class.free.find(left);
   CHECK(group != worker_class.free.end() && group->second.erase(key) == 1);
-  if (!group->second.empty()) return;
-  worker_class.free.erase(group);
-  if (!worker_class.free.empty()) return;
-  free_classes_[worker_class.free_at] = free_classes_.back();
-  free_classes_[worker_class.free_at]->free_at = worker_class.free_at;
-  free_classes_.pop_back();
+  if (group->second.empty()) worker_class.free.erase(group);
+  if (key.worker != worker_class.first_free.worker) return;
+  FreeKey first;
+  for (const auto& [_, keys] : worker_class.free) {
+    if (first.worker == nullptr || *keys.begin() < first) first = *keys.begin();
+  }
+  SetFirstFree(worker_class, first);
 }
 
 void Matching::MarkDirty(PropertyQueue& queue) {

@@ -5,7 +5,9 @@
 // WorkerClass; which class serves which queue is computed once, when either of them is new. So the
 // cost of placing an action grows with the number of different property sets, never with the number
 // of queued actions times workers. Free workers of a class are grouped by what they have left, so
-// finding one with enough costs at most one look per different remainder.
+// finding one with enough costs at most one look per different remainder; classes with free workers
+// are kept in the order in which they are preferred, so that many workers that all differ cost no
+// more than many that are alike.
 //
 // Confined to one thread. Bounds: property_sets_max queues.
 #pragma once
@@ -75,13 +77,22 @@ struct WorkerClass {
   std::vector<bool> serves;  // by PropertyQueue::index
   size_t workers = 0;
   std::map<Amounts, std::set<FreeKey>> free;  // by what they have left
-  size_t free_at = 0;                         // place among the classes with free workers
+  FreeKey first_free;                         // of all those; its worker is null when there is none
   size_t at = 0;                              // place among the classes
   bool dirty = false;
 };
 
 // How much such a worker has to offer: those who offer less are taken first.
 size_t SizeOf(const WorkerClass& worker_class);
+
+// Of classes with free workers: those that offer less, then those with the best free worker.
+struct PreferredClass {
+  bool operator()(const WorkerClass* a, const WorkerClass* b) const {
+    const size_t a_size = SizeOf(*a), b_size = SizeOf(*b);
+    return a_size != b_size ? a_size < b_size : a->first_free < b->first_free;
+  }
+};
+using FreeClasses = std::set<WorkerClass*, PreferredClass>;
 
 class Matching {
  public:
@@ -120,7 +131,7 @@ class Matching {
   // Classes with free workers: `free` changes only through these.
   void AddFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key);
   void RemoveFree(WorkerClass& worker_class, const Amounts& left, const FreeKey& key);
-  const std::vector<WorkerClass*>& free_classes() const { return free_classes_; }
+  const FreeClasses& free_classes() const { return free_classes_; }
 
   // Why nobody serves `queue`: names what the nearest worker lacks.
   const std::string& Explain(PropertyQueue& queue);
@@ -128,6 +139,8 @@ class Matching {
  private:
   void Evict(PropertyQueue& queue);
   bool Expected(const Terms& terms) const;
+  // Puts the class where `first` says among those with free workers.
+  void SetFirstFree(WorkerClass& worker_class, const FreeKey& first);
   std::string Difference(const Terms& offered, const Terms& wanted, const std::string& who) const;
   std::string ExplainNow(const Terms& wanted) const;
 
@@ -147,7 +160,7 @@ class Matching {
   bool pools_closed_ = false;
   std::vector<PropertyQueue*> dirty_queues_;
   std::vector<WorkerClass*> dirty_classes_;
-  std::vector<WorkerClass*> free_classes_;
+  FreeClasses free_classes_;
   uint64_t generation_ = 1;  // of what workers and pools offer
 };
 

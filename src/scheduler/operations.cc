@@ -10,6 +10,12 @@ ActionKey KeyOf(const ActionRequest& request) {
   return {request.action, request.instance_name, request.partition};
 }
 
+namespace {
+std::pair<uint32_t, uint64_t> PlaceOf(const Operation& operation) {
+  return {operation.request->partition, operation.number};
+}
+}  // namespace
+
 Operations::Operations(const SchedulerOptions& options, Timers& timers)
     : options_(options), timers_(timers) {}
 
@@ -25,16 +31,21 @@ Operation& Operations::Add(OperationName name, std::shared_ptr<const ActionReque
   CHECK(added, "operation names are used once");
   Operation& operation = *at->second;
   operation.name = at->first;
+  operation.number = next_number_++;
   operation.request = std::move(request);
+  // The latest of the last partition, most often.
+  in_order_.emplace_hint(in_order_.end(), PlaceOf(operation), &operation);
   if (!operation.request->do_not_cache) {
     operation.merges = in_flight_.emplace(KeyOf(*operation.request), &operation).second;
   }
   return operation;
 }
 
-Operation* Operations::Find(const OperationName& name) const {
+Operation* Operations::Find(const OperationName& name, const Scope& scope) const {
   auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : found->second.get();
+  if (found == by_name_.end()) return nullptr;
+  Operation* operation = found->second.get();
+  return scope.Covers(operation->request->partition) ? operation : nullptr;
 }
 
 Operation* Operations::FindInFlight(const ActionRequest& request) const {
@@ -74,6 +85,8 @@ void Operations::Finish(Operation& operation, Instant now) {
   lean->action = operation.request->action;
   lean->instance_name = operation.request->instance_name;
   lean->partition = operation.request->partition;
+  lean->invocation = operation.request->invocation;
+  lean->user = operation.request->user;
   operation.request = std::move(lean);
   operation.progress = nullptr;
   operation.expires = now + options_.operation_retention;
@@ -90,6 +103,7 @@ void Operations::Trim(Instant now) {
 void Operations::Forget(Operation& operation) {
   CHECK(operation.stage == Stage::kCompleted);
   finished_.erase(operation.finished);
+  in_order_.erase(PlaceOf(operation));
   by_name_.erase(by_name_.find(operation.name));
 }
 

@@ -40,6 +40,7 @@ ActionKey KeyOf(const ActionRequest& request);
 
 struct Operation {
   OperationName name;
+  uint64_t number = 0;  // in order of making
   std::shared_ptr<const ActionRequest> request;
   Stage stage = Stage::kQueued;
   std::vector<ClientId> clients;
@@ -62,6 +63,7 @@ struct Operation {
   int tries = 0;
   Worker* worker = nullptr;
   WorkerId last_worker;
+  std::string worker_name;  // of the same
   bool publishing = false;  // the worker is done, the caller makes the result durable
   bool lost = false;        // queued again because its worker was lost: may be adopted
   AttemptId runs_as;        // the current attempt, as its worker calls it
@@ -84,10 +86,13 @@ class Operations {
   ~Operations();
 
   Operation& Add(OperationName name, std::shared_ptr<const ActionRequest> request);
-  Operation* Find(const OperationName& name) const;
+  Operation* Find(const OperationName& name, const Scope& scope = {}) const;
   // The one in flight that a request merges with; null when there is none.
   Operation* FindInFlight(const ActionRequest& request) const;
-  const std::map<OperationName, std::unique_ptr<Operation>>& all() const { return by_name_; }
+  // By partition and number.
+  using InOrder = std::map<std::pair<uint32_t, uint64_t>, Operation*>;
+  const InOrder& in_order() const { return in_order_; }
+  size_t size() const { return by_name_.size(); }
 
   void AddClient(Operation& operation, ClientId client);
   // The operation this client waited for; null when it does not wait (any more).
@@ -111,7 +116,9 @@ class Operations {
  private:
   const SchedulerOptions& options_;
   Timers& timers_;
-  std::map<OperationName, std::unique_ptr<Operation>> by_name_;  // ordered, for List
+  std::unordered_map<OperationName, std::unique_ptr<Operation>> by_name_;
+  InOrder in_order_;
+  uint64_t next_number_ = 1;
   std::unordered_map<ActionKey, Operation*, ActionKeyHash> in_flight_;
   std::unordered_map<ClientId, Operation*> clients_;
   std::list<Operation*> finished_;                                     // the oldest first

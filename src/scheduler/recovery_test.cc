@@ -72,6 +72,22 @@ TEST(Recovery, LetsClientsWaitSoonAfterTheStartForTheWorkersToComeBack) {
   EXPECT_TRUE(farm.Only<UnknownOperation>()) << "at once, now that the workers are back";
 }
 
+TEST(Recovery, LetsNoClientOfAnotherTenantHaveWhatAWorkerComesBackWith) {
+  FakeFarm farm({.adoption_grace = seconds(10)});
+  farm.Step(ClientAttached{kBefore.operation, 1, Scope{.only = 7}});
+  farm.Step(ClientAttached{kBefore.operation, 2, Scope{.only = 0}});
+  farm.Step(ClientAttached{kBefore.operation, 3, Scope{.only = 7}});
+  farm.Step(ClientLeft{3});
+
+  JoinWith(farm, "w1", "a");
+  ASSERT_TRUE(farm.Only<StageChanged>());
+  EXPECT_EQ(farm.Only<StageChanged>()->client, 2u);
+  farm.Advance(seconds(10));
+
+  ASSERT_TRUE(farm.Only<UnknownOperation>());
+  EXPECT_EQ(farm.Only<UnknownOperation>()->client, 1u);
+}
+
 TEST(Recovery, LetsNoClientWaitWhenNoWorkerCanComeBack) {
   FakeFarm farm;
   farm.Step(ClientAttached{"op-a", 1});

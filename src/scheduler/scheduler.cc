@@ -42,16 +42,17 @@ std::optional<Instant> Scheduler::NextDeadline() const {
   return std::min(*timer, *expiry);
 }
 
-std::optional<OperationView> Scheduler::Find(const OperationName& name) const {
-  const Operation* operation = state_->operations.Find(name);
+std::optional<OperationView> Scheduler::Find(const OperationName& name, const Scope& scope) const {
+  const Operation* operation = state_->operations.Find(name, scope);
   if (operation == nullptr) return std::nullopt;
   return state_->ViewOf(*operation);
 }
 
-std::vector<OperationView> Scheduler::List(const OperationName& after, size_t limit) const {
+std::vector<OperationView> Scheduler::List(uint32_t partition, uint64_t after, size_t limit) const {
   std::vector<OperationView> views;
-  const auto& all = state_->operations.all();
-  for (auto at = all.upper_bound(after); at != all.end() && views.size() < limit; ++at) {
+  const auto& all = state_->operations.in_order();
+  for (auto at = all.upper_bound({partition, after});
+       at != all.end() && at->first.first == partition && views.size() < limit; ++at) {
     views.push_back(state_->ViewOf(*at->second));
   }
   return views;
@@ -60,9 +61,13 @@ std::vector<OperationView> Scheduler::List(const OperationName& after, size_t li
 OperationView Scheduler::State::ViewOf(const Operation& operation) const {
   OperationView view;
   view.name = operation.name;
+  view.number = operation.number;
   view.stage = operation.stage;
   view.request = operation.request;
-  view.worker = operation.stage == Stage::kQueued ? WorkerId() : operation.last_worker;
+  if (operation.stage != Stage::kQueued) {
+    view.worker = operation.last_worker;
+    view.worker_name = operation.worker_name;
+  }
   view.status = operation.status;
   view.answer = operation.answer;
   view.attempt = operation.attempt;
@@ -94,7 +99,7 @@ SchedulerStats Scheduler::Stats(Instant now) const {
   stats.recovered = state.recovered;
   stats.merged = state.merged;
   stats.out_of_memory = state.out_of_memory;
-  stats.operations = state.operations.all().size();
+  stats.operations = state.operations.size();
   stats.timers = state.timers.size();
   stats.accounts = state.accounts.size();
   for (const PropertyQueue* queue : state.matching.active()) {

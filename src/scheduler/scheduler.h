@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -64,23 +65,37 @@ struct AttemptId {
   friend auto operator<=>(const AttemptId&, const AttemptId&) = default;
 };
 
+// The partitions whose operations somebody may see; others' are unknown to them.
+struct Scope {
+  std::optional<uint32_t> only;  // set: no other
+  // Else: all but these; null: all.
+  std::shared_ptr<const std::set<uint32_t>> except;
+  bool Covers(uint32_t partition) const {
+    if (only) return *only == partition;
+    return except == nullptr || !except->contains(partition);
+  }
+};
+
 enum class Stage { kQueued, kExecuting, kCompleted };
 
 // --- Events ---
 struct Enqueue {
   OperationName name;
-  ActionRequest request;
+  std::shared_ptr<const ActionRequest> request;
   ClientId client;
 };  // name is used unless merged
+// WaitExecution.
 struct ClientAttached {
   OperationName name;
   ClientId client;
-};  // WaitExecution
+  Scope scope = {};
+};
 struct ClientLeft {
   ClientId client;
 };  // its connection was lost
 struct CancelRequested {
   OperationName name;
+  Scope scope = {};
 };  // Operations.CancelOperation
 struct WorkerJoined {
   WorkerId worker;
@@ -139,6 +154,7 @@ struct PoolDeclared {
 struct PoolsClosed {};  // no others than the declared ones will: fail at once what none could serve
 struct OperationDeleted {
   OperationName name;
+  Scope scope = {};
 };
 struct Tick {};
 
@@ -170,10 +186,12 @@ struct Publish {
   std::shared_ptr<const ActionRequest> request;
   std::shared_ptr<const void> answer;
 };
-// The link must be closed: the worker was silent too long, or is not wanted.
+// The link must be closed: the worker was silent too long, or is not wanted before retry_after (0:
+// it may come back at once).
 struct CloseWorker {
   WorkerId worker;
   Status status;
+  Duration retry_after{};
 };
 struct StageChanged {
   ClientId client;
@@ -184,6 +202,7 @@ struct StageChanged {
   std::shared_ptr<const void> progress;  // of WorkerProgressed; may be null
   size_t queue_position = 0;             // as in OperationView
   int64_t attempt = 0;
+  std::string worker_name;  // for people
 };
 // The one answer to a client. Error status: the operation failed without the command having an
 // answer.
@@ -193,6 +212,7 @@ struct Answer {
   Status status;
   std::shared_ptr<const void> answer;
   std::shared_ptr<const ActionRequest> request;  // null when the operation was refused at once
+  std::string worker_name = {};  // of the last attempt, for people; empty: none was made
 };
 struct UnknownOperation {
   ClientId client;
@@ -204,8 +224,9 @@ using Effect = std::variant<Assign, Cancel, Acknowledge, StageChanged, Answer, U
 struct SchedulerOptions {
   size_t queued_actions_max = 200000;  // beyond: RESOURCE_EXHAUSTED to the new one
   size_t workers_max = 20000;          // beyond: the newcomer is closed with UNAVAILABLE
-  int slots_max = 4096;                // of one worker; more are not used
-  size_t clients_max = 100000;         // streams at once, over all operations
+  Duration workers_retry = std::chrono::seconds(30);  // and told to come back after that long
+  int slots_max = 4096;                               // of one worker; more are not used
+  size_t clients_max = 100000;                        // streams at once, over all operations
   // Distinct property sets with queued actions; beyond: RESOURCE_EXHAUSTED.
   size_t property_sets_max = 1000;
   size_t properties_max = 100;  // of one action; more: INVALID_ARGUMENT
@@ -270,6 +291,7 @@ struct SchedulerOptions {
 // What Operations.Get and List show.
 struct OperationView {
   OperationName name;
+  uint64_t number = 0;  // in the order in which operations were made, from 1
   Stage stage = Stage::kQueued;
   std::shared_ptr<const ActionRequest> request;
   WorkerId worker;
@@ -278,6 +300,7 @@ struct OperationView {
   size_t queue_position = 0;           // 1 = next; 0 when not queued; an estimate
   int64_t attempt = 0;                 // 0: none yet
   std::shared_ptr<const void> progress;
+  std::string worker_name;  // for people
 };
 
 // For metrics and autoscaling.
@@ -310,10 +333,10 @@ class Scheduler {
   // When Step(Tick) is next due; nullopt: not until another event.
   std::optional<Instant> NextDeadline() const;
 
-  std::optional<OperationView> Find(const OperationName& name) const;
+  std::optional<OperationView> Find(const OperationName& name, const Scope& scope = {}) const;
   SchedulerStats Stats(Instant now) const;
-  // Operations with a name after `after`, at most `limit`, in order of name.
-  std::vector<OperationView> List(const OperationName& after, size_t limit) const;
+  // Operations of a partition with a number after `after`, at most `limit`, the oldest first.
+  std::vector<OperationView> List(uint32_t partition, uint64_t after, size_t limit) const;
 
  private:
   struct State;

@@ -254,7 +254,7 @@ TEST(Scheduler, KeepsABoundedNumberOfFinishedOperations) {
     farm.Finish(*farm.Only<Assign>());
   }
 
-  const std::vector<OperationView> views = farm.scheduler.List("", 10);
+  const std::vector<OperationView> views = farm.scheduler.List(0, 0, 10);
 
   ASSERT_THAT(views, SizeIs(2));
   EXPECT_EQ(views[0].name, "op-b-2");
@@ -392,16 +392,51 @@ TEST(Scheduler, ShowsWhereAnOperationStands) {
   EXPECT_EQ(stats.queues[0].queued, 1u);
 }
 
-TEST(Scheduler, ListsOperationsInOrderOfNameInPages) {
+TEST(Scheduler, ListsTheOperationsOfOneTenantInPagesTheOldestFirst) {
   FakeFarm farm;
-  farm.Run("a");
+  farm.Run("z");
+  farm.Run("other", {.partition = 1});
   farm.Run("b");
-  farm.Run("c");
+  farm.Run("a");
 
-  const std::vector<OperationView> page = farm.scheduler.List("op-a-1", 1);
+  const std::vector<OperationView> page = farm.scheduler.List(0, 0, 2);
+  ASSERT_THAT(page, SizeIs(2));
+  EXPECT_EQ(page[0].name, "op-z-1");
+  EXPECT_EQ(page[1].name, "op-b-3");
+  const std::vector<OperationView> rest = farm.scheduler.List(0, page[1].number, 2);
+  ASSERT_THAT(rest, SizeIs(1));
+  EXPECT_EQ(rest[0].name, "op-a-4");
 
-  ASSERT_THAT(page, SizeIs(1));
-  EXPECT_EQ(page[0].name, "op-b-2");
+  EXPECT_THAT(farm.scheduler.List(1, 0, 10), SizeIs(1));
+  EXPECT_THAT(farm.scheduler.List(2, 0, 10), IsEmpty());
+}
+
+TEST(Scheduler, KnowsAnOperationOnlyToItsTenant) {
+  FakeFarm farm;
+  farm.Join("w1");
+  const ClientId client = farm.Run("a", {.partition = 1});
+  const Assign assign = *farm.Only<Assign>();
+  EXPECT_EQ(assign.request->partition, 1u);
+  const Scope its{.only = 1}, another{.only = 2};
+  const Scope open{.except = std::make_shared<const std::set<uint32_t>>(std::set<uint32_t>{1})};
+  EXPECT_TRUE(farm.scheduler.Find("op-a-1", its));
+  EXPECT_FALSE(farm.scheduler.Find("op-a-1", another));
+  EXPECT_FALSE(farm.scheduler.Find("op-a-1", open));
+
+  farm.Step(PoolsClosed{});  // nobody waits for workers to come back any more
+  farm.Step(ClientAttached{"op-a-1", 50, another});
+  EXPECT_TRUE(farm.Only<UnknownOperation>());
+  farm.Step(ClientAttached{"op-a-1", 51, open});
+  EXPECT_TRUE(farm.Only<UnknownOperation>());
+  farm.Step(CancelRequested{"op-a-1", another});
+  EXPECT_FALSE(farm.AnswerTo(client));
+  farm.Step(CancelRequested{"op-a-1", its});
+  EXPECT_EQ(farm.AnswerTo(client)->status.code(), Code::kCancelled);
+  farm.Step(OperationDeleted{"op-a-1", another});
+  EXPECT_TRUE(farm.scheduler.Find("op-a-1"));
+  farm.Step(OperationDeleted{"op-a-1", its});
+
+  EXPECT_FALSE(farm.scheduler.Find("op-a-1"));
 }
 
 }  // namespace

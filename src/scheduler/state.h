@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "scheduler/matching.h"
@@ -49,7 +50,8 @@ struct Scheduler::State {
   // The queue that a request belongs into, or why it cannot be taken.
   Result<PropertyQueue*> QueueOf(const ActionRequest& request);
   // A recovered operation is asked for again: from now on it is like any other.
-  void MakeOrdinary(Operation& operation, const ActionRequest& request, PropertyQueue& queue);
+  void MakeOrdinary(Operation& operation, std::shared_ptr<const ActionRequest> request,
+                    PropertyQueue& queue);
   // Clients who ask for what nobody knows, soon after the start.
   bool Await(const ClientAttached& event);
   void AttachAwaiting(const OperationName& name, Operation& operation);
@@ -75,8 +77,8 @@ struct Scheduler::State {
   void RunOn(Operation& operation, Worker& worker, AttemptId id);
   Duration TimeoutOf(const Operation& operation) const;
   // The current attempt ended without a result. Queues the operation again, or completes it with
-  // `status` when attempts_max is reached.
-  void Retry(Operation& operation, Status status);
+  // `status` (and what its worker has to say about it) when attempts_max is reached.
+  void Retry(Operation& operation, Status status, std::shared_ptr<const void> answer = nullptr);
   void MoveTo(Operation& operation, PropertyQueue& queue);  // REQUIRES: not queued
   // From now on it waits in the queue of these terms; as before when there are too many queues.
   // REQUIRES: not queued.
@@ -132,7 +134,8 @@ struct Scheduler::State {
   size_t executing = 0;
   uint64_t stale_reports = 0, attempts_lost = 0, merged = 0, out_of_memory = 0, recovered = 0;
   std::optional<Instant> started;  // the first step
-  std::multimap<OperationName, ClientId> awaiting;
+  std::multimap<OperationName, ClientAttached> awaiting;
+  std::unordered_map<ClientId, OperationName> awaiting_names;  // the same, by client
   Timers::Slot awaiting_end;
   std::vector<Effect> effects;
 };

@@ -142,15 +142,30 @@ bool Serves(const Terms& offered, const Terms& wanted) {
                        wanted.exact.end());
 }
 
+namespace {
+
+int64_t NeedOf(const Terms& wanted, const Amounts& capacity, size_t place) {
+  if (capacity[place] == kUnsaid) return 0;
+  int64_t need = 0;
+  if (place < wanted.amounts.size()) need = std::max<int64_t>(wanted.amounts[place], 0);
+  if (place >= wanted.learned.size()) return need;
+  return std::max(need, std::min(wanted.learned[place], capacity[place]));
+}
+
+}  // namespace
+
 Amounts NeedOf(const Terms& wanted, const Amounts& capacity) {
   Amounts need(capacity.size(), 0);
-  for (size_t i = 0; i < capacity.size(); i++) {
-    if (capacity[i] == kUnsaid) continue;
-    if (i < wanted.amounts.size()) need[i] = std::max<int64_t>(wanted.amounts[i], 0);
-    if (i >= wanted.learned.size()) continue;
-    need[i] = std::max(need[i], std::min(wanted.learned[i], capacity[i]));
-  }
+  for (size_t i = 0; i < capacity.size(); i++) need[i] = NeedOf(wanted, capacity, i);
   return need;
+}
+
+bool Fits(const Terms& wanted, const Amounts& capacity, const Amounts& left) {
+  for (size_t i = 0; i < left.size(); i++) {
+    const int64_t need = NeedOf(wanted, capacity, i);
+    if (need > 0 && left[i] < need) return false;
+  }
+  return true;
 }
 
 }  // namespace lre::scheduler

@@ -50,5 +50,7 @@ std::string KeyOf(const Terms& terms);
 bool Serves(const Terms& offered, const Terms& wanted);
 // What `wanted` needs of a worker with this capacity; all 0: nothing that is counted.
 Amounts NeedOf(const Terms& wanted, const Amounts& capacity);
+// Whether that much is left of it.
+bool Fits(const Terms& wanted, const Amounts& capacity, const Amounts& left);
 
 }  // namespace lre::scheduler

@@ -90,6 +90,7 @@ void Scheduler::State::RunOn(Operation& operation, Worker& worker, AttemptId id)
   operation.stage = Stage::kExecuting;
   operation.worker = &worker;
   operation.last_worker = worker.id;
+  operation.worker_name = worker.name;
   operation.publishing = false;
   operation.lost = false;
   operation.runs_as = std::move(id);
@@ -105,13 +106,14 @@ Duration Scheduler::State::TimeoutOf(const Operation& operation) const {
   return asked > Duration(0) ? asked : options.timeout_default;
 }
 
-void Scheduler::State::Retry(Operation& operation, Status status) {
+void Scheduler::State::Retry(Operation& operation, Status status,
+                             std::shared_ptr<const void> answer) {
   CHECK(operation.stage == Stage::kExecuting && operation.worker == nullptr);
   if (operation.recovered) return Vanish(operation);
   timers.Disarm(operation.deadline);
   operation.publishing = false;
   if (operation.tries >= options.attempts_max) {
-    return Complete(operation, std::move(status), nullptr);
+    return Complete(operation, std::move(status), std::move(answer));
   }
   executing--;
   PutInQueue(operation);
@@ -179,8 +181,8 @@ void Scheduler::State::Complete(Operation& operation, Status status,
   operation.status = std::move(status);
   operation.answer = std::move(answer);
   for (ClientId client : operation.clients) {
-    effects.push_back(
-        Answer{client, operation.name, operation.status, operation.answer, operation.request});
+    effects.push_back(Answer{client, operation.name, operation.status, operation.answer,
+                             operation.request, operation.worker_name});
   }
   operations.RemoveClients(operation);
   operations.Finish(operation, now);
@@ -196,10 +198,11 @@ void Scheduler::State::Vanish(Operation& operation) {
 }
 
 void Scheduler::State::TellStage(const Operation& operation, ClientId client) {
-  effects.push_back(StageChanged{
-      client, operation.name, operation.stage,
-      operation.stage == Stage::kQueued ? WorkerId() : operation.last_worker, operation.request,
-      operation.progress, PositionOf(operation), operation.attempt});
+  const bool placed = operation.stage != Stage::kQueued;
+  effects.push_back(StageChanged{client, operation.name, operation.stage,
+                                 placed ? operation.last_worker : WorkerId(), operation.request,
+                                 operation.progress, PositionOf(operation), operation.attempt,
+                                 placed ? operation.worker_name : std::string()});
 }
 
 void Scheduler::State::TellStage(const Operation& operation) {

@@ -16,12 +16,13 @@ void Scheduler::State::On(const WorkerJoined& event) {
   Worker* worker = workers.Find(event.worker);
   if (worker == nullptr) worker = workers.Add(event.worker, now);
   if (worker == nullptr) {
+    // Not RESOURCE_EXHAUSTED: a worker ends for good at anything but UNAVAILABLE.
     effects.push_back(
-        // Not RESOURCE_EXHAUSTED: a worker ends for good at anything but UNAVAILABLE.
-        CloseWorker{event.worker, ErrorStatus(Code::kUnavailable,
-                                              "{} workers are connected already (workers_max): "
-                                              "try again later",
-                                              workers.size())});
+        CloseWorker{event.worker,
+                    ErrorStatus(Code::kUnavailable,
+                                "{} workers are connected already (workers_max): try again in {}",
+                                workers.size(), FormatDuration(options.workers_retry)),
+                    options.workers_retry});
     return;
   }
   worker->name = event.name;
@@ -160,10 +161,11 @@ void Scheduler::State::On(const WorkerReported& event) {
     effects.push_back(
         Publish{{operation->name, operation->attempt}, operation->request, event.answer});
   } else if (its_fault) {
-    Retry(*operation, event.status.WithContext(fmt::format(
-                          "action {} failed {} times for reasons of its workers, the last time on "
-                          "\"{}\"",
-                          operation->request->action, operation->tries, worker->name)));
+    Retry(*operation,
+          event.status.WithContext(fmt::format(
+              "action {} failed {} times for reasons of its workers, the last time on \"{}\"",
+              operation->request->action, operation->tries, worker->name)),
+          event.answer);
   } else {
     Complete(*operation, event.status, event.answer);
   }

@@ -6,6 +6,11 @@
 
 namespace lre::scheduler {
 
+namespace {
+// So many are looked at one by one.
+constexpr size_t kFewClasses = 8;
+}  // namespace
+
 Workers::Workers(const SchedulerOptions& options, Matching& matching, Timers& timers)
     : options_(options),
       matching_(matching),
@@ -118,32 +123,26 @@ bool Workers::UpdateFree(Worker& worker) {
   return worker.is_free;
 }
 
-namespace {
-
-bool Fits(const Amounts& need, const Amounts& left) {
-  for (size_t i = 0; i < need.size(); i++) {
-    if (need[i] > 0 && left[i] < need[i]) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
 bool Workers::MayJoin(const Operation& operation, const Worker& worker) {
   return worker.suspects == 0 || !operation.queue->terms.suspect;
 }
 
 bool Workers::HasRoom(const Worker& worker, const Operation& operation) const {
   return static_cast<int>(worker.running.size()) < worker.slots && MayJoin(operation, worker) &&
-         Fits(NeedOf(operation.queue->terms, worker.terms.amounts), LeftOf(worker));
+         Fits(operation.queue->terms, worker.terms.amounts, LeftOf(worker));
+}
+
+bool Workers::HasRoom(const WorkerClass& worker_class, const PropertyQueue& queue) {
+  return std::any_of(worker_class.free.begin(), worker_class.free.end(), [&](const auto& group) {
+    return Fits(queue.terms, worker_class.terms.amounts, group.first);
+  });
 }
 
 Worker* Workers::LeastLoaded(const WorkerClass& worker_class, const Operation& operation) const {
-  const Amounts need = NeedOf(operation.queue->terms, worker_class.terms.amounts);
   Worker* best = nullptr;
   Worker* avoided = nullptr;
   for (const auto& [left, keys] : worker_class.free) {
-    if (!Fits(need, left)) continue;
+    if (!Fits(operation.queue->terms, worker_class.terms.amounts, left)) continue;
     for (const FreeKey& key : keys) {
       if (best != nullptr && !(key < best->free_key)) break;
       if (!MayJoin(operation, *key.worker)) continue;
@@ -181,7 +180,7 @@ Worker* Workers::Warm(const Operation& operation, const Worker& least) const {
       if (!warm.worker_class->serves[operation.queue->index]) continue;
       if (its.exact.size() > other.exact.size()) continue;
     }
-    if (Fits(NeedOf(operation.queue->terms, warm.terms.amounts), warm.left)) return &warm;
+    if (Fits(operation.queue->terms, warm.terms.amounts, warm.left)) return &warm;
   }
   return nullptr;
 }
@@ -194,34 +193,49 @@ Worker* Workers::Pick(const WorkerClass& worker_class, const Operation& operatio
 }
 
 // The class that offers least beyond what is asked for, so that special workers stay free for those
-// who need them.
+// who need them; of those that offer as much, the one with the least loaded worker.
 Worker* Workers::Pick(const Operation& operation) const {
-  const PropertyQueue& queue = *operation.queue;
-  Worker* best = nullptr;
-  auto consider = [&](const WorkerClass& worker_class) {
-    if (worker_class.free.empty()) return;
-    Worker* worker = LeastLoaded(worker_class, operation);
-    if (worker == nullptr) return;
-    const bool again = worker->id == operation.last_worker;
-    if (best == nullptr || (best->id == operation.last_worker && !again)) {
-      best = worker;
-    } else if (!again && SizeOf(worker_class) < SizeOf(*best->worker_class)) {
-      best = worker;
-    }
-  };
-  if (matching_.free_classes().size() < queue.classes.size()) {
-    for (const WorkerClass* worker_class : matching_.free_classes()) {
-      if (worker_class->serves[queue.index]) consider(*worker_class);
-    }
-  } else {
-    for (const WorkerClass* worker_class : queue.classes) {
-      consider(*worker_class);
-      if (best != nullptr && best->id != operation.last_worker) break;  // the rest offer more
-    }
-  }
+  Worker* best = PickFree(operation);
+  if (best == nullptr) best = PickServing(operation);
   if (best == nullptr) return nullptr;
   Worker* warm = Warm(operation, *best);
   return warm != nullptr ? warm : best;
+}
+
+// Goes through the classes with free workers, in order: ends at the first that serves. Null also
+// when it looked at more of them than serve the operation at all.
+Worker* Workers::PickFree(const Operation& operation) const {
+  const PropertyQueue& queue = *operation.queue;
+  if (queue.classes.size() <= kFewClasses) return nullptr;
+  Worker* again = nullptr;
+  size_t looked = 0;
+  for (const WorkerClass* worker_class : matching_.free_classes()) {
+    if (++looked > queue.classes.size()) return nullptr;
+    if (!worker_class->serves[queue.index]) continue;
+    Worker* worker = LeastLoaded(*worker_class, operation);
+    if (worker == nullptr) continue;
+    if (worker->id != operation.last_worker) return worker;
+    again = worker;
+  }
+  return again;
+}
+
+// Goes through the classes that serve the operation.
+Worker* Workers::PickServing(const Operation& operation) const {
+  Worker* best = nullptr;
+  auto rank = [&](const Worker& worker) {
+    return std::pair(worker.id == operation.last_worker, SizeOf(*worker.worker_class));
+  };
+  for (const WorkerClass* worker_class : operation.queue->classes) {
+    if (worker_class->free.empty()) continue;
+    Worker* worker = LeastLoaded(*worker_class, operation);
+    if (worker == nullptr) continue;
+    if (best == nullptr || rank(*worker) < rank(*best) ||
+        (rank(*worker) == rank(*best) && worker->free_key < best->free_key)) {
+      best = worker;
+    }
+  }
+  return best;
 }
 
 Worker* Workers::Hold(WorkerClass& worker_class, PropertyQueue& queue) {

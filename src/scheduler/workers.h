@@ -85,12 +85,16 @@ class Workers {
   // Gives a held worker back.
   void Release(PropertyQueue& queue);
   bool HasRoom(const Worker& worker, const Operation& operation) const;
+  // Whether some free worker of the class has what an operation of the queue needs.
+  static bool HasRoom(const WorkerClass& worker_class, const PropertyQueue& queue);
 
   size_t size() const { return workers_.size(); }
   const std::unordered_map<WorkerId, std::unique_ptr<Worker>>& all() const { return workers_; }
 
  private:
   static bool MayJoin(const Operation& operation, const Worker& worker);
+  Worker* PickFree(const Operation& operation) const;
+  Worker* PickServing(const Operation& operation) const;
   Worker* LeastLoaded(const WorkerClass& worker_class, const Operation& operation) const;
   Worker* Warm(const Operation& operation, const Worker& least) const;
   Amounts LeftOf(const Worker& worker) const;

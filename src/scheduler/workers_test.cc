@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "scheduler/fake_farm.h"
 
 namespace lre::scheduler {
@@ -49,6 +52,42 @@ TEST(Workers, SpreadsActionsOverTheLeastLoaded) {
   farm.Run("b");
 
   EXPECT_NE(farm.Only<Assign>()->worker, first);
+}
+
+TEST(Workers, SpreadsActionsOverWorkersThatAllDiffer) {
+  // As many as are not looked at one by one, and a few.
+  for (const int workers : {30, 3}) {
+    FakeFarm farm;
+    for (int i = 0; i < workers; i++) {
+      farm.Join("w" + std::to_string(i), 4, {{"host", std::to_string(i)}});
+    }
+    std::map<WorkerId, int> loads;
+    for (int i = 0; i < 2 * workers; i++) {
+      farm.Run("a" + std::to_string(i));
+      ASSERT_TRUE(farm.Only<Assign>());
+      loads[farm.Only<Assign>()->worker]++;
+    }
+
+    EXPECT_EQ(loads.size(), static_cast<size_t>(workers));
+    for (const auto& [worker, load] : loads) EXPECT_EQ(load, 2) << worker;
+  }
+}
+
+TEST(Workers, FindsTheFewWhoServeAmongManyFreeOnesWhoDoNot) {
+  FakeFarm farm;
+  for (int i = 0; i < 100; i++) {
+    const std::string pool = i < 80 ? "a" : "b";
+    farm.Join("w" + std::to_string(i), 1, {{"Pool", pool}, {"host", std::to_string(i)}});
+  }
+  std::set<WorkerId> used;
+  for (int i = 0; i < 20; i++) {
+    farm.Run("b" + std::to_string(i), {.properties = {{"Pool", "b"}}});
+    ASSERT_TRUE(farm.Only<Assign>());
+    EXPECT_TRUE(used.insert(farm.Only<Assign>()->worker).second);
+  }
+  farm.Run("one more", {.properties = {{"Pool", "b"}}});
+
+  EXPECT_FALSE(farm.Only<Assign>());
 }
 
 TEST(Workers, IgnoresPropertiesThatTheOperatorNames) {
@@ -391,13 +430,14 @@ TEST(Workers, TellsClientsOfProgress) {
 }
 
 TEST(Workers, RefusesMoreWorkersThanItsBound) {
-  FakeFarm farm({.workers_max = 1});
+  FakeFarm farm({.workers_max = 1, .workers_retry = seconds(7)});
   farm.Join("w1");
 
   farm.Join("w2");
 
   ASSERT_TRUE(farm.Only<CloseWorker>());
   EXPECT_EQ(farm.Only<CloseWorker>()->worker, "w2");
+  EXPECT_EQ(farm.Only<CloseWorker>()->retry_after, seconds(7));
   EXPECT_EQ(farm.Only<CloseWorker>()->status.code(), Code::kUnavailable)
       << "so that the worker comes back when there is room";
 }

@@ -271,7 +271,7 @@ std::unique_ptr<rpc::CallHandler> StartExecute(const ExecutionParts& parts,
   return std::make_unique<StreamHandler>(std::move(stream));
 }
 
-std::unique_ptr<rpc::CallHandler> StartWait(SchedulerThread& scheduler,
+std::unique_ptr<rpc::CallHandler> StartWait(const ExecutionParts& parts,
                                             std::shared_ptr<rpc::ServerCall> call,
                                             const Bytes& bytes) {
   pb::WaitExecutionRequest request;
@@ -280,8 +280,9 @@ std::unique_ptr<rpc::CallHandler> StartWait(SchedulerThread& scheduler,
                              bytes.size()));
     return nullptr;
   }
-  auto stream = std::make_shared<OperationStream>(scheduler, std::move(call));
-  stream->SetClient(scheduler.Wait(request.name(), stream));
+  scheduler::Scope scope = parts.partitions.ScopeOf(call->info().identity);
+  auto stream = std::make_shared<OperationStream>(parts.scheduler, std::move(call));
+  stream->SetClient(parts.scheduler.Wait(request.name(), stream, std::move(scope)));
   return std::make_unique<StreamHandler>(std::move(stream));
 }
 
@@ -297,7 +298,7 @@ std::vector<rpc::Method> ExecutionMethods(ExecutionParts parts, ExecutionOptions
   methods.push_back(
       rpc::ServerStreamMethod("/build.bazel.remote.execution.v2.Execution/WaitExecution",
                               [parts](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
-                                return StartWait(parts.scheduler, std::move(call), request);
+                                return StartWait(parts, std::move(call), request);
                               }));
   return methods;
 }

@@ -28,7 +28,7 @@ TEST(ExecutionService, RunsAnActionOnAWorkerAndStreamsItsStages) {
   EXPECT_EQ(assignment.timeout().seconds(), 15 * 60);
   ASSERT_TRUE(call.Read());
   EXPECT_EQ(call.metadata.stage(), pb::ExecutionStage::EXECUTING);
-  EXPECT_EQ(call.metadata.partial_execution_metadata().worker(), "w1");
+  EXPECT_EQ(call.metadata.partial_execution_metadata().worker(), "name of w1");
   auto report = ReportOf(assignment);
   auto* file = report.mutable_result()->add_output_files();
   file->set_path("out");

@@ -30,6 +30,32 @@
 
 namespace lre::service {
 
+// The header in which tests say who calls, instead of showing a certificate.
+inline constexpr const char* kTestIdentityHeader = "test-identity";
+
+// A call whose identity is what that header says.
+class IdentifiedCall final : public rpc::ServerCall {
+ public:
+  explicit IdentifiedCall(std::shared_ptr<rpc::ServerCall> call)
+      : call_(std::move(call)), info_(call_->info()) {
+    info_.identity = rpc::FindMetadata(info_.metadata, kTestIdentityHeader);
+  }
+  const rpc::CallInfo& info() const override { return info_; }
+  bool cancelled() const override { return call_->cancelled(); }
+  void Send(BytesList message) override { call_->Send(std::move(message)); }
+  void Finish(Status status, rpc::Metadata trailers) override {
+    call_->Finish(std::move(status), std::move(trailers));
+  }
+  void Respond(BytesList message) override { call_->Respond(std::move(message)); }
+  size_t queued_bytes() const override { return call_->queued_bytes(); }
+  void Consumed(size_t bytes) override { call_->Consumed(bytes); }
+  void Post(std::function<void()> work) override { call_->Post(std::move(work)); }
+
+ private:
+  const std::shared_ptr<rpc::ServerCall> call_;
+  rpc::CallInfo info_;
+};
+
 class ExecutionServer {
  public:
   // No worker was there before: nobody waits for one to come back.
@@ -44,10 +70,16 @@ class ExecutionServer {
     };
     add(ExecutionMethods(
         {store, *action_cache, scheduler, io, SystemClock(), partitions, &inputs}));
-    add(OperationsMethods(scheduler));
+    add(OperationsMethods(scheduler, partitions));
     add(WorkerLinkMethods(scheduler, {}));
-    add(WithLogStreams(ByteStreamMethods({store, io, SystemClock()}), scheduler.log_streams()));
-    add(LogStreamMethods(scheduler.log_streams()));
+    add(WithLogStreams(ByteStreamMethods({store, io, SystemClock(), partitions}),
+                       scheduler.log_streams(), partitions));
+    add(LogStreamMethods(scheduler.log_streams(), partitions));
+    for (rpc::Method& method : methods) {
+      method.start = [start = std::move(method.start)](std::shared_ptr<rpc::ServerCall> call) {
+        return start(std::make_shared<IdentifiedCall>(std::move(call)));
+      };
+    }
     auto started = rpc::Server::Start({.listen = {"127.0.0.1:0"}, .loops = 1}, std::move(methods),
                                       nullptr, metrics, SystemClock());
     EXPECT_TRUE(started) << ToStatus(started).ToString();
@@ -75,7 +107,7 @@ class ExecutionServer {
   }
   pb::Digest Add(const std::string& bytes) {
     added.push_back(bytes);
-    return reapi::ToProto(store.Add(bytes));
+    return reapi::ToProto(store.Add(bytes, DigestFunction::kSha256, partition));
   }
 
   Metrics metrics;
@@ -83,6 +115,7 @@ class ExecutionServer {
   store::FakeBlobStore store;
   std::unique_ptr<action_cache::ActionCache> action_cache;
   std::vector<std::string> added;  // every blob
+  store::Partition partition = 0;  // where Add puts them
   ThreadPool io{{.threads = 2}};
   InputLeases inputs{store, clock, metrics, {.background = false}};
   SchedulerThread scheduler;
@@ -90,6 +123,12 @@ class ExecutionServer {
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<pb::Execution::Stub> execution;
   std::unique_ptr<google::longrunning::Operations::Stub> operations;
+};
+
+// Who calls, and of which instance.
+struct Caller {
+  std::string identity;
+  std::string instance_name = "main";
 };
 
 // One stream of Execute or WaitExecution.
@@ -108,7 +147,15 @@ class ExecuteCall {
     request.set_inline_stdout(true);
     reader_ = server.execution->Execute(&context, request);
   }
-  ExecuteCall(ExecutionServer& server, const std::string& name) {
+  ExecuteCall(ExecutionServer& server, const pb::Digest& action, const Caller& caller) {
+    context.AddMetadata(kTestIdentityHeader, caller.identity);
+    pb::ExecuteRequest request;
+    *request.mutable_action_digest() = action;
+    request.set_instance_name(caller.instance_name);
+    reader_ = server.execution->Execute(&context, request);
+  }
+  ExecuteCall(ExecutionServer& server, const std::string& name, const std::string& identity = "") {
+    context.AddMetadata(kTestIdentityHeader, identity);
     pb::WaitExecutionRequest request;
     request.set_name(name);
     reader_ = server.execution->WaitExecution(&context, request);

@@ -106,7 +106,7 @@ void LogStreams::Sweep(State& state, Waiters& wake) {
   }
 }
 
-Result<LogStreams::Names> LogStreams::Create(std::string_view parent) {
+Result<LogStreams::Names> LogStreams::Create(std::string_view parent, uint32_t partition) {
   Names names;
   names.name = parent;
   if (!names.name.empty() && names.name.back() != '/') names.name += '/';
@@ -118,6 +118,7 @@ Result<LogStreams::Names> LogStreams::Create(std::string_view parent) {
     Sweep(state, wake);
     TRY_ASSIGN(Stream * stream, Add(state, names.name));
     stream->token = token;
+    stream->partition = partition;
     return Status();
   });
   Wake(wake);
@@ -125,7 +126,7 @@ Result<LogStreams::Names> LogStreams::Create(std::string_view parent) {
   return names;
 }
 
-Status LogStreams::Open(const std::string& name) {
+Status LogStreams::Open(const std::string& name, uint32_t partition) {
   Waiters wake;
   const Status status = state_.With([&](State& state) -> Status {
     Sweep(state, wake);
@@ -133,7 +134,9 @@ Status LogStreams::Open(const std::string& name) {
       std::move(old->waiters.begin(), old->waiters.end(), std::back_inserter(wake));
       Forget(state, *old);
     }
-    return ToStatus(Add(state, name));
+    TRY_ASSIGN(Stream * stream, Add(state, name));
+    stream->partition = partition;
+    return Status();
   });
   Wake(wake);
   return status;
@@ -241,18 +244,19 @@ Result<LogStreams::Written> LogStreams::WrittenOf(std::string_view write_name) {
   });
 }
 
-Result<LogStreams::Piece> LogStreams::Read(const std::string& name, int64_t offset,
-                                           size_t bytes_max, std::function<void()> more) {
+Result<LogStreams::Piece> LogStreams::Read(const Wanted& wanted, std::function<void()> more) {
   return state_.With([&](State& state) -> Result<Piece> {
-    Stream* stream = Find(state, name);
-    if (stream == nullptr) return std::unexpected(Unknown(name));
+    Stream* stream = Find(state, wanted.name);
+    if (stream == nullptr || !wanted.scope.Covers(stream->partition)) {
+      return std::unexpected(Unknown(wanted.name));
+    }
     Piece piece;
-    piece.next_offset = std::max(offset, stream->begin);
+    piece.next_offset = std::max(wanted.offset, stream->begin);
     int64_t begin = stream->begin;  // of the piece at hand
     for (const Bytes& one : stream->pieces) {
       const int64_t end = begin + static_cast<int64_t>(one.size());
       if (piece.next_offset < end) {
-        piece.data = one.Slice(static_cast<size_t>(piece.next_offset - begin), bytes_max);
+        piece.data = one.Slice(static_cast<size_t>(piece.next_offset - begin), wanted.bytes_max);
         piece.next_offset += static_cast<int64_t>(piece.data.size());
         break;
       }

@@ -5,6 +5,8 @@
 //   Names: [{instance}/]logstreams/{id}, and for writers the same with a secret, /{token}, behind.
 //   The id of an action's stream is the operation's with -stdout or -stderr.
 //
+// A stream belongs to a partition (service/partitions.h); readers are told which they may see.
+//
 // Thread-safe. A waiter is called once, on any thread, with no lock held. Bounds
 // (LogStreamOptions): bytes of a stream and of all, streams (the ones that finished first go
 // first), how long a finished one is kept and one that nobody writes to. An empty stream is
@@ -28,6 +30,7 @@
 #include "base/clock.h"
 #include "base/guarded.h"
 #include "base/status.h"
+#include "scheduler/scheduler.h"
 
 namespace lre::service {
 
@@ -52,9 +55,9 @@ class LogStreams {
     std::string name, write_name;
   };
   // A new stream below `parent` (an instance name or anything else), for who knows its write name.
-  Result<Names> Create(std::string_view parent);
+  Result<Names> Create(std::string_view parent, uint32_t partition = 0);
   // The stream `name`, empty; one of that name that is there finishes.
-  Status Open(const std::string& name);
+  Status Open(const std::string& name, uint32_t partition = 0);
   // Bytes at `offset`: those before the end are left out; behind a gap the stream begins anew.
   Status Append(const std::string& name, int64_t offset, Bytes data);
   void Finish(const std::string& name);
@@ -75,14 +78,21 @@ class LogStreams {
   };
   // The bytes from `offset` on, or from the first one that is still there, at most `bytes_max`. No
   // byte and not the end: `more` is called when there may be; dropping it meanwhile does no harm.
-  Result<Piece> Read(const std::string& name, int64_t offset, size_t bytes_max,
-                     std::function<void()> more);
+  // What `scope` does not cover is not known.
+  struct Wanted {
+    std::string name;
+    int64_t offset = 0;
+    size_t bytes_max = 0;
+    scheduler::Scope scope = {};
+  };
+  Result<Piece> Read(const Wanted& wanted, std::function<void()> more);
 
   size_t size() const;
 
  private:
   struct Stream {
     std::string name, token;
+    uint32_t partition = 0;
     std::deque<Bytes> pieces;
     int64_t begin = 0, end = 0;  // offsets of what is kept
     bool finished = false;

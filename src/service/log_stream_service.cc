@@ -19,7 +19,8 @@ constexpr size_t kParentBytesMax = 1024;
 constexpr size_t kReadPieceBytes = 64 << 10;
 constexpr size_t kQueuedBytesMax = 2 * rpc::kWritableLowWaterBytes;
 
-void CreateLogStream(LogStreams& streams, const Call& call, const Bytes& bytes) {
+void CreateLogStream(LogStreams& streams, const Partitions& partitions, const Call& call,
+                     const Bytes& bytes) {
   logstream::CreateLogStreamRequest request;
   if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return call->Finish(Status(Code::kInvalidArgument, "the request is no CreateLogStreamRequest"));
@@ -28,7 +29,9 @@ void CreateLogStream(LogStreams& streams, const Call& call, const Bytes& bytes) 
     return call->Finish(ErrorStatus(Code::kInvalidArgument, "parent of {} bytes: at most {}",
                                     request.parent().size(), kParentBytesMax));
   }
-  const Result<LogStreams::Names> names = streams.Create(request.parent());
+  const auto partition = partitions.Of(call->info().identity, request.parent());
+  if (!partition) return call->Finish(partition.error());
+  const Result<LogStreams::Names> names = streams.Create(request.parent(), *partition);
   if (!names) return call->Finish(names.error());
   logstream::LogStream answer;
   answer.set_name(names->name);
@@ -41,12 +44,11 @@ class Follower : public rpc::CallHandler, public std::enable_shared_from_this<Fo
  public:
   Follower(LogStreams& streams, Call call) : streams_(streams), call_(std::move(call)) {}
 
-  void Begin(const wire::ReadRequest& request) {
-    name_ = request.resource_name;
-    offset_ = request.read_offset;
-    if (offset_ < 0 || request.read_limit < 0) {
+  void Begin(const wire::ReadRequest& request, scheduler::Scope scope) {
+    wanted_ = {std::string(request.resource_name), request.read_offset, 0, std::move(scope)};
+    if (wanted_.offset < 0 || request.read_limit < 0) {
       return call_->Finish(ErrorStatus(Code::kOutOfRange, "read_offset {}, read_limit {} of {}",
-                                       offset_, request.read_limit, name_));
+                                       wanted_.offset, request.read_limit, wanted_.name));
     }
     limit_ = request.read_limit == 0 ? INT64_MAX : request.read_limit;
     Pump();
@@ -58,9 +60,9 @@ class Follower : public rpc::CallHandler, public std::enable_shared_from_this<Fo
  private:
   void Pump() {
     while (!ended_ && call_->queued_bytes() < kQueuedBytesMax) {
-      const size_t bytes_max =
+      wanted_.bytes_max =
           static_cast<size_t>(std::min<int64_t>(limit_, static_cast<int64_t>(kReadPieceBytes)));
-      auto piece = streams_.Read(name_, offset_, bytes_max, [weak = weak_from_this()] {
+      auto piece = streams_.Read(wanted_, [weak = weak_from_this()] {
         if (auto self = weak.lock()) self->call_->Post([self] { self->Pump(); });
       });
       if (!piece) {
@@ -69,7 +71,7 @@ class Follower : public rpc::CallHandler, public std::enable_shared_from_this<Fo
         return call_->Finish(sent_ ? Status() : piece.error());
       }
       if (piece->data.empty() && !piece->end) return;
-      offset_ = piece->next_offset;
+      wanted_.offset = piece->next_offset;
       limit_ -= static_cast<int64_t>(piece->data.size());
       if (!piece->data.empty()) {
         google::bytestream::ReadResponse response;
@@ -86,8 +88,8 @@ class Follower : public rpc::CallHandler, public std::enable_shared_from_this<Fo
 
   LogStreams& streams_;
   const Call call_;
-  std::string name_;
-  int64_t offset_ = 0, limit_ = 0;
+  LogStreams::Wanted wanted_;
+  int64_t limit_ = 0;
   bool sent_ = false, ended_ = false;
 };
 
@@ -139,17 +141,20 @@ class Writer : public rpc::CallHandler {
 // Holds a follower for the call: it is shared with those who wake it.
 class ReadHandler : public rpc::CallHandler {
  public:
-  ReadHandler(LogStreams& streams, Call call)
-      : call_(call), follower_(std::make_shared<Follower>(streams, std::move(call))) {}
+  ReadHandler(LogStreams& streams, const Partitions& partitions, Call call)
+      : partitions_(partitions),
+        call_(call),
+        follower_(std::make_shared<Follower>(streams, std::move(call))) {}
   void OnMessage(Bytes message) override {
     auto request = wire::ParseReadRequest(message.view());
     if (!request) return call_->Finish(request.error());
-    follower_->Begin(*request);
+    follower_->Begin(*request, partitions_.ScopeOf(call_->info().identity));
   }
   void OnWritable() override { follower_->OnWritable(); }
   void OnCancel() override { follower_->OnCancel(); }
 
  private:
+  const Partitions& partitions_;
   const Call call_;
   const std::shared_ptr<Follower> follower_;
 };
@@ -191,18 +196,22 @@ bool IsForLogStream(const std::string& method, const Bytes& message) {
          IsLogStreamName(request.resource_name());
 }
 
-std::unique_ptr<rpc::CallHandler> NewHandler(const std::string& method, LogStreams& streams,
-                                             Call call) {
-  if (method.ends_with("/Read")) return std::make_unique<ReadHandler>(streams, std::move(call));
-  if (method.ends_with("/Write")) return std::make_unique<Writer>(streams, std::move(call));
-  return std::make_unique<QueryHandler>(streams, std::move(call));
-}
-
 struct Route {
   std::string path;
   decltype(rpc::Method::start) blobs;
   LogStreams& streams;
+  const Partitions& partitions;
 };
+
+std::unique_ptr<rpc::CallHandler> NewHandler(const Route& route, Call call) {
+  if (route.path.ends_with("/Read")) {
+    return std::make_unique<ReadHandler>(route.streams, route.partitions, std::move(call));
+  }
+  if (route.path.ends_with("/Write")) {
+    return std::make_unique<Writer>(route.streams, std::move(call));
+  }
+  return std::make_unique<QueryHandler>(route.streams, std::move(call));
+}
 
 // The handler of a call whose first message says whether it is about a blob.
 class RoutedHandler : public rpc::CallHandler {
@@ -227,9 +236,8 @@ class RoutedHandler : public rpc::CallHandler {
 
  private:
   void Choose(const Bytes& first) {
-    chosen_ = IsForLogStream(route_->path, first)
-                  ? NewHandler(route_->path, route_->streams, std::move(call_))
-                  : route_->blobs(std::move(call_));
+    chosen_ = IsForLogStream(route_->path, first) ? NewHandler(*route_, std::move(call_))
+                                                  : route_->blobs(std::move(call_));
   }
 
   const std::shared_ptr<const Route> route_;
@@ -239,20 +247,21 @@ class RoutedHandler : public rpc::CallHandler {
 
 }  // namespace
 
-std::vector<rpc::Method> LogStreamMethods(LogStreams& streams) {
+std::vector<rpc::Method> LogStreamMethods(LogStreams& streams, const Partitions& partitions) {
   std::vector<rpc::Method> methods;
-  methods.push_back(
-      rpc::UnaryMethod("/build.bazel.remote.logstream.v1.LogStreamService/CreateLogStream",
-                       [&streams](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
-                         CreateLogStream(streams, call, request);
-                       }));
+  methods.push_back(rpc::UnaryMethod(
+      "/build.bazel.remote.logstream.v1.LogStreamService/CreateLogStream",
+      [&streams, &partitions](std::shared_ptr<rpc::ServerCall> call, Bytes request) {
+        CreateLogStream(streams, partitions, call, request);
+      }));
   return methods;
 }
 
-std::vector<rpc::Method> WithLogStreams(std::vector<rpc::Method> byte_stream, LogStreams& streams) {
+std::vector<rpc::Method> WithLogStreams(std::vector<rpc::Method> byte_stream, LogStreams& streams,
+                                        const Partitions& partitions) {
   for (rpc::Method& method : byte_stream) {
-    auto route =
-        std::make_shared<const Route>(Route{method.path, std::move(method.start), streams});
+    auto route = std::make_shared<const Route>(
+        Route{method.path, std::move(method.start), streams, partitions});
     method.start = [route](Call call) {
       return std::make_unique<RoutedHandler>(route, std::move(call));
     };

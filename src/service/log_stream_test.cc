@@ -21,7 +21,7 @@ class LogStreamTest : public testing::Test {
   std::string All(LogStreams& streams, const std::string& name, int64_t offset = 0) {
     std::string text;
     while (true) {
-      auto piece = streams.Read(name, offset, 4, [this] { woken_++; });
+      auto piece = streams.Read({name, offset, 4}, [this] { woken_++; });
       if (!piece) return ToStatus(piece).message();
       text += piece->data.view();
       if (piece->end) return text;
@@ -97,7 +97,7 @@ TEST_F(LogStreamTest, KeepsLessOfEachWhenAllTogetherAreTooMuch) {
     ASSERT_TRUE(streams.Append(name, 0, Text(std::string(90 << 10, 'x'))).ok());
   }
 
-  auto piece = streams.Read("logstreams/b", 0, 1 << 20, [] {});
+  auto piece = streams.Read({"logstreams/b", 0, 1 << 20}, [] {});
 
   ASSERT_TRUE(piece);
   EXPECT_EQ(piece->data.size(), size_t{64} << 10);
@@ -143,6 +143,21 @@ TEST_F(LogStreamTest, ASecondAttemptBeginsAnewAndEndsTheFirst) {
 
   EXPECT_EQ(woken_, 1);
   EXPECT_EQ(All(streams, kName), "...");
+}
+
+TEST_F(LogStreamTest, ShowsAStreamOnlyToThoseWhoMaySeeItsPartition) {
+  LogStreams streams(clock_);
+  ASSERT_TRUE(streams.Open(kName, 7).ok());
+  ASSERT_TRUE(streams.Append(kName, 0, Text("text")).ok());
+  auto read = [&](scheduler::Scope scope) {
+    return streams.Read({kName, 0, 4, std::move(scope)}, [] {});
+  };
+
+  EXPECT_EQ(read({.only = 7})->data.view(), "text");
+  EXPECT_EQ(read({.only = 8}).error().code(), Code::kNotFound);
+  const scheduler::Scope open{
+      .except = std::make_shared<const std::set<uint32_t>>(std::set<uint32_t>{7})};
+  EXPECT_EQ(read(open).error().code(), Code::kNotFound);
 }
 
 TEST_F(LogStreamTest, BoundsTheStreamsAndForgetsTheFinishedOnesFirst) {

@@ -13,16 +13,22 @@ namespace lre::service {
 using scheduler::Stage;
 
 OperationFacts FactsOf(const scheduler::StageChanged& change) {
-  return {
-      change.operation,      change.stage,  change.request, change.worker, change.progress, {}, {},
-      change.queue_position, change.attempt};
+  return {change.operation,
+          change.stage,
+          change.request,
+          change.worker_name,
+          change.progress,
+          {},
+          {},
+          change.queue_position,
+          change.attempt};
 }
 OperationFacts FactsOf(const scheduler::Answer& answer) {
-  return {answer.operation, Stage::kCompleted, answer.request, {}, {},
-          answer.status,    answer.answer};
+  return {answer.operation, Stage::kCompleted, answer.request, answer.worker_name,
+          nullptr,          answer.status,     answer.answer};
 }
 OperationFacts FactsOf(const scheduler::OperationView& view) {
-  return {view.name,   view.stage,  view.request,        view.worker, view.progress,
+  return {view.name,   view.stage,  view.request,        view.worker_name, view.progress,
           view.status, view.answer, view.queue_position, view.attempt};
 }
 
@@ -65,12 +71,11 @@ void FillMetadata(const OperationFacts& facts, pb::ExecuteOperationMetadata* met
     metadata->set_stdout_stream_name(LogStreamNameOf(instance, facts.name, false));
     metadata->set_stderr_stream_name(LogStreamNameOf(instance, facts.name, true));
   }
-  if (facts.stage != Stage::kCompleted) {
-    FillPartial(facts, metadata->mutable_partial_execution_metadata());
-  } else if (facts.answer && ResponseOf(facts.answer)->result().has_execution_metadata()) {
-    *metadata->mutable_partial_execution_metadata() =
-        ResponseOf(facts.answer)->result().execution_metadata();
+  pb::ExecutedActionMetadata* partial = metadata->mutable_partial_execution_metadata();
+  if (facts.stage == Stage::kCompleted && facts.answer) {
+    *partial = ResponseOf(facts.answer)->result().execution_metadata();
   }
+  FillPartial(facts, partial);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct OperationFacts {
   std::string name;
   scheduler::Stage stage = scheduler::Stage::kQueued;
   std::shared_ptr<const scheduler::ActionRequest> request;
-  std::string worker;
+  std::string worker;  // its name, for people
   std::shared_ptr<const void> progress;
   Status status;                       // when completed
   std::shared_ptr<const void> answer;  // when completed

@@ -52,14 +52,14 @@ TEST_F(OperationsServiceTest, ListsOperationsByStageInPages) {
     ASSERT_TRUE(server.operations->ListOperations(&context, request, &page).ok());
   }
   ASSERT_EQ(page.operations_size(), 1);
-  const std::string first_name = page.operations(0).name();
+  EXPECT_EQ(page.operations(0).name(), name);
   request.set_page_token(page.next_page_token());
   {
     Context context;
     ASSERT_TRUE(server.operations->ListOperations(&context, request, &page).ok());
   }
   ASSERT_EQ(page.operations_size(), 1);
-  EXPECT_LT(first_name, page.operations(0).name());
+  EXPECT_EQ(page.operations(0).name(), second.operation.name()) << "the oldest first";
 
   longrunning::ListOperationsRequest completed;
   completed.set_filter("stage=completed");
@@ -69,6 +69,14 @@ TEST_F(OperationsServiceTest, ListsOperationsByStageInPages) {
   }
   EXPECT_EQ(page.operations_size(), 0);
   completed.set_filter("colour=blue");
+  {
+    Context context;
+    const grpc::Status refused = server.operations->ListOperations(&context, completed, &page);
+    EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(refused.error_message(), testing::HasSubstr(kOperationFilterHelp));
+  }
+  completed.clear_filter();
+  completed.set_page_token("from elsewhere");
   Context context;
   EXPECT_EQ(server.operations->ListOperations(&context, completed, &page).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
@@ -94,6 +102,12 @@ TEST_F(OperationsServiceTest, ListsWhatAllConditionsOfTheFilterHoldFor) {
   EXPECT_EQ(count("stage=executing AND instance=main"), 0);
   EXPECT_EQ(count("worker=nobody"), 0);
   EXPECT_EQ(count("invocation=nobody"), 0);
+  EXPECT_EQ(count("user="), 2) << "nobody showed a certificate";
+  EXPECT_EQ(count("user=nobody"), 0);
+  std::string many = "stage=queued";
+  for (int i = 0; i < 19; i++) many += " AND stage=queued";
+  EXPECT_EQ(count(many), 2);
+  EXPECT_EQ(count(many + " AND stage=queued"), -1) << "too many conditions";
   EXPECT_EQ(count("stage=queued AND"), -1);
   EXPECT_EQ(count("stage=unheard"), -1);
   second.context.TryCancel();

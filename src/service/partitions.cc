@@ -89,6 +89,11 @@ std::optional<store::Partition> Partitions::OfIdentity(std::string_view identity
   return own->second;
 }
 
+scheduler::Scope Partitions::ScopeOf(std::string_view identity) const {
+  if (const auto own = OfIdentity(identity)) return {.only = *own};
+  return {.except = closed_};
+}
+
 Result<store::Partition> Partitions::Find(std::string_view identity,
                                           std::string_view instance_name) const {
   if (auto own = OfIdentity(identity)) return *own;
@@ -109,6 +114,18 @@ Result<store::Partition> Partitions::Find(std::string_view identity,
     const size_t slash = name.rfind('/');
     if (slash == std::string_view::npos) return store::Partition{0};
     name = name.substr(0, slash);
+  }
+}
+
+void ForWorkersOnly(std::vector<rpc::Method>& methods, const Partitions& partitions) {
+  for (rpc::Method& method : methods) {
+    method.start = [start = std::move(method.start), &partitions](
+                       std::shared_ptr<rpc::ServerCall> call) -> std::unique_ptr<rpc::CallHandler> {
+      if (partitions.MayWork(call->info().identity)) return start(std::move(call));
+      call->Finish(ErrorStatus(Code::kPermissionDenied, "\"{}\" is no worker (partitions.workers)",
+                               call->info().identity));
+      return nullptr;
+    };
   }
 }
 

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "rpc/call.h"
+#include "scheduler/scheduler.h"
 #include "store/blob_store.h"
 
 namespace lre::service {
@@ -56,6 +57,15 @@ class Partitions {
   }
   // The one that a caller cannot leave; nullopt: those that instance names say.
   std::optional<store::Partition> OfIdentity(std::string_view identity) const;
+  // Whether a caller may be a worker, and so see what all tenants run: those that are named, and
+  // everyone when no identity has a partition.
+  bool MayWork(std::string_view identity) const {
+    return identities_.empty() || workers_.contains(identity);
+  }
+
+  // The partitions whose operations a caller may see: its own one, or, when it has none, those that
+  // belong to no identity.
+  scheduler::Scope ScopeOf(std::string_view identity) const;
 
  private:
   Result<store::Partition> Find(std::string_view identity, std::string_view instance_name) const;
@@ -67,5 +77,8 @@ class Partitions {
   std::shared_ptr<const std::set<store::Partition>> closed_ =
       std::make_shared<const std::set<store::Partition>>();
 };
+
+// Refuses the calls of those who may not work; `partitions` must outlive them.
+void ForWorkersOnly(std::vector<rpc::Method>& methods, const Partitions& partitions);
 
 }  // namespace lre::service

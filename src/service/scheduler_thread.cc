@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "reapi/retry_delay.h"
 
 namespace lre::service {
 
@@ -160,7 +161,9 @@ void SchedulerThread::State::Carry(const scheduler::CloseWorker& effect) {
   const std::shared_ptr<WorkerPeer> peer = links.at(link->second).peer;
   Log(kWarning, "worker_closed", {{"worker", effect.worker}, {"reason", effect.status.ToString()}});
   Forget(link->second);
-  peer->OnClose(effect.status);
+  peer->OnClose(effect.retry_after > Duration(0)
+                    ? reapi::WithRetryDelay(effect.status, effect.retry_after)
+                    : effect.status);
 }
 void SchedulerThread::State::Carry(const scheduler::StageChanged& effect) {
   auto client = clients.find(effect.client);
@@ -319,7 +322,9 @@ Result<ClientId> SchedulerThread::Execute(OperationName name, scheduler::ActionR
   if (stopped_.load())
     return Error(Code::kUnavailable, "the scheduler is shutting down: try again");
   const ClientId client = next_id_++;
-  scheduler::Enqueue event{std::move(name), std::move(request), client};
+  scheduler::Enqueue event{std::move(name),
+                           std::make_shared<const scheduler::ActionRequest>(std::move(request)),
+                           client};
   const bool taken = mailbox_->TryPush(
       [event = std::move(event), stream = std::move(stream)](State& state) mutable {
         state.clients.emplace(event.client, std::move(stream));
@@ -333,13 +338,14 @@ Result<ClientId> SchedulerThread::Execute(OperationName name, scheduler::ActionR
   return client;
 }
 
-ClientId SchedulerThread::Wait(OperationName name, std::shared_ptr<ClientStream> stream) {
+ClientId SchedulerThread::Wait(OperationName name, std::shared_ptr<ClientStream> stream,
+                               scheduler::Scope scope) {
   const ClientId client = next_id_++;
   if (stopped_.load()) {
     stream->OnAnswer({client, name, ShuttingDown(), nullptr, nullptr});
     return client;
   }
-  Post([event = scheduler::ClientAttached{std::move(name), client},
+  Post([event = scheduler::ClientAttached{std::move(name), client, std::move(scope)},
         stream = std::move(stream)](State& state) mutable {
     state.clients.emplace(event.client, std::move(stream));
     state.Step(event);

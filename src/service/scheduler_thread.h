@@ -67,7 +67,9 @@ class SchedulerThread {
   Result<scheduler::ClientId> Execute(scheduler::OperationName name,
                                       scheduler::ActionRequest request,
                                       std::shared_ptr<ClientStream> stream);
-  scheduler::ClientId Wait(scheduler::OperationName name, std::shared_ptr<ClientStream> stream);
+  // An operation out of `scope` is unknown to the stream.
+  scheduler::ClientId Wait(scheduler::OperationName name, std::shared_ptr<ClientStream> stream,
+                           scheduler::Scope scope = {});
   void Leave(scheduler::ClientId client);
   void CancelOperation(scheduler::OperationName name);
   void DeleteOperation(scheduler::OperationName name);

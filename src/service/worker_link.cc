@@ -127,14 +127,14 @@ class Session : public WorkerPeer, public std::enable_shared_from_this<Session> 
   void Report(const worker::v1::Report& report);
   void Output(const worker::v1::Output& output);
   // Live output: which attempts of this link show it, with the action's instance name.
-  void OpenStreams(const AttemptId& attempt, const std::string& instance_name);
+  void OpenStreams(const AttemptId& attempt, const std::string& instance_name, uint32_t partition);
   void FinishStreams(const AttemptId& attempt);
   void FinishAllStreams();
 
   SchedulerThread& scheduler_;
   const WorkerLinkOptions options_;
   const std::shared_ptr<Carrier> carrier_;
-  std::string worker_id_;          // set by the hello, before link_
+  std::string worker_id_, name_;   // set by the hello, before link_
   std::atomic<uint64_t> link_{0};  // 0: no hello yet
   std::atomic<bool> closed_{false};
   Guarded<std::map<AttemptId, std::string>> streaming_;
@@ -188,9 +188,12 @@ void Session::Hello(const worker::v1::Hello& hello) {
   for (const auto& held : hello.held()) {
     const AttemptId attempt = AttemptOf(held.attempt());
     if (auto request = RequestOf(held)) joined.held[attempt] = std::move(request);
-    if (!held.stdout_stream_name().empty()) OpenStreams(attempt, held.instance_name());
+    if (!held.stdout_stream_name().empty()) {
+      OpenStreams(attempt, held.instance_name(), held.partition());
+    }
   }
   worker_id_ = hello.worker_id();
+  name_ = joined.name;
   // Before the join: an assignment, and in process the worker's answer to it, may come at once.
   const SchedulerThread::LinkId link = scheduler_.NewLink();
   link_.store(link);
@@ -255,10 +258,11 @@ void Session::Output(const worker::v1::Output& output) {
       Bytes(output.data()));
 }
 
-void Session::OpenStreams(const AttemptId& attempt, const std::string& instance_name) {
+void Session::OpenStreams(const AttemptId& attempt, const std::string& instance_name,
+                          uint32_t partition) {
   LogStreams& streams = scheduler_.log_streams();
   for (const bool is_stderr : {false, true}) {
-    (void)streams.Open(LogStreamNameOf(instance_name, attempt.operation, is_stderr));
+    (void)streams.Open(LogStreamNameOf(instance_name, attempt.operation, is_stderr), partition);
   }
   streaming_.With([&](auto& streaming) { streaming[attempt] = instance_name; });
 }
@@ -279,7 +283,12 @@ void Session::FinishAllStreams() {
 void Session::Report(const worker::v1::Report& report) {
   FinishStreams(AttemptOf(report.attempt()));
   auto response = std::make_shared<pb::ExecuteResponse>();
-  if (report.has_result()) *response->mutable_result() = report.result();
+  if (report.has_result()) {
+    *response->mutable_result() = report.result();
+    pb::ExecutedActionMetadata& metadata =
+        *response->mutable_result()->mutable_execution_metadata();
+    if (metadata.worker().empty()) metadata.set_worker(name_);
+  }
   *response->mutable_status() = report.status();
   *response->mutable_server_logs() = report.server_logs();
   response->set_message(report.message());
@@ -311,7 +320,7 @@ void Session::Refuse(const Status& status) {
 }
 
 void Session::OnAssign(const scheduler::Assign& assign) {
-  OpenStreams(assign.attempt, assign.request->instance_name);
+  OpenStreams(assign.attempt, assign.request->instance_name, assign.request->partition);
   carrier_->SendLater([assign] {
     ToWorker message;
     auto& assignment = *message.mutable_assignment();

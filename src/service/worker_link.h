@@ -3,7 +3,8 @@
 //
 // A worker says hello, gets a welcome and then assignments; each of its messages counts as a sign
 // of life and each of its heartbeats is answered. A message out of order, of another version or
-// about an attempt of another worker ends the link with a Quit that says why.
+// about an attempt of another worker ends the link with a Quit that says why. A worker beyond
+// workers_max is told in the Quit's status when to come back (google.rpc.RetryInfo in its details).
 //
 // Thread-safe. What it borrows (the scheduler thread) must outlive every link. Limits:
 // WorkerLinkOptions.

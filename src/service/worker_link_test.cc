@@ -10,7 +10,9 @@
 #include <sstream>
 #include <thread>
 
+#include "google/rpc/error_details.pb.h"
 #include "lre/worker/v1/resource_usage.pb.h"
+#include "service/execution_payload.h"
 #include "service/fake_execution_server.h"
 
 namespace lre::service {
@@ -106,6 +108,33 @@ TEST(WorkerLink, EndsALinkThatDoesNotBeginWithAHello) {
 
   EXPECT_TRUE(worker.Read().has_quit());
   EXPECT_EQ(worker.End().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST(WorkerLink, TellsAWorkerThereIsNoPlaceForWhenToComeBack) {
+  ExecutionServer server({.workers_max = 1, .workers_retry = std::chrono::seconds(42)});
+  FakeWorker first(server.scheduler);
+  RpcWorker second(server);
+  second.Hello();
+  EXPECT_TRUE(second.Read().has_welcome());
+
+  const ToWorker quit = second.Read();
+
+  ASSERT_TRUE(quit.has_quit());
+  EXPECT_EQ(quit.quit().status().code(), static_cast<int>(Code::kUnavailable));
+  ASSERT_EQ(quit.quit().status().details_size(), 1);
+  google::rpc::RetryInfo retry;
+  ASSERT_TRUE(quit.quit().status().details(0).UnpackTo(&retry));
+  EXPECT_EQ(retry.retry_delay().seconds(), 42);
+  EXPECT_EQ(second.End().error_code(), grpc::StatusCode::UNAVAILABLE);
+  first.Disconnect();
+  server.scheduler.Flush();
+  RpcWorker third(server);
+  third.Hello();
+  EXPECT_TRUE(third.Read().has_welcome());
+  ExecuteCall call(server, server.AddAction({"true"}));
+  EXPECT_TRUE(third.Read().has_assignment()) << "there is a place now";
+  call.context.TryCancel();
+  call.Finish();
 }
 
 TEST(WorkerLink, GivesTheWorkOfABrokenLinkToAnotherWorker) {
@@ -246,6 +275,53 @@ TEST(SchedulerThread, MeasuresWhatWaitsByItsProperties) {
   EXPECT_THAT(server.metrics.Print(), HasSubstr(wanted));
   EXPECT_THAT(server.metrics.Print(), HasSubstr("lre_scheduler_queue_wait_estimate_seconds{"));
   call.context.TryCancel();
+}
+
+struct SilentStream : ClientStream {
+  void OnStage(const scheduler::StageChanged&) override {}
+  void OnAnswer(const scheduler::Answer&) override {}
+  void OnUnknown(const scheduler::OperationName&) override {}
+};
+
+// What an autoscaler reads: how many wait for which workers, how long, and for how long one more.
+TEST(SchedulerThread, HasMetricsThatAreNoOlderThanASecond) {
+  FakeClock clock;
+  Metrics metrics;
+  SchedulerThread scheduler(
+      {},
+      [](const scheduler::Publish& publish, const std::function<void(scheduler::Published)>& done) {
+        done({publish.attempt, Status(), false, publish.answer});
+      },
+      clock, metrics);
+  auto a_second_later = [&] {
+    clock.Advance(std::chrono::seconds(1));
+    scheduler.Flush();  // begins to look at the time
+    scheduler.Flush();  // has looked
+    return metrics.Print();
+  };
+  a_second_later();
+  for (int i = 0; i < 20; i++) {
+    scheduler::ActionRequest request;
+    request.action = ComputeDigest(kSha256, std::to_string(i));
+    request.properties = {{"Pool", "large"}};
+    request.payload = std::make_shared<const ExecutionPayload>();
+    ASSERT_TRUE(scheduler.Execute("operations/" + std::to_string(i), std::move(request),
+                                  std::make_shared<SilentStream>()));
+  }
+  scheduler.Flush();
+
+  const std::string waiting = a_second_later();
+  EXPECT_THAT(waiting, HasSubstr("lre_scheduler_queue_actions{properties=\"Pool=large\"} 20\n"));
+  EXPECT_THAT(waiting,
+              HasSubstr("lre_scheduler_queue_oldest_wait_seconds{properties=\"Pool=large\"} 1\n"));
+  EXPECT_THAT(waiting, HasSubstr("lre_scheduler_actions{stage=\"queued\"} 20\n"));
+  FakeWorker worker(scheduler, {.slots = 10, .properties = {{"Pool", "large"}}});
+  const std::string half = a_second_later();
+  EXPECT_THAT(half, HasSubstr("lre_scheduler_queue_actions{properties=\"Pool=large\"} 10\n"));
+  EXPECT_THAT(half, HasSubstr("lre_scheduler_slots_busy 10\n"));
+  // Ten started in this second and none before: 1.33 a second of late, and ten wait.
+  EXPECT_THAT(
+      half, HasSubstr("lre_scheduler_queue_wait_estimate_seconds{properties=\"Pool=large\"} 7\n"));
 }
 
 // The messages of version 1 as they were first sent, in the encoding of the wire; each must be read

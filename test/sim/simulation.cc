@@ -121,7 +121,7 @@ void Simulation::ClientArrives() {
   Client& client = clients_[id];
   const uint64_t action = random_.Below(200);
   client.action = "action" + std::to_string(action);
-  ActionRequest& request = client.request;
+  ActionRequest request;
   request.action = ComputeDigest(DigestFunction::kSha256, client.action);
   request.properties = kSets[action < 5 ? kServed : action % kServed];  // part of the action
   request.priority = static_cast<int32_t>(random_.Below(5)) - 2;
@@ -132,6 +132,7 @@ void Simulation::ClientArrives() {
   request.kind = random_.Below(12);
   request.affinities = {1 + random_.Below(20), 100 + random_.Below(2)};
   request.payload = std::make_shared<std::string>(client.action);
+  client.request = std::make_shared<const ActionRequest>(std::move(request));
   Ask(id);
   if (random_.OneIn(8)) {
     After(Between(Duration(0), minutes(2)), [this, id] { ClientLeaves(id); });
@@ -177,6 +178,9 @@ void Simulation::OnAnswer(ClientId id, const OperationName&, const Status& statu
     EXPECT_EQ(*static_cast<const std::string*>(answer.get()), client.action);
   } else {
     EXPECT_FALSE(status.message().empty());
+    // What no worker offers is never given to one.
+    const bool given = status.message().find("attempts without a result") != std::string::npos;
+    EXPECT_FALSE(given && client.request && client.request->properties == kSets[kServed]);
   }
 }
 
@@ -243,7 +247,7 @@ void Simulation::OnPublish(const Publish& publish) {
 
 void Simulation::OnUnknown(ClientId id, const OperationName& name) {
   Client& client = clients_.at(id);
-  if (!client.request.payload || generation_ == 0) {
+  if (!client.request || generation_ == 0) {
     return OnAnswer(id, name, Status(Code::kNotFound, "unknown"), nullptr);
   }
   // As clients do when the server was restarted.
@@ -400,6 +404,7 @@ void Simulation::OnAssign(Worker& worker, const Assign& assign) {
   worker.attempts[assign.attempt].memory_bytes = assign.memory_bytes;
   worker.attempts[assign.attempt].request = assign.request;
   CheckRoom(worker);
+  CheckServes(worker, *assign.request);
   attempt.finished = false;
   const std::string& action = *static_cast<const std::string*>(assign.request->payload.get());
   if (action == "action13") {  // kills its worker

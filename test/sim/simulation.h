@@ -56,7 +56,7 @@ class Simulation {
   struct Client {
     OperationName operation;
     std::string action;
-    ActionRequest request;
+    std::shared_ptr<const ActionRequest> request;
     bool left = false;
     int answers = 0;
   };
@@ -85,6 +85,7 @@ class Simulation {
   void Deliver(const WorkerId& id, uint64_t link, std::function<void(Worker&)> what);
   void OnAssign(Worker& worker, const Assign& assign);
   void CheckRoom(const Worker& worker);
+  void CheckServes(const Worker& worker, const ActionRequest& request);
   void OnCancel(Worker& worker, const AttemptId& attempt);
   void Finish(const WorkerId& id, const Assign& assign);
   void OnPublish(const Publish& publish);

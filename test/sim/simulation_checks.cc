@@ -30,6 +30,14 @@ void Simulation::CheckRoom(const Worker& worker) {
   for (size_t i = 0; i < has.amounts.size(); i++) EXPECT_LE(taken[i], has.amounts[i]) << worker.id;
 }
 
+// A worker gets only what it offers every property of.
+void Simulation::CheckServes(const Worker& worker, const ActionRequest& request) {
+  const Result<Terms> asks = WantedTerms(request.properties, scheduler_options_);
+  ASSERT_TRUE(asks);
+  const Terms has = OfferedTerms(worker.properties, scheduler_options_);
+  EXPECT_TRUE(Serves(has, *asks)) << worker.id << " got " << PrintTerms(*asks, scheduler_options_);
+}
+
 void Simulation::CheckSettled() {
   for (const auto& [id, client] : clients_) {
     EXPECT_EQ(client.answers, client.left ? 0 : 1)

@@ -19,7 +19,7 @@ bool Put(int fd, const std::string& text) {
 }
 
 std::string Get(int fd) {
-  char text[1024];
+  char text[4096];
   ssize_t size = fd < 0 ? -1 : pread(fd, text, sizeof text, 0);
   return std::string(text, size > 0 ? static_cast<size_t>(size) : 0);
 }
@@ -31,7 +31,8 @@ std::string LimitText(uint64_t limit) { return limit == 0 ? "max" : fmt::to_stri
 Status PrepareCgroup(const std::string& directory) {
   UniqueFd control(open((directory + "/cgroup.subtree_control").c_str(), O_WRONLY | O_CLOEXEC));
   if (!control) return ErrnoStatus(errno, directory + "/cgroup.subtree_control");
-  for (const char* controller : {"+memory", "+pids", "+cpu"}) (void)Put(control.get(), controller);
+  for (const char* controller : {"+memory", "+pids", "+cpu", "+io"})
+    (void)Put(control.get(), controller);
   DIR* list = opendir(directory.c_str());
   if (list == nullptr) return ErrnoStatus(errno, directory);
   while (const dirent* entry = readdir(list)) {
@@ -68,6 +69,8 @@ Result<SlotCgroup> SlotCgroup::EnterAt(int directory, const std::string& name) {
   cgroup.memory_events_ = open_file("memory.events", O_RDONLY);
   cgroup.memory_peak_ = open_file("memory.peak", O_RDWR);
   cgroup.processes_max_ = open_file("pids.max", O_WRONLY);
+  cgroup.io_stat_ = open_file("io.stat", O_RDONLY);
+  (void)Put(open_file("cpu.weight", O_WRONLY).get(), "100");
   return cgroup;
 }
 
@@ -83,6 +86,29 @@ void SlotCgroup::Begin(const Limits& limits) {
   limits_set_ = true;
   peak_known_ = Put(memory_peak_.get(), "0");  // since Linux 6.12
   kills_before_ = MemoryKills();
+  transferred_before_ = TransferredEver();
+}
+
+// One line for each device: "8:0 rbytes=1 wbytes=2 rios=3 ...".
+SlotCgroup::Transfer SlotCgroup::TransferredEver() const {
+  Transfer transfer;
+  std::string text = Get(io_stat_.get());
+  auto sum = [&](std::string_view name) {
+    int64_t total = 0;
+    for (size_t at = 0; (at = text.find(name, at)) != text.npos; at += name.size())
+      total += std::strtoll(text.c_str() + at + name.size(), nullptr, 10);
+    return total;
+  };
+  transfer.read_bytes = sum(" rbytes=");
+  transfer.write_bytes = sum(" wbytes=");
+  return transfer;
+}
+
+std::optional<SlotCgroup::Transfer> SlotCgroup::Transferred() const {
+  if (!io_stat_) return std::nullopt;
+  Transfer now = TransferredEver();
+  return Transfer{now.read_bytes - transferred_before_.read_bytes,
+                  now.write_bytes - transferred_before_.write_bytes};
 }
 
 uint64_t SlotCgroup::MemoryKills() const {

@@ -15,9 +15,9 @@
 
 namespace lre::sandbox {
 
-// Hands the controllers memory, pids and cpu of `directory` on to its children, as far as it has
-// them, and removes what slots of a process that is gone left. The directory must have no process
-// of its own (the kernel's rule) and be writable.
+// Hands the controllers memory, pids, cpu and io of `directory` on to its children, as far as it
+// has them, and removes what slots of a process that is gone left. The directory must have no
+// process of its own (the kernel's rule) and be writable.
 Status PrepareCgroup(const std::string& directory);
 
 class SlotCgroup {
@@ -26,8 +26,12 @@ class SlotCgroup {
     uint64_t memory_bytes_max = 0;  // 0: none
     uint64_t processes_max = 0;
   };
+  struct Transfer {
+    int64_t read_bytes = 0, write_bytes = 0;
+  };
 
-  // Makes the cgroup `name` in `directory` and moves the calling process into it.
+  // Makes the cgroup `name` in `directory` and moves the calling process into it. Its share of the
+  // processor is that of every other slot, however many processes its command has.
   static Result<SlotCgroup> Enter(const std::string& directory, const std::string& name);
   // The same where the path of the directory means nothing any more.
   static Result<SlotCgroup> EnterAt(int directory, const std::string& name);
@@ -39,14 +43,18 @@ class SlotCgroup {
   bool RanOutOfMemory() const;
   // Of all processes and files in memory since Begin; empty: the kernel does not tell.
   std::optional<int64_t> MemoryPeakBytes() const;
+  // From and to block devices since Begin; empty: the kernel does not tell.
+  std::optional<Transfer> Transferred() const;
 
  private:
+  Transfer TransferredEver() const;
   uint64_t MemoryKills() const;
 
-  UniqueFd memory_max_, swap_max_, memory_events_, memory_peak_, processes_max_;
+  UniqueFd memory_max_, swap_max_, memory_events_, memory_peak_, processes_max_, io_stat_;
   Limits limits_;
   bool limits_set_ = false, peak_known_ = false;
   uint64_t kills_before_ = 0;
+  Transfer transferred_before_;
 };
 
 }  // namespace lre::sandbox

@@ -149,6 +149,11 @@ void AddFromCgroup(const SlotCgroup& cgroup, Outcome& outcome) {
                 (outcome.ending == Ending::kExited && outcome.exit_code != 0);
   if (failed && cgroup.RanOutOfMemory()) outcome.ending = Ending::kOutOfMemory;
   outcome.memory_peak_bytes = cgroup.MemoryPeakBytes().value_or(outcome.memory_peak_bytes);
+  // With what the kernel wrote later of files that were kept in memory; getrusage has not.
+  if (std::optional<SlotCgroup::Transfer> transfer = cgroup.Transferred()) {
+    outcome.read_bytes = transfer->read_bytes;
+    outcome.write_bytes = transfer->write_bytes;
+  }
 }
 
 Reply Serve(const Packet& packet, SlotState& slot, SpawnRequest& spawn) {

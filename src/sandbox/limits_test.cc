@@ -56,6 +56,8 @@ class FakeCgroup {
       Write(file, "");
     Write("memory.events", "low 0\noom 1\noom_kill 3\noom_group_kill 0\n");
     Write("memory.peak", "0");
+    Write("cpu.weight", "");
+    Write("io.stat", "8:0 rbytes=10 wbytes=20 rios=1 wios=1 dbytes=0 dios=0\n");
   }
   void Write(const std::string& file, std::string_view text) {
     (void)SystemFiles().MakeDirectories(path());
@@ -90,6 +92,13 @@ TEST(SlotCgroup, EntersSetsLimitsAndTellsWhatHappened) {
 
   EXPECT_TRUE(cgroup->RanOutOfMemory());
   EXPECT_EQ(cgroup->MemoryPeakBytes(), 900);
+  EXPECT_EQ(fake.Read("cpu.weight"), "100");
+  fake.Write(
+      "io.stat",
+      "8:0 rbytes=110 wbytes=20 rios=1 wios=1 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2 rios=0\n");
+  ASSERT_TRUE(cgroup->Transferred());
+  EXPECT_EQ(cgroup->Transferred()->read_bytes, 101);
+  EXPECT_EQ(cgroup->Transferred()->write_bytes, 2);
   cgroup->Begin({});
   EXPECT_FALSE(cgroup->RanOutOfMemory());
 }
@@ -106,6 +115,7 @@ TEST(SlotCgroup, WithoutControllersItOnlyHolds) {
 
   EXPECT_FALSE(cgroup->RanOutOfMemory());
   EXPECT_EQ(cgroup->MemoryPeakBytes(), std::nullopt);
+  EXPECT_FALSE(cgroup->Transferred());
 }
 
 TEST(SlotCgroup, SaysWhichDirectoryIsNoCgroup) {

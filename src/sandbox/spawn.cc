@@ -58,7 +58,8 @@ struct Shared {
   Ending ending = Ending::kExited;
   int wait_status = 0;
   int64_t wall_ns = 0;
-  uint64_t memory_peak = 0;  // as far as looked at
+  uint64_t memory_peak = 0;   // as far as looked at
+  uint64_t others_files = 0;  // in the same memory: those of processes that stay
   rusage usage{};
 };
 
@@ -177,7 +178,9 @@ LRE_NO_ADDRESS_SANITIZER bool ReadControl(Shared& shared) {
 LRE_NO_ADDRESS_SANITIZER uint64_t FilesInMemory(const Shared& shared) {
   struct statfs info;
   if (fstatfs(shared.options->memory_fd, &info) != 0) return 0;
-  return static_cast<uint64_t>(info.f_blocks - info.f_bfree) * static_cast<uint64_t>(info.f_bsize);
+  uint64_t bytes =
+      static_cast<uint64_t>(info.f_blocks - info.f_bfree) * static_cast<uint64_t>(info.f_bsize);
+  return bytes - std::min(bytes, shared.others_files);
 }
 
 // The next decimal number of `text`; moves `text` behind it.
@@ -247,6 +250,7 @@ LRE_NO_ADDRESS_SANITIZER bool UsesTooMuch(Shared& shared) {
 LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals) {
   int64_t timeout = shared.plan->command.timeout.count();
   int64_t start = NowNs();
+  if (shared.plan->in_memory) shared.others_files = FilesInMemory(shared);
   bool looks = shared.plan->in_memory || shared.plan->command.memory_bytes_max != 0;
   int64_t look_at = looks ? start + kLookNs : INT64_MAX;
   int64_t end_at = timeout > 0 ? start + timeout : INT64_MAX;
@@ -258,6 +262,10 @@ LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals)
       if (ended != program) continue;
       shared.wait_status = status;
       shared.ending = WIFSIGNALED(status) ? Ending::kSignalled : Ending::kExited;
+      // It may have failed for want of room in memory between two looks.
+      if (status != 0 && shared.plan->in_memory &&
+          FilesInMemory(shared) > shared.plan->command.memory_files_bytes_max)
+        shared.ending = Ending::kOutgrewMemory;
       shared.wall_ns = NowNs() - start;
       return;
     }

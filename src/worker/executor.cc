@@ -1,6 +1,9 @@
 #include "worker/executor.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <set>
 
 #include "base/file.h"
@@ -11,6 +14,7 @@
 #include "reapi/error_details.h"
 #include "toolchain/root/toolchain_store.h"
 #include "worker/attestation.h"
+#include "worker/server_log.h"
 
 namespace lre::worker {
 namespace {
@@ -84,6 +88,8 @@ struct Executor::Job {
   std::vector<OutputBlob> blobs;
   std::shared_ptr<const void> store_paths;  // held until the command has ended
   bool attested = false;
+  sandbox::Command sandbox;        // as it was run last
+  std::vector<std::string> notes;  // for the server log
 
   store::Partition partition() const { return assignment.partition(); }
   pb::ExecutedActionMetadata* metadata() { return result.mutable_execution_metadata(); }
@@ -129,7 +135,29 @@ v1::Report Executor::Run(const v1::Assignment& assignment, const Callbacks& call
   if (status.ok() || status.code() == Code::kDeadlineExceeded)
     *report.mutable_result() = job.result;
   if (!status.ok()) report.set_message(status.message());
+  AddServerLog(job, status, report);
   return report;
+}
+
+// Of what went wrong in the worker, and of what people will want explained: not of missing inputs,
+// which the client uploads, nor of a cancelled action.
+void Executor::AddServerLog(const Job& job, const Status& status, v1::Report& report) const {
+  bool failed = !status.ok() && status.code() != Code::kCancelled &&
+                reapi::MissingBlobsOf(status, job.function).empty();
+  if (!failed && (job.notes.empty() || job.result.exit_code() == 0)) return;
+  OutputBlob blob;
+  blob.bytes = Bytes(ServerLogText({.assignment = job.assignment,
+                                    .metadata = job.result.execution_metadata(),
+                                    .slot = options_.slot,
+                                    .command = job.sandbox,
+                                    .notes = job.notes,
+                                    .status = status}));
+  blob.digest = ComputeDigest(job.function, blob.bytes.view());
+  // The store may be what failed.
+  if (!UploadBlobs(parts_.cas, job.partition(), {blob}).ok()) return;
+  pb::LogFile& log = (*report.mutable_server_logs())["worker"];
+  reapi::ToProto(blob.digest, log.mutable_digest());
+  log.set_human_readable(true);
 }
 
 Status Executor::RunJob(Job& job) {
@@ -259,9 +287,11 @@ Result<sandbox::Outcome> Executor::RunCommand(Job& job) {
   job.store_paths.reset();
   if (outcome && outcome->ending != Ending::kOutgrewMemory) return outcome;
   if (outcome) parts_.large_actions.Add(job.assignment);
-  if (!outcome)
+  if (!outcome) {
+    job.notes.push_back("run without a persistent process: " + outcome.error().ToString());
     Log(outcome.error().code() == Code::kFailedPrecondition ? kDebug : kInfo,
         "persistent_process_not_used", {{"reason", outcome.error().ToString()}});
+  }
   TRY(PrepareWorkspace(job));
   return RunPlainly(job);
 }
@@ -290,13 +320,14 @@ Result<sandbox::Outcome> Executor::RunPersistently(Job& job, const PersistentWis
 // of the first run is left.
 Result<sandbox::Outcome> Executor::RunPlainly(Job& job) {
   for (;;) {
-    TRY_ASSIGN(sandbox::Command command, MakeCommand(job));
+    TRY_ASSIGN(job.sandbox, MakeCommand(job));
     SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_start_timestamp());
-    Result<sandbox::Outcome> outcome = parts_.launcher.Run(command, job.stop);
+    Result<sandbox::Outcome> outcome = parts_.launcher.Run(job.sandbox, job.stop);
     job.store_paths.reset();
     SetTime(parts_.clock.WallNow(), job.metadata()->mutable_execution_completed_timestamp());
     if (!outcome || outcome->ending != Ending::kOutgrewMemory) return outcome;
     outcome->files.reset();
+    job.notes.emplace_back("wrote more than is kept in memory: run again with its changes on disk");
     parts_.large_actions.Add(job.assignment);
     TRY(PrepareWorkspace(job));
   }
@@ -329,7 +360,7 @@ Status Executor::Execute(Job& job) {
   switch (job.outcome.ending) {
     case Ending::kExited:
     case Ending::kSignalled:
-      return {};
+      return job.outcome.exit_code == 0 ? Status() : CheckDisk();
     case Ending::kTimedOut:
       job.timed_out = ErrorStatus(
           Code::kDeadlineExceeded, "the command ran longer than {} s",
@@ -342,6 +373,19 @@ Status Executor::Execute(Job& job) {
       return ErrorStatus(Code::kCancelled, "the action was cancelled");
   }
   return {};
+}
+
+// The command cannot tell us that it failed for want of room; the next worker may have some.
+Status Executor::CheckDisk() const {
+  if (workspace_.kind() == Workspace::Kind::kMemory) return {};
+  struct statvfs info;
+  if (statvfs(options_.directory.c_str(), &info) != 0)
+    return ErrnoStatus(errno, options_.directory);
+  uint64_t free = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+  if (free >= options_.disk_free_bytes_min) return {};
+  return ErrorStatus(Code::kResourceExhausted,
+                     "the command failed and the worker's disk is full: {} has {} bytes left",
+                     options_.directory, free);
 }
 
 Status Executor::AddStream(Job& job, bool is_stderr) {

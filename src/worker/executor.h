@@ -49,6 +49,8 @@ struct ExecutorOptions {
   bool adopt_outputs = true;
   uint64_t command_bytes_max = 8 << 20;  // of arguments and environment together
   std::string store_prefix = "/lre/store";
+  // With less than this left where actions write, one that fails is taken to have failed for that.
+  uint64_t disk_free_bytes_min = 1 << 20;
   PersistentOptions persistent;
 };
 
@@ -100,6 +102,8 @@ class Executor {
   void AddUsage(Job& job, const sandbox::Outcome& outcome) const;
   Status Collect(Job& job);
   Status AddStream(Job& job, bool is_stderr);
+  void AddServerLog(const Job& job, const Status& status, v1::Report& report) const;
+  Status CheckDisk() const;
   void Progress(Job& job, v1::Progress::Stage stage);
 
   const ExecutorParts parts_;

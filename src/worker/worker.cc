@@ -16,6 +16,7 @@
 #include "base/mailbox.h"
 #include "base/random.h"
 #include "base/thread_group.h"
+#include "google/rpc/error_details.pb.h"
 #include "reapi/error_details.h"
 #include "worker/executor.h"
 #include "worker/live_updates.h"
@@ -33,6 +34,15 @@ AttemptKey KeyOf(const v1::Attempt& attempt) { return {attempt.operation(), atte
 Duration FromMessage(const google::protobuf::Duration& message, Duration fallback) {
   Duration duration = std::chrono::seconds(message.seconds()) + Duration(message.nanos());
   return duration > Duration(0) ? duration : fallback;
+}
+
+// When a server that has no place for us wants to be asked again.
+Duration RetryDelayOf(const google::rpc::Status& status) {
+  for (const auto& detail : status.details()) {
+    google::rpc::RetryInfo info;
+    if (detail.UnpackTo(&info)) return FromMessage(info.retry_delay(), Duration(0));
+  }
+  return Duration(0);
 }
 
 // What the link thread is told. `link` is the number of the connection a message came from.
@@ -126,6 +136,7 @@ class LinkedWorker final : public Worker {
                        .memory_bytes_max = options_.action_memory_bytes_max,
                        .adopt_outputs = options_.adopt_outputs,
                        .store_prefix = options_.store_prefix,
+                       .disk_free_bytes_min = options_.disk_free_bytes_min,
                        .persistent = options_.persistent});
     for (;;) {
       Instant expiry = executor.NextExpiry();
@@ -225,14 +236,16 @@ class LinkedWorker final : public Worker {
     if (link_) link_->Send(message);
   }
 
-  void LoseLink(const Status& status) {
+  // `delay`: the server's wish, to come back no sooner.
+  void LoseLink(const Status& status, Duration delay = {}) {
     if (!link_) return;
     link_.reset();
     Log(kWarning, "worker_link_lost", {{"worker", options_.name}, {"error", status.ToString()}});
     backoff_ = std::clamp(backoff_ * 2, options_.reconnect_min, options_.reconnect_max);
     // Spread over half the delay, so that a restarted server does not meet all workers at once.
-    reconnect_at_ = parts_.clock.Now() + backoff_ / 2 +
-                    Duration(jitter_.Below(static_cast<uint64_t>(backoff_.count() / 2) + 1));
+    Duration spread = std::max(backoff_, delay) / 2;
+    reconnect_at_ = parts_.clock.Now() + std::max(backoff_ / 2, delay) +
+                    Duration(jitter_.Below(static_cast<uint64_t>(spread.count()) + 1));
     welcomed_ = false;
   }
 
@@ -258,7 +271,8 @@ class LinkedWorker final : public Worker {
         Status status = reapi::FromRpcStatus(message.quit().status());
         if (status.ok()) status = ErrorStatus(Code::kUnavailable, "the server ended the link");
         // A server that is going away comes back; one that does not want us will not.
-        if (status.code() == Code::kUnavailable) return LoseLink(status);
+        if (status.code() == Code::kUnavailable)
+          return LoseLink(status, RetryDelayOf(message.quit().status()));
         return Finish(status);
       }
       default:

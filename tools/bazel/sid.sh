@@ -14,9 +14,10 @@ sid_mirror() {
   printf '%s\n' "$mirror"
 }
 
-# sid_configure STATE_DIR DEBS_DIR: then APT_CONFIG=STATE_DIR/apt.conf apt-get ... works on sid.
+# sid_configure STATE_DIR DEBS_DIR [SUITE]: then APT_CONFIG=STATE_DIR/apt.conf apt-get ... works on sid, or
+# on another suite of the same archive.
 sid_configure() {
-  local apt=$1 debs=$2 mirror kind
+  local apt=$1 debs=$2 suite=${3:-sid} mirror kind
   mirror=$(sid_mirror)
   if [ -z "$mirror" ]; then
     echo "no Debian archive in this machine's apt configuration, or 'apt-get update' never ran" >&2
@@ -25,7 +26,7 @@ sid_configure() {
   mkdir -p "$apt/lists/partial" "$apt/etc/parts" "$debs/partial"
   : >"$apt/status"
   for kind in deb deb-src; do
-    echo "$kind [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main"
+    echo "$kind [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
   done >"$apt/etc/sources.list"
   cat >"$apt/apt.conf" <<END
 Dir::State "$apt";

@@ -118,10 +118,6 @@ def mode_features(ctx):
         feature(name = "static_link_cpp_runtimes"),
         feature(name = "supports_dynamic_linker", enabled = True),
         feature(name = "supports_pic", enabled = True),
-        feature(
-            name = "treat_warnings_as_errors",
-            flag_sets = _flags(_SOURCES, ["-Werror"]) + _flags(_LINK, ["-Wl,-fatal-warnings"]),
-        ),
     ] + _coverage(clang, ctx.attr.builtin_sysroot.rpartition("/")[0])
     if clang:
         # lld knows them; GNU ld does not.
@@ -250,7 +246,7 @@ _WARNINGS = {
 }
 
 def compile_features(ctx):
-    """Flags of compiles; the user's, the sysroot, the unfiltered ones and the source come last."""
+    """Flags of compiles; the user's, the sysroot and the unfiltered ones come last."""
     clang = ctx.attr.compiler == "clang"
     features = [
         feature(
@@ -332,6 +328,15 @@ def compile_features(ctx):
                 "-D__TIME__=\"redacted\"",
             ]),
         ),
+    ]
+
+def last_features(ctx):
+    """What stands behind the flags of compiles and of links."""
+    return [
+        feature(
+            name = "treat_warnings_as_errors",
+            flag_sets = _flags(_SOURCES, ["-Werror"]) + _flags(_LINK, ["-Wl,-fatal-warnings"]),
+        ),
         feature(
             name = "compiler_input_flags",
             enabled = True,
@@ -354,6 +359,21 @@ def link_features(ctx):
     """Flags of links: defaults, what is linked, the user's, the libraries of the language."""
     clang = ctx.attr.compiler == "clang"
     features = [
+        _available(
+            "generate_linkmap",
+            _LINK[:1],
+            "output_execpath",
+            ["-Wl,-Map=%{output_execpath}.map"],
+            enabled = False,
+        ),
+        # The same with and without static_link_cpp_runtimes: no loader knows Bazel's $EXEC_ORIGIN.
+        _each(
+            "runtime_library_search_directories",
+            _LINK + _LTO_INDEX,
+            "runtime_library_search_directories",
+            ["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/%{runtime_library_search_directories}"],
+            enabled = False,
+        ),
         feature(
             name = "default_link_flags",
             enabled = True,
@@ -376,26 +396,11 @@ def link_features(ctx):
             enabled = True,
             flag_sets = _flags(_LINK + _LTO_INDEX, ["-static-libgcc"], _with("static_link_cpp_runtimes")),
         ),
-        # The same with and without static_link_cpp_runtimes: no loader knows Bazel's $EXEC_ORIGIN.
-        _each(
-            "runtime_library_search_directories",
-            _LINK + _LTO_INDEX,
-            "runtime_library_search_directories",
-            ["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/%{runtime_library_search_directories}"],
-            enabled = False,
-        ),
         _available(
             "set_soname",
             _LINK[1:],
             "runtime_solib_name",
             ["-Wl,-soname,%{runtime_solib_name}"],
-            enabled = False,
-        ),
-        _available(
-            "generate_linkmap",
-            _LINK[:1],
-            "output_execpath",
-            ["-Wl,-Map=%{output_execpath}.map"],
             enabled = False,
         ),
     ]

@@ -125,10 +125,6 @@ def mode_features(ctx):
         feature(name = "static_link_cpp_runtimes"),
         feature(name = "supports_dynamic_linker", enabled = True),
         feature(name = "supports_pic", enabled = True),
-        feature(
-            name = "treat_warnings_as_errors",
-            flag_sets = _flags(_SOURCES, ["-Werror"]) + _flags(_LINK, ["-Wl,-fatal-warnings"]),
-        ),
     ] + _coverage(clang, ctx.attr.builtin_sysroot.rpartition("/")[0])
     if clang:
         # lld knows them; GNU ld does not.
@@ -259,7 +255,7 @@ _WARNINGS = {
 }
 
 def compile_features(ctx):
-    """Flags of compiles; the user's, the sysroot, the unfiltered ones and the source come last."""
+    """Flags of compiles; the user's, the sysroot and the unfiltered ones come last."""
     clang = ctx.attr.compiler == "clang"
     features = [
         feature(
@@ -340,6 +336,15 @@ def compile_features(ctx):
                 "-D__TIMESTAMP__=\"redacted\"",
                 "-D__TIME__=\"redacted\"",
             ]),
+        ),
+    ]
+
+def last_features(ctx):
+    """What stands behind the flags of compiles and of links."""
+    return [
+        feature(
+            name = "treat_warnings_as_errors",
+            flag_sets = _flags(_SOURCES, ["-Werror"]) + _flags(_LINK, ["-Wl,-fatal-warnings"]),
         ),
         feature(
             name = "compiler_input_flags",

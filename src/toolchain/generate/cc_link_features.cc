@@ -9,6 +9,21 @@ def link_features(ctx):
     """Flags of links: defaults, what is linked, the user's, the libraries of the language."""
     clang = ctx.attr.compiler == "clang"
     features = [
+        _available(
+            "generate_linkmap",
+            _LINK[:1],
+            "output_execpath",
+            ["-Wl,-Map=%{output_execpath}.map"],
+            enabled = False,
+        ),
+        # The same with and without static_link_cpp_runtimes: no loader knows Bazel's $EXEC_ORIGIN.
+        _each(
+            "runtime_library_search_directories",
+            _LINK + _LTO_INDEX,
+            "runtime_library_search_directories",
+            ["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/%{runtime_library_search_directories}"],
+            enabled = False,
+        ),
         feature(
             name = "default_link_flags",
             enabled = True,
@@ -31,26 +46,11 @@ def link_features(ctx):
             enabled = True,
             flag_sets = _flags(_LINK + _LTO_INDEX, ["-static-libgcc"], _with("static_link_cpp_runtimes")),
         ),
-        # The same with and without static_link_cpp_runtimes: no loader knows Bazel's $EXEC_ORIGIN.
-        _each(
-            "runtime_library_search_directories",
-            _LINK + _LTO_INDEX,
-            "runtime_library_search_directories",
-            ["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/%{runtime_library_search_directories}"],
-            enabled = False,
-        ),
         _available(
             "set_soname",
             _LINK[1:],
             "runtime_solib_name",
             ["-Wl,-soname,%{runtime_solib_name}"],
-            enabled = False,
-        ),
-        _available(
-            "generate_linkmap",
-            _LINK[:1],
-            "output_execpath",
-            ["-Wl,-Map=%{output_execpath}.map"],
             enabled = False,
         ),
     ]

@@ -21,7 +21,7 @@ load(
 )
 load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
 load("@rules_cc//cc/toolchains:cc_toolchain_config_info.bzl", "CcToolchainConfigInfo")
-load(":cc_features.bzl", "compile_features", "link_features", "mode_features")
+load(":cc_features.bzl", "compile_features", "last_features", "link_features", "mode_features")
 
 def _action_configs(ctx):
     configs = []
@@ -53,7 +53,7 @@ def _action_configs(ctx):
     return configs
 
 def _impl(ctx):
-    features = mode_features(ctx) + compile_features(ctx) + link_features(ctx) + [
+    features = mode_features(ctx) + compile_features(ctx) + link_features(ctx) + last_features(ctx) + [
         feature(name = "symbol_check", implies = ["validate-static-library"]),
     ]
     return cc_common.create_cc_toolchain_config_info(

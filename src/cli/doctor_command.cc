@@ -11,6 +11,7 @@
 #include "cli/farm.h"
 #include "cli/project_checks.h"
 #include "cli/terminal.h"
+#include "cli/user_store.h"
 #include "sandbox/sandbox.h"
 #include "toolchain/root/toolchain_store.h"
 
@@ -30,10 +31,9 @@ Finding CheckStoreWritable() {
   if (access(store.c_str(), W_OK) == 0) return {"store", Verdict::kGood, store + " is writable"};
   if (FileExists(store)) {
     return {"store", Verdict::kWarning, store + " is not writable: `lre sync` cannot add to it",
-            "sudo chown -R \"$(id -u)\" /lre"};
+            "lre shell, or once: sudo lre setup"};
   }
-  return {"store", Verdict::kBad, store + " is not there",
-          "sudo install -d -o \"$(id -u)\" /lre /lre/store"};
+  return {"store", Verdict::kBad, store + " is not there", "lre shell, or once: sudo lre setup"};
 }
 
 // Variables that make a compiler of the host, or its headers and libraries, leak into local builds.
@@ -59,9 +59,31 @@ Finding CheckUserland() {
   return {"userland", Verdict::kWarning, "actions get no userland: " + userland, "lre sync"};
 }
 
+// A server from before `lre shell`, or from outside, runs actions where /lre/store is another
+// folder.
+std::vector<Finding> CheckBazelServers() {
+  const Result<UserStore> store = UserStoreOfHome();
+  if (!store) return {};
+  std::vector<Finding> findings;
+  for (const BazelServer& server : FindBazelServers(*store)) {
+    if (server.same_store) continue;
+    findings.push_back({"bazel server", Verdict::kBad,
+                        fmt::format("process {} (workspace {}) has another /lre/store than this "
+                                    "shell: it was started in another mount namespace",
+                                    server.pid, server.workspace),
+                        fmt::format("bazel --output_base={} shutdown", server.output_base)});
+  }
+  if (findings.empty()) {
+    findings.push_back(
+        {"bazel server", Verdict::kGood, "no Bazel server runs with another /lre/store"});
+  }
+  return findings;
+}
+
 Status Run(App& app, bool json) {
   std::vector<Finding> findings = {CheckSandbox(), CheckStoreWritable(), CheckHostEnvironment(),
                                    CheckUserland()};
+  for (Finding& finding : CheckBazelServers()) findings.push_back(std::move(finding));
   for (Finding& finding : CheckProject()) findings.push_back(std::move(finding));
   const bool bad = PrintFindings(findings, json);
   app.exit_code = 1;

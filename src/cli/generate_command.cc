@@ -3,34 +3,18 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/generate_project.h"
+#include "cli/imported_module.h"
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
-#include "toolchain/generate/generate.h"
+#include "toolchain/fetch/resolve.h"
 
 namespace lre::cli {
 namespace {
 
-struct GenerateFlags {
-  std::string manifest = kManifestFile;
-  std::vector<std::string> further;
-  std::string output = ".";
-  bool without_environment = false;
-  std::string prefix;
-  bool check = false;
-};
-
 Status RunGenerate(const GenerateFlags& flags) {
-  TRY_ASSIGN(toolchain::Manifest manifest, ReadManifest(flags.manifest));
-  toolchain::GenerateOptions options{.with_environment = !flags.without_environment,
-                                     .bazelrc_prefix = flags.prefix};
-  if (flags.manifest == kManifestFile && flags.further.empty()) {
-    TRY_ASSIGN(options.further, ReadFurtherManifests(flags.manifest));
-  }
-  for (const std::string& path : flags.further) {
-    TRY_ASSIGN(toolchain::Manifest further, ReadManifest(path));
-    options.further.push_back(std::move(further));
-  }
-  TRY_ASSIGN(std::vector<toolchain::GeneratedFile> files, toolchain::Generate(manifest, options));
+  TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(flags.manifest));
+  TRY_ASSIGN(const std::vector<toolchain::GeneratedFile> files, GenerateProject(flags));
   size_t changed = 0;
   for (const toolchain::GeneratedFile& file : files) {
     const std::string path = flags.output + "/" + file.path;
@@ -53,8 +37,31 @@ Status RunGenerate(const GenerateFlags& flags) {
   return Status();
 }
 
-Status RunEnv(const std::string& path, bool json) {
+// The first path that a sync would have to make; empty: all are there. Looks at names only: direnv
+// runs this at every prompt.
+std::string FirstMissing(const toolchain::Manifest& manifest) {
+  for (const toolchain::StorePath& path : manifest.paths) {
+    if (!FileExists(path.path)) return path.path;
+  }
+  return "";
+}
+
+// Of this project, or of the module that it imports.
+Result<std::string> ManifestForEnv(const std::string& path) {
+  if (path != kManifestFile || FileExists(path)) return path;
+  TRY_ASSIGN(const std::string cache, toolchain::DefaultCacheDirectory());
+  TRY_ASSIGN(const std::optional<ImportedModule> module,
+             FindImportedModule(cache, /*may_download=*/false));
+  return module ? module->folder + "/toolchain.json" : path;
+}
+
+Status RunEnv(const std::string& given, bool json) {
+  TRY_ASSIGN(const std::string path, ManifestForEnv(given));
   TRY_ASSIGN(toolchain::Manifest manifest, ReadManifest(path));
+  if (const std::string missing = FirstMissing(manifest); !missing.empty()) {
+    return ErrorStatus(Code::kNotFound, "{} is not here; run `lre sync {}`", missing,
+                       manifest.name);
+  }
   if (json) {
     Print(nlohmann::json(manifest.env).dump(2) + "\n");
     return Status();
@@ -66,6 +73,20 @@ Status RunEnv(const std::string& path, bool json) {
 }
 
 }  // namespace
+
+Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlags& flags) {
+  TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(flags.manifest));
+  toolchain::GenerateOptions options{.with_environment = !flags.without_environment,
+                                     .bazelrc_prefix = flags.prefix};
+  if ((flags.manifest == kManifestFile || flags.with_all_beside) && flags.further.empty()) {
+    TRY_ASSIGN(options.further, ReadFurtherManifests(flags.manifest));
+  }
+  for (const std::string& path : flags.further) {
+    TRY_ASSIGN(toolchain::Manifest further, ReadManifest(path));
+    options.further.push_back(std::move(further));
+  }
+  return toolchain::Generate(manifest, options);
+}
 
 void AddGenerateCommand(App& app) {
   CLI::App* command = app.cli.add_subcommand(

@@ -29,6 +29,10 @@ int main(int argc, char** argv) {
   lre::cli::AddSyncCommand(app);      // lre.lock -> /lre/store, toolchain.json
   lre::cli::AddGenerateCommand(app);  // toolchain.json -> files for Bazel and others
   lre::cli::AddEnvCommand(app);       // toolchain.json -> shell variables
+  lre::cli::AddDevCommand(app);       // tries a change of a toolchain's files
+  lre::cli::AddShellCommand(app);     // a shell in which /lre/store is the user's
+  lre::cli::AddRunCommand(app);       // a command there
+  lre::cli::AddSetupCommand(app);     // makes /lre/store, as root
   lre::cli::AddStoreCommand(app);     // lists, checks and clears /lre/store
   lre::cli::AddPushCommand(app);      // /lre/store -> the CAS, where workers find it
   lre::cli::AddRevokeCommand(app);    // forgets what a bad one produced

@@ -3,6 +3,7 @@
 
 #include "base/quantity.h"
 #include "cli/commands.h"
+#include "cli/push.h"
 #include "cli/remote_server.h"
 #include "cli/store_upload.h"
 #include "cli/terminal.h"
@@ -139,6 +140,14 @@ Status Run(const PushFlags& flags) {
 }
 
 }  // namespace
+
+Status PushManifest(const std::string& file, const ServerFlags& flags, bool pin) {
+  TRY_ASSIGN(auto server, RemoteServer::Connect(flags));
+  TRY_ASSIGN(const Push push, PushOfManifest(file));
+  TRY_ASSIGN(auto store, toolchain::ToolchainStore::Open());
+  TRY_ASSIGN(UniqueFd hold, store->HoldOffGarbageCollection());
+  return PushOne(*store, *server, push, pin);
+}
 
 void AddPushCommand(App& app) {
   CLI::App* command =

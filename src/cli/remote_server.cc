@@ -101,10 +101,10 @@ Status RemoteServer::RetirePin(const std::string& name) {
   return ToStatus(Call<admin::v1::RetirePinResponse>("/lre.admin.v1.Pins/RetirePin", request));
 }
 
-Result<uint64_t> RemoteServer::FindResults(const std::string& text, bool drop) {
+Result<uint64_t> RemoteServer::FindResults(const std::vector<std::string>& texts, bool drop) {
   admin::v1::ListActionResultsRequest request;
   request.set_all_instances(true);
-  request.add_mentions_texts(text);
+  for (const std::string& text : texts) request.add_mentions_texts(text);
   request.set_drop(drop);
   uint64_t found = 0;
   for (;;) {

@@ -43,9 +43,9 @@ class RemoteServer {
   Result<admin::v1::Pin> SetPin(const std::string& name, const std::vector<Digest>& actions);
   Result<std::vector<admin::v1::Pin>> ListPins();
   Status RetirePin(const std::string& name);
-  // How many results, of all instances, have `text` in them or in their command; `drop` forgets
-  // them. Without `drop` at most 10,000 are counted.
-  Result<uint64_t> FindResults(const std::string& text, bool drop);
+  // How many results, of all instances, have one of `texts` in them or in their command; `drop`
+  // forgets them. Without `drop` at most 10,000 are counted.
+  Result<uint64_t> FindResults(const std::vector<std::string>& texts, bool drop);
 
  private:
   template <typename Response>

@@ -2,37 +2,20 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/file.h"
 #include "base/quantity.h"
 #include "cli/commands.h"
-#include "cli/terminal.h"
-#include "cli/toolchain_files.h"
+#include "cli/generate_project.h"
+#include "cli/imported_module.h"
+#include "cli/sync_toolchain.h"
 #include "http_client/http_client.h"
 #include "toolchain/fetch/extra_files.h"
 #include "toolchain/fetch/fetcher.h"
+#include "toolchain/fetch/resolve.h"
 #include "toolchain/root/roots.h"
-#include "toolchain/root/sync.h"
 
 namespace lre::cli {
 namespace {
-
-struct SyncFlags {
-  std::string lock = kLockFile;
-  std::string spec = kSpecFile;
-  std::vector<std::string> toolchains;
-  std::string manifest;
-  bool print = false;
-};
-
-class ShownSync final : public toolchain::SyncProgress {
- public:
-  explicit ShownSync(Progress& progress) : progress_(progress) {}
-  void Step(std::string_view what, std::string_view subject, int done, int total) override {
-    progress_.Show(what, fmt::format("{} ({} of {})", subject, done, total));
-  }
-
- private:
-  Progress& progress_;
-};
 
 // What is needed and not in the store: from the cache, the project or the network.
 Status Fetch(const toolchain::Lock& lock, const toolchain::NeededFiles& needed,
@@ -58,32 +41,73 @@ Status Fetch(const toolchain::Lock& lock, const toolchain::NeededFiles& needed,
 Status SyncOne(const toolchain::Lock& lock, const std::string& name, const SyncFlags& flags) {
   Progress progress(SystemClock());
   const Instant started = SystemClock().Now();
-  toolchain::SyncOptions options;
-  TRY_ASSIGN(options.lock_digest, toolchain::LockDigest(lock, name));
-  options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  TRY_ASSIGN(toolchain::NeededFiles needed, toolchain::FilesToFetch(lock, name, options));
-  TRY(Fetch(lock, needed, flags, progress, &options));
+  TRY_ASSIGN(const toolchain::SyncOptions options, FetchForSync(lock, name, flags, progress));
   ShownSync shown(progress);
   TRY_ASSIGN(toolchain::Manifest manifest, toolchain::SyncToolchain(lock, name, options, shown));
   progress.Clear();
   const std::string file = flags.manifest.empty() ? ManifestFileFor(lock, name) : flags.manifest;
   TRY_ASSIGN(const bool written, WriteIfChanged(file, toolchain::PrintManifest(manifest)));
   PrintLine(fmt::format("{}: {} store paths, {} packages fetched, {}; {} {}", name,
-                        manifest.paths.size(), needed.packages.size(),
+                        manifest.paths.size(), options.packages.size(),
                         FormatDuration(SystemClock().Now() - started), file,
                         written ? "written" : "unchanged"));
-  // So that `lre store gc`, run anywhere, keeps what this project uses.
-  Status root =
-      toolchain::AddRoot(options.prefix, std::filesystem::absolute(file).lexically_normal());
-  // Who may only read the store cannot say what it has to keep.
-  if (root.code() != Code::kPermissionDenied) TRY(root);
+  TRY(KeepInStore(options.prefix, file));
   if (flags.print) {
     for (const toolchain::StorePath& path : manifest.paths) PrintLine(path.path);
   }
   return Status();
 }
 
+// In a project that imports the module from a repository: makes the toolchains of the lock there,
+// and writes lre.bazelrc. Nothing else of the project's is written.
+Status RunImported(SyncFlags flags, const ImportedModule& module) {
+  PrintLine(fmt::format("the lock of {}", module.from));
+  flags.lock = module.lock;
+  flags.spec = FolderOf(module.lock) + "/" + kSpecFile;
+  TRY_ASSIGN(const toolchain::Lock lock, ReadLock(flags.lock));
+  if (flags.toolchains.empty()) {
+    flags.toolchains = {FirstToolchain(lock)};
+    for (const auto& [name, toolchain] : lock.toolchains) {
+      if (name != flags.toolchains[0]) PrintLine(fmt::format("also there: lre sync {}", name));
+    }
+  }
+  for (const std::string& name : flags.toolchains) {
+    const std::string committed =
+        module.folder + "/" +
+        std::filesystem::path(ManifestFileFor(lock, name)).filename().string();
+    TRY_ASSIGN(const std::string text, ReadFile(committed));
+    flags.manifest = committed;
+    TRY(SyncOne(lock, name, flags));
+    TRY_ASSIGN(const std::string made, ReadFile(committed));
+    if (made == text) continue;
+    TRY(WriteFileAtomically(committed, text));
+    return ErrorStatus(Code::kFailedPrecondition,
+                       "the module of {} was not made from its lock: {} names other paths; in that "
+                       "repository: lre sync && lre generate",
+                       module.from, name);
+  }
+  TRY_ASSIGN(
+      const std::vector<toolchain::GeneratedFile> files,
+      GenerateProject({.manifest = module.folder + "/toolchain.json", .with_all_beside = true}));
+  for (const toolchain::GeneratedFile& file : files) {
+    if (file.path != "lre.bazelrc") continue;
+    TRY_ASSIGN(const bool written, WriteIfChanged(file.path, file.text));
+    PrintLine(fmt::format("{}: {}", file.path, written ? "written" : "unchanged"));
+  }
+  if (ReadFile(".bazelrc").value_or("").find("lre.bazelrc") == std::string::npos) {
+    PrintLine("add to .bazelrc: try-import %workspace%/lre.bazelrc");
+  }
+  return Status();
+}
+
 Status Run(SyncFlags flags) {
+  if (flags.lock == kLockFile && !FileExists(kLockFile)) {
+    TRY_ASSIGN(const std::string cache, toolchain::DefaultCacheDirectory());
+    TRY_ASSIGN(const std::optional<ImportedModule> module,
+               FindImportedModule(cache, /*may_download=*/true));
+    if (module) return RunImported(std::move(flags), *module);
+  }
+
   TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock));
   if (flags.toolchains.empty()) {
     for (const auto& [name, toolchain] : lock.toolchains) flags.toolchains.push_back(name);
@@ -99,6 +123,25 @@ Status Run(SyncFlags flags) {
 }
 
 }  // namespace
+
+Result<toolchain::SyncOptions> FetchForSync(const toolchain::Lock& lock,
+                                            const std::string& toolchain, const SyncFlags& flags,
+                                            Progress& progress) {
+  toolchain::SyncOptions options;
+  TRY_ASSIGN(options.lock_digest, toolchain::LockDigest(lock, toolchain));
+  options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  TRY_ASSIGN(const toolchain::NeededFiles needed,
+             toolchain::FilesToFetch(lock, toolchain, options));
+  TRY(Fetch(lock, needed, flags, progress, &options));
+  return options;
+}
+
+Status KeepInStore(const std::string& prefix, const std::string& file) {
+  Status root =
+      toolchain::AddRoot(prefix, std::filesystem::absolute(file).lexically_normal().string());
+  // Who may only read the store cannot say what it has to keep.
+  return root.code() == Code::kPermissionDenied ? Status() : root;
+}
 
 void AddSyncCommand(App& app) {
   CLI::App* command =

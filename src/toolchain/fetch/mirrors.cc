@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/lines.h"
 #include "base/subprocess.h"
 #include "toolchain/lock/control_file.h"
 
@@ -15,16 +16,6 @@ constexpr std::string_view kMirrorFile = "mirror+file:";
 
 std::vector<std::string> Words(std::string_view text) {
   return ControlParagraph(fmt::format("W: {}", text)).Words("W");
-}
-
-std::vector<std::string> Lines(std::string_view text) {
-  std::vector<std::string> lines;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    lines.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return lines;
 }
 
 // apt writes file:/a as well as file:///a. Empty: a transport that is not ours.

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/lines.h"
 #include "base/subprocess.h"
 
 namespace lre::toolchain {
@@ -29,16 +30,6 @@ Result<std::string> FindInterpreter(const std::vector<StorePath>& paths) {
     return path.path + "/usr/bin/" + target.string();
   }
   return std::string();
-}
-
-std::vector<std::string> Lines(std::string_view text) {
-  std::vector<std::string> lines;
-  while (!text.empty()) {
-    size_t end = std::min(text.find('\n'), text.size());
-    lines.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return lines;
 }
 
 }  // namespace

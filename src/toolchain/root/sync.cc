@@ -253,16 +253,9 @@ Status MakeMissing(const Lock& lock, const std::vector<std::string>& names,
   return {};
 }
 
-// Asks what was made what it is, and tries it.
-Status Probe(ToolchainStore& store, const SyncOptions& options, const ToolchainSettings& settings,
-             Manifest& manifest) {
-  TRY_ASSIGN(SystemFacts system, FindSystem(manifest.system));
-  ProbeInput input{.paths = manifest.paths, .system = std::move(system)};
-  TRY_ASSIGN(manifest.cc, ProbeCc(input, options.prefix));
-  if (manifest.cc) AddLibraries(settings.libraries, input, &manifest);
-  TRY_ASSIGN(manifest.java, ProbeJava(input));
-  TRY_ASSIGN(manifest.python, ProbePython(input, options.prefix));
-  TRY_ASSIGN(std::string scratch, store.NewStaging());
+Status SelfTest(const Manifest& manifest, const SyncOptions& options) {
+  TRY_ASSIGN(std::unique_ptr<ToolchainStore> store, ToolchainStore::Open(options.prefix));
+  TRY_ASSIGN(std::string scratch, store->NewStaging());
   Status status;
   if (manifest.cc) status = SelfTestCc(*manifest.cc, options.prefix, scratch);
   if (manifest.java && status.ok()) status = SelfTestJava(*manifest.java, scratch);
@@ -324,6 +317,19 @@ Result<NeededFiles> FilesToFetch(const Lock& lock, std::string_view toolchain,
   return needed;
 }
 
+Status Describe(const Lock& lock, const SyncOptions& options, bool self_test, Manifest* manifest) {
+  TRY_ASSIGN(SystemFacts system, FindSystem(manifest->system));
+  const ToolchainSettings& settings = lock.toolchains.find(manifest->name)->second.settings;
+  ProbeInput input{.paths = manifest->paths, .system = std::move(system)};
+  TRY_ASSIGN(manifest->cc, ProbeCc(input, options.prefix));
+  if (manifest->cc) AddLibraries(settings.libraries, input, manifest);
+  TRY_ASSIGN(manifest->java, ProbeJava(input));
+  TRY_ASSIGN(manifest->python, ProbePython(input, options.prefix));
+  if (self_test) TRY(SelfTest(*manifest, options));
+  manifest->env = ToolEnvironment(*manifest);
+  return AddSettings(settings, manifest);
+}
+
 Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
                                const SyncOptions& options, SyncProgress& progress) {
   TRY_ASSIGN(std::vector<StorePath> planned, PlannedPaths(lock, toolchain, options));
@@ -353,10 +359,7 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
   }
   progress.Step("probing", toolchain, static_cast<int>(planned.size()),
                 static_cast<int>(planned.size()));
-  const ToolchainSettings& settings = lock.toolchains.find(std::string(toolchain))->second.settings;
-  TRY(Probe(*store, options, settings, manifest));
-  manifest.env = ToolEnvironment(manifest);
-  TRY(AddSettings(settings, &manifest));
+  TRY(Describe(lock, options, /*self_test=*/true, &manifest));
   TRY(SystemFiles().MakeDirectories(std::string(ParentPath(kept))));
   TRY(WriteFileAtomically(kept, PrintManifest(manifest)));
   return manifest;

@@ -61,4 +61,8 @@ Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view t
 Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
                                const SyncOptions& options, SyncProgress& progress);
 
+// Asks the compilers and interpreters of the store paths in `manifest` what they are, and fills in
+// everything but the paths, as SyncToolchain does; with `self_test` tries them.
+Status Describe(const Lock& lock, const SyncOptions& options, bool self_test, Manifest* manifest);
+
 }  // namespace lre::toolchain

@@ -146,6 +146,29 @@ TEST_F(PinTableTest, RefusesMoreResultsThanItsBound) {
   EXPECT_EQ(log_->Pins().size(), 2u);
 }
 
+TEST_F(PinTableTest, PinsOfPartitionsAreApart) {
+  const std::string content = "tenant's";
+  const Digest blob = DigestOf(content), action = DigestOf("action");
+  pb::ActionResult result;
+  pb::OutputFile& file = *result.add_output_files();
+  file.set_path("x");
+  reapi::ToProto(blob, file.mutable_digest());
+  ASSERT_EQ(store::Put(*log_, {blob, 7}, Bytes(content)), Status());
+  ASSERT_EQ(table_->Put({action, "main", 7}, Bytes(result.SerializeAsString())), Status());
+  ASSERT_TRUE(table_->Set({"main", 7}, "tools", {action}));
+
+  Open();
+  FillCache();
+
+  EXPECT_TRUE(table_->Get({action, "main", 7}));
+  EXPECT_EQ(Get(action), Code::kNotFound);
+  EXPECT_THAT(Names(), ElementsAre());
+  EXPECT_EQ(table_->List({"main", 7}).size(), 1u);
+  EXPECT_EQ(table_->Retire({"main"}, "tools").code(), Code::kNotFound);
+  EXPECT_EQ(table_->Retire({"main", 7}, "tools"), Status());
+  EXPECT_TRUE(log_->Pins().empty());
+}
+
 TEST_F(PinTableTest, ARemovedResultIsGoneFromItsPinToo) {
   Digest bad = Add("bad"), good = Add("good");
   ASSERT_TRUE(table_->Set({"main"}, "tools", {bad, good}));

@@ -3,8 +3,10 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "server/options.h"
+#include "store/value_store.h"
 
 namespace lre::server {
 namespace {
@@ -138,6 +140,29 @@ bool IsLocalAddress(std::string_view address) {
          host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
+namespace {
+
+Status CheckChunks(const service::ChunkOptions& chunks) {
+  const size_t average = chunks.fast_cdc.average_bytes;
+  if (!std::has_single_bit(average) || average < (1 << 10) || average > (1 << 20)) {
+    return ErrorStatus(Code::kInvalidArgument,
+                       "chunks.fast_cdc_average {}: a power of two from 1KiB to 1MiB", average);
+  }
+  const service::RepMaxCdcOptions& rep_max = chunks.rep_max_cdc;
+  if (rep_max.bytes_min < 64 || rep_max.bytes_min > (16 << 20)) {
+    return ErrorStatus(Code::kInvalidArgument, "chunks.rep_max_min {}: from 64B to 16MiB",
+                       rep_max.bytes_min);
+  }
+  if (rep_max.horizon_bytes < rep_max.bytes_min || rep_max.horizon_bytes > (64 << 20)) {
+    return ErrorStatus(Code::kInvalidArgument,
+                       "chunks.rep_max_horizon {}: from chunks.rep_max_min to 64MiB",
+                       rep_max.horizon_bytes);
+  }
+  return Status();
+}
+
+}  // namespace
+
 Status CheckConfig(const Config& config) {
   auto bad = [](std::string message) { return Status(Code::kInvalidArgument, std::move(message)); };
   if (config.listen.empty()) return bad("listen: no address");
@@ -164,10 +189,26 @@ Status CheckConfig(const Config& config) {
     }
   }
   if (config.io_threads < 1) return bad("io_threads is 0");
+  if (config.asset_fetches_max < 1) return bad("asset.fetches_max is 0");
+  if (Status status = CheckChunks(config.chunks); !status.ok()) return status;
+  if (config.cas_batch_announced_bytes > static_cast<int64_t>(config.cas.batch_bytes_max)) {
+    return bad("cas.batch_announced is more than cas.batch_max");
+  }
+  if (config.http_raw_value_bytes_max > store::ValueStore::kValueBytesMax) {
+    return bad("http.raw_value_max is more than 32MiB");
+  }
+  if (config.store_segment_bytes != 0 && config.store_segment_bytes < (1 << 20)) {
+    return bad("store.segment_size is less than 1MiB");
+  }
+  if (config.store_segment_bytes > config.store_size_bytes_max / 8) {
+    return bad("store.segment_size is more than an eighth of store.size_max");
+  }
+  if (config.store_checkpoint_interval_bytes < (64 << 10)) {
+    return bad("store.checkpoint_interval is less than 64KiB");
+  }
   if (config.connections_max < 1 || config.streams_max < 1) {
     return bad("connections.max and connections.streams_max are at least 1");
   }
-  if (config.asset_fetches_max < 1) return bad("asset.fetches_max is 0");
   if (config.upstream.contains("://") && !config.upstream.starts_with("grpc://") &&
       !config.upstream.starts_with("grpcs://")) {
     return bad(fmt::format("upstream.address {}: grpc:// or grpcs://", config.upstream));
@@ -178,8 +219,23 @@ Status CheckConfig(const Config& config) {
   if (config.upstream_tls_certificate.empty() != config.upstream_tls_key.empty()) {
     return bad("upstream.tls_certificate and upstream.tls_key go together");
   }
-  if (config.timeout_default > config.timeout_max) {
+  const scheduler::SchedulerOptions& scheduler = config.scheduling.scheduler;
+  if (scheduler.timeout_default > scheduler.timeout_max) {
     return bad("execution.timeout_default is longer than execution.timeout_max");
+  }
+  if (config.worker_heartbeat <= Duration(0) ||
+      config.worker_heartbeat > scheduler.worker_silence_max / 2) {
+    return bad("scheduler.worker_heartbeat is 0, or more than half of worker_silence_max");
+  }
+  if (config.pools.size() > scheduler.pools_max) {
+    return bad("scheduler.pools are more than scheduler.pools_max");
+  }
+  for (const auto& [name, weight] : config.tenant_weights) {
+    auto is_it = [&](const auto& rule) { return rule.first == name; };
+    if (std::ranges::none_of(config.partition_identities, is_it) &&
+        std::ranges::none_of(config.partition_instances, is_it)) {
+      return bad(fmt::format("scheduler.tenant_weights: there is no partition \"{}\"", name));
+    }
   }
   return Status();
 }

@@ -13,6 +13,11 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "service/action_cache_service.h"
+#include "service/byte_stream_service.h"
+#include "service/cas_service.h"
+#include "service/chunk_methods.h"
+#include "service/scheduler_thread.h"
 
 namespace lre::server {
 
@@ -26,6 +31,7 @@ struct Config {
   std::string log_level = "info";
   int loops = 0;
   int io_threads = 8;
+  int io_queue_max = 65'536;
 
   std::string tls_certificate, tls_key, tls_client_ca;
 
@@ -39,6 +45,7 @@ struct Config {
   uint64_t assembling_bytes_max = 256 << 20;
   uint64_t http_body_bytes_max = 256 << 20;
   uint64_t http_bodies_bytes_max = 512 << 20;
+  uint64_t http_raw_value_bytes_max = 32 << 20;
 
   uint64_t store_size_bytes_max = 10ull << 30;
   Duration store_lease = std::chrono::hours(3);
@@ -55,6 +62,12 @@ struct Config {
   Duration store_sync_interval = std::chrono::seconds(1);
   uint64_t store_scrub_bytes_per_second = 16 << 20;
   Duration store_scrub_interval = std::chrono::hours(7 * 24);
+  uint64_t store_checkpoint_interval_bytes = 64 << 20;
+  uint64_t store_segment_bytes = 0;  // 0: by the size of the store
+  uint64_t store_frame_cache_bytes = 32 << 20;
+  uint64_t store_chunk_list_cache_bytes = 16 << 20;
+  int store_chunks_per_blob_max = 65'536;
+  int store_pinned_results_max = 1000;
   uint64_t memory_size_bytes_max = 1ull << 30;  // of the store when there is no data_dir
   // (partition, instance name), (partition, identity), identities, (partition, at_rest).
   std::vector<std::pair<std::string, std::string>> partition_instances, partition_identities;
@@ -62,30 +75,41 @@ struct Config {
   std::vector<std::pair<std::string, std::string>> partition_at_rest;
   bool action_cache_updates = true;
   std::vector<std::string> action_cache_update_instances;  // empty: every one
+  int action_cache_blobs_max = 200'000;                    // of one result
+  // As the services have them; options.h fills in what other fields say.
+  service::ActionCacheServiceOptions action_cache;
+  service::CasOptions cas;
+  int64_t cas_batch_announced_bytes = (4 << 20) - (64 << 10);
+  service::ByteStreamOptions byte_stream;
+  service::ChunkOptions chunks;
 
   std::string upstream;  // "grpcs://host:port"; empty: none
   std::string upstream_instance_name;
   bool upstream_write_through = false;
   Duration upstream_lease = std::chrono::hours(3);
   Duration upstream_down_pause = std::chrono::seconds(10);
+  Duration upstream_call_timeout = std::chrono::minutes(5);
+  Duration upstream_fetch_max = std::chrono::minutes(10);
   int upstream_existence_entries_max = 1'000'000;
   std::string upstream_tls_ca, upstream_tls_certificate, upstream_tls_key;
 
   std::vector<std::string> asset_hosts;  // that assets may be fetched from
   Duration asset_keep = std::chrono::hours(24);
   Duration asset_timeout_max = std::chrono::hours(1);
+  Duration asset_timeout_default = std::chrono::minutes(10);
   uint64_t asset_bytes_max = 2ull << 30;
   uint64_t asset_unpacked_bytes_max = 8ull << 30;
   int asset_fetches_max = 8;
+  int asset_waiting_max = 1000;
+  int asset_entries_max = 500'000;
+  int asset_uris_max = 64;
 
   bool execution = true;
-  Duration client_grace = std::chrono::seconds(60);
-  Duration worker_grace = std::chrono::seconds(10);
-  Duration operation_retention = std::chrono::minutes(5);
-  Duration timeout_default = std::chrono::minutes(15);
-  Duration timeout_max = std::chrono::hours(3);
-  std::vector<std::string> minimum_properties = {"cores", "memory"};
-  std::vector<std::string> ignored_properties;
+  service::SchedulerThreadOptions scheduling;
+  Duration worker_heartbeat = std::chrono::seconds(5);
+  std::vector<std::pair<std::string, double>> tenant_weights;  // by the partition's name
+  std::vector<scheduler::PoolDeclared> pools;                  // of workers that may come
+  bool pools_only = false;
 
   std::string worker_server;     // of `lre worker`: where the scheduler is
   std::string worker_directory;  // caches and slots; empty: <data_dir>/worker

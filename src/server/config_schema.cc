@@ -1,12 +1,8 @@
 // The schema: every key once, with how it is read, shown and explained.
-#include <charconv>
-
-#include "base/quantity.h"
-#include "server/config.h"
+#include "server/config_fields.h"
 #include "service/asset_origin.h"
 
 namespace lre::server {
-namespace {
 
 std::string ExactSize(uint64_t bytes) {
   for (auto [unit, shift] : {std::pair("TiB", 40), {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}) {
@@ -29,147 +25,7 @@ std::string ExactDuration(Duration duration) {
   return fmt::format("{}ns", nanos);
 }
 
-using Name = std::string_view;
-
-ConfigKey Text(Name name, Name unit, Name help, std::string Config::*field) {
-  return {.name = name,
-          .unit = unit,
-          .help = help,
-          .set =
-              [field](Config& config, std::string_view value) {
-                config.*field = value;
-                return Status();
-              },
-          .show = [field](const Config& config) { return config.*field; }};
-}
-
-ConfigKey Choice(Name name, Name choices, Name help, std::string Config::*field) {
-  ConfigKey key = Text(name, choices, help, field);
-  key.set = [field, choices](Config& config, std::string_view value) {
-    for (size_t start = 0; start <= choices.size();) {
-      size_t end = std::min(choices.find('|', start), choices.size());
-      if (!value.empty() && choices.substr(start, end - start) == value) {
-        config.*field = value;
-        return Status();
-      }
-      start = end + 1;
-    }
-    return ErrorStatus(Code::kInvalidArgument, "\"{}\" is none of {}", value, choices);
-  };
-  return key;
-}
-
-ConfigKey Flag(Name name, Name help, bool Config::*field) {
-  return {.name = name,
-          .unit = "true|false",
-          .help = help,
-          .set =
-              [field](Config& config, std::string_view value) {
-                if (value != "true" && value != "false") {
-                  return ErrorStatus(Code::kInvalidArgument, "\"{}\" is neither true nor false",
-                                     value);
-                }
-                config.*field = value == "true";
-                return Status();
-              },
-          .show = [field](const Config& config) { return config.*field ? "true" : "false"; }};
-}
-
-ConfigKey Count(Name name, Name help, int Config::*field) {
-  return {.name = name,
-          .unit = "NUMBER",
-          .help = help,
-          .set =
-              [field](Config& config, std::string_view value) {
-                int number = 0;
-                auto [end, error] =
-                    std::from_chars(value.data(), value.data() + value.size(), number);
-                if (error != std::errc() || end != value.data() + value.size() || number < 0 ||
-                    number > 1'000'000'000) {
-                  return ErrorStatus(Code::kInvalidArgument,
-                                     "\"{}\" is not a number from 0 to 1000000000", value);
-                }
-                config.*field = number;
-                return Status();
-              },
-          .show = [field](const Config& config) { return std::to_string(config.*field); }};
-}
-
-ConfigKey Size(Name name, Name help, uint64_t Config::*field) {
-  return {.name = name,
-          .unit = "SIZE",
-          .help = help,
-          .set = [field](Config& config, std::string_view value) -> Status {
-            TRY_ASSIGN(config.*field, ParseSize(value));
-            return Status();
-          },
-          .show = [field](const Config& config) { return ExactSize(config.*field); }};
-}
-
-ConfigKey Time(Name name, Name help, Duration Config::*field) {
-  return {.name = name,
-          .unit = "TIME",
-          .help = help,
-          .set = [field](Config& config, std::string_view value) -> Status {
-            TRY_ASSIGN(config.*field, ParseDuration(value));
-            return Status();
-          },
-          .show = [field](const Config& config) { return ExactDuration(config.*field); }};
-}
-
-ConfigKey Texts(Name name, Name unit, Name help, std::vector<std::string> Config::*field) {
-  return {.name = name,
-          .unit = unit,
-          .help = help,
-          .list = true,
-          .set =
-              [field](Config& config, std::string_view value) {
-                (config.*field).emplace_back(value);
-                return Status();
-              },
-          .show =
-              [field](const Config& config) {
-                return fmt::format("{}", fmt::join(config.*field, ","));
-              },
-          .clear = [field](Config& config) { (config.*field).clear(); }};
-}
-
-ConfigKey Percent(Name name, Name help, int Config::*field) {
-  ConfigKey key = Count(name, help, field);
-  key.unit = "PERCENT";
-  key.set = [set = key.set, field](Config& config, std::string_view value) -> Status {
-    TRY(set(config, value));
-    if (config.*field <= 100) return Status();
-    return ErrorStatus(Code::kInvalidArgument, "\"{}\" is not a number from 0 to 100", value);
-  };
-  return key;
-}
-
-using NamedValues = std::vector<std::pair<std::string, std::string>>;
-ConfigKey Pairs(Name name, Name unit, Name help, NamedValues Config::*field) {
-  return {.name = name,
-          .unit = unit,
-          .help = help,
-          .list = true,
-          .set =
-              [field](Config& config, std::string_view value) {
-                const size_t equals = value.find('=');
-                if (equals == 0 || equals == std::string_view::npos) {
-                  return ErrorStatus(Code::kInvalidArgument, "\"{}\" is not NAME=VALUE", value);
-                }
-                (config.*field).emplace_back(value.substr(0, equals), value.substr(equals + 1));
-                return Status();
-              },
-          .show =
-              [field](const Config& config) {
-                std::string text;
-                for (const auto& [name, value] : config.*field) {
-                  text += (text.empty() ? "" : ",") + name + "=" + value;
-                }
-                return text;
-              },
-          .clear = [field](Config& config) { (config.*field).clear(); }};
-}
+namespace {
 
 ConfigKey PartitionAtRest() {
   ConfigKey key =
@@ -221,6 +77,8 @@ std::vector<ConfigKey> ServingKeys() {
              &C::log_level),
       Count("loops", "Event loops; 0: one per core.", &C::loops),
       Count("io_threads", "Threads for work that waits for the disk.", &C::io_threads),
+      Count("io_queue_max", "Requests that wait for one of them; more are refused.",
+            &C::io_queue_max, 1),
       Text("tls.certificate", "PATH", "PEM certificate chain; with tls.key it turns TLS on.",
            &C::tls_certificate),
       Text("tls.key", "PATH", "PEM private key.", &C::tls_key),
@@ -252,6 +110,8 @@ std::vector<ConfigKey> LimitKeys() {
            &C::http_body_bytes_max),
       Size("http.bodies_max", "Memory for all requests over plain HTTP together.",
            &C::http_bodies_bytes_max),
+      Size("http.raw_value_max", "Of one value under /raw/; at most 32MiB.",
+           &C::http_raw_value_bytes_max),
   };
 }
 
@@ -298,14 +158,21 @@ std::vector<ConfigKey> StoreKeys() {
            &C::store_scrub_interval),
       Size("store.memory_size_max", "Bytes of blobs in memory, without data_dir.",
            &C::memory_size_bytes_max),
-      Flag("action_cache.updates", "Whether clients may write action results.",
-           &C::action_cache_updates),
-      Texts(
-          "action_cache.update_instances", "NAME,...",
-          "Instance names whose results, assets and raw values clients may write, when "
-          "action_cache.updates allows it; empty: every one. Results of actions executed here are "
-          "always kept.",
-          &C::action_cache_update_instances),
+      Size("store.checkpoint_interval",
+           "Of the journal, which is read when the server starts after a crash: so much of it at "
+           "most.",
+           &C::store_checkpoint_interval_bytes),
+      Size("store.segment_size",
+           "Of the files that blobs lie in; 0: a 256th of the store, between 1MiB and 512MiB.",
+           &C::store_segment_bytes),
+      Size("store.frame_cache", "Memory for compressed blobs that are read in pieces.",
+           &C::store_frame_cache_bytes),
+      Size("store.chunk_list_cache", "Memory for the lists of blobs that are kept as chunks.",
+           &C::store_chunk_list_cache_bytes),
+      Count("store.chunks_per_blob_max", "A blob of more chunks is kept whole.",
+            &C::store_chunks_per_blob_max),
+      Count("store.pinned_results_max", "Action results that pins may name together.",
+            &C::store_pinned_results_max),
   };
 }
 
@@ -345,6 +212,9 @@ std::vector<ConfigKey> UpstreamKeys() {
       Time("upstream.lease", "How long it keeps what it says it has.", &C::upstream_lease),
       Time("upstream.down_pause", "How long it is left alone after it did not answer.",
            &C::upstream_down_pause),
+      Time("upstream.call_timeout", "Of one question to it.", &C::upstream_call_timeout),
+      Time("upstream.fetch_max", "How long others wait for a blob that one client has asked for.",
+           &C::upstream_fetch_max),
       Count("upstream.existence_cache",
             "Of so many of its blobs it is remembered that they are there; 0: none.",
             &C::upstream_existence_entries_max),
@@ -363,33 +233,15 @@ std::vector<ConfigKey> AssetKeys() {
       Time("asset.keep", "How long what was fetched is kept, and answered when it has no checksum.",
            &C::asset_keep),
       Time("asset.timeout_max", "Of one fetch.", &C::asset_timeout_max),
+      Time("asset.timeout_default", "Of one fetch whose client says nothing.",
+           &C::asset_timeout_default),
       Size("asset.size_max", "Of one asset that is fetched.", &C::asset_bytes_max),
       Size("asset.unpacked_max", "Of one archive, unpacked.", &C::asset_unpacked_bytes_max),
       Count("asset.fetches_max", "Fetches at once.", &C::asset_fetches_max),
-  };
-}
-
-std::vector<ConfigKey> ExecutionKeys() {
-  using C = Config;
-  return {
-      Flag("execution.enabled", "Whether actions are executed, or only cached.", &C::execution),
-      Time("execution.client_grace",
-           "How long an action goes on after its last client's connection "
-           "was lost.",
-           &C::client_grace),
-      Time("execution.worker_grace", "How long an action that no worker can serve waits for one.",
-           &C::worker_grace),
-      Time("execution.operation_retention", "How long finished operations are kept.",
-           &C::operation_retention),
-      Time("execution.timeout_default", "Of actions that set none.", &C::timeout_default),
-      Time("execution.timeout_max", "Longer timeouts are refused.", &C::timeout_max),
-      Texts("execution.minimum_properties", "NAME,...",
-            "Platform properties of which a worker needs at least as much as the action says; "
-            "others must be equal.",
-            &C::minimum_properties),
-      Texts("execution.ignored_properties", "NAME,...",
-            "Platform properties of actions that say nothing about where they run.",
-            &C::ignored_properties),
+      Count("asset.waiting_max", "Fetches that wait for those; more are refused.",
+            &C::asset_waiting_max),
+      Count("asset.entries_max", "Files and directories of one archive.", &C::asset_entries_max, 1),
+      Count("asset.uris_max", "Of one request.", &C::asset_uris_max, 1),
   };
 }
 
@@ -451,8 +303,8 @@ std::vector<ConfigKey> WorkerKeys() {
 
 std::vector<ConfigKey> MakeSchema() {
   std::vector<ConfigKey> all;
-  for (auto keys : {ServingKeys(), LimitKeys(), StoreKeys(), PartitionKeys(), UpstreamKeys(),
-                    AssetKeys(), ExecutionKeys(), WorkerKeys()}) {
+  for (auto keys : {ServingKeys(), LimitKeys(), StoreKeys(), ActionCacheKeys(), TransferKeys(),
+                    PartitionKeys(), UpstreamKeys(), AssetKeys(), ExecutionKeys(), WorkerKeys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }
   return all;

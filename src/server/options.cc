@@ -49,23 +49,54 @@ store::LogStoreOptions LogOptionsOf(const Config& config) {
   options.sync_interval = config.store_sync_interval;
   options.scrub_bytes_per_second = config.store_scrub_bytes_per_second;
   options.scrub_interval = config.store_scrub_interval;
+  options.checkpoint_interval_bytes = config.store_checkpoint_interval_bytes;
+  options.segment_bytes = config.store_segment_bytes;
+  options.frame_cache_bytes = config.store_frame_cache_bytes;
+  options.chunk_list_cache_bytes = config.store_chunk_list_cache_bytes;
+  options.chunks_per_blob_max = static_cast<size_t>(config.store_chunks_per_blob_max);
   return options;
 }
 
 service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config) {
-  service::SchedulerThreadOptions options;
-  options.scheduler.client_grace = config.client_grace;
-  options.scheduler.worker_grace = config.worker_grace;
-  options.scheduler.operation_retention = config.operation_retention;
-  options.scheduler.timeout_default = config.timeout_default;
-  options.scheduler.timeout_max = config.timeout_max;
-  options.scheduler.minimum_properties = config.minimum_properties;
-  options.scheduler.ignored_properties = config.ignored_properties;
+  service::SchedulerThreadOptions options = config.scheduling;
+  for (const auto& [name, weight] : config.tenant_weights) {
+    options.scheduler.tenant_weights[service::PartitionNumber(name)] = weight;
+  }
   // Wishes to whatever worker runs the action, not properties that workers have.
   for (const char* wish : {"InputRootAbsolutePath", "persistentWorkerKey",
                            "persistentWorkerProtocol", "requires-worker-protocol"})
     options.scheduler.ignored_properties.emplace_back(wish);
   return options;
+}
+
+service::WorkerLinkOptions WorkerLinkOptionsOf(const Config& config) {
+  return {.heartbeat_interval = config.worker_heartbeat,
+          .silence_max = config.scheduling.scheduler.worker_silence_max};
+}
+
+service::ByteStreamOptions ByteStreamOptionsOf(const Config& config) {
+  service::ByteStreamOptions options = config.byte_stream;
+  options.blob_bytes_max = BlobBytesMaxOf(config);
+  return options;
+}
+
+service::ActionCacheServiceOptions ActionCacheServiceOptionsOf(const Config& config) {
+  service::ActionCacheServiceOptions options = config.action_cache;
+  options.update = UpdatesOf(config);
+  return options;
+}
+
+action_cache::StoredActionCacheOptions StoredActionCacheOptionsOf(const Config& config) {
+  return {.result_bytes_max = config.action_cache.result_bytes_max,
+          .digests_max = static_cast<uint64_t>(config.action_cache_blobs_max)};
+}
+
+service::CapabilitiesOptions CapabilitiesOptionsOf(const Config& config) {
+  return {.exec_enabled = config.execution,
+          .action_cache_update = UpdatesOf(config),
+          .batch_total_size_bytes_max = config.cas_batch_announced_bytes,
+          .cas_blob_size_bytes_max = BlobBytesMaxOf(config),
+          .chunks = config.chunks};
 }
 
 service::UpdatePermission UpdatesOf(const Config& config) {
@@ -82,7 +113,10 @@ service::AssetOptions AssetOptionsOf(const Config& config) {
   options.push = UpdatesOf(config);
   options.keep = config.asset_keep;
   options.timeout_max = config.asset_timeout_max;
-  options.timeout_default = std::min(options.timeout_default, config.asset_timeout_max);
+  options.timeout_default = std::min(config.asset_timeout_default, config.asset_timeout_max);
+  options.fetches_waiting_max = static_cast<size_t>(config.asset_waiting_max);
+  options.entries_max = static_cast<size_t>(config.asset_entries_max);
+  options.uris_max = config.asset_uris_max;
   options.unpacked_bytes_max = config.asset_unpacked_bytes_max;
   options.fetches_max = config.asset_fetches_max;
   options.blob_bytes_max = static_cast<uint64_t>(BlobBytesMaxOf(config));
@@ -122,6 +156,7 @@ rpc::ChannelOptions UpstreamChannelOf(const Config& config) {
 store::ReadThroughOptions ReadThroughOptionsOf(const Config& config) {
   return {.write_through = config.upstream_write_through,
           .down_pause = config.upstream_down_pause,
+          .fetch_max = config.upstream_fetch_max,
           .blob_bytes_max = static_cast<uint64_t>(BlobBytesMaxOf(config))};
 }
 

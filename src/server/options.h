@@ -4,14 +4,17 @@
 
 #include <string>
 
+#include "action_cache/stored_action_cache.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
 #include "server/config.h"
 #include "service/asset_service.h"
+#include "service/capabilities_service.h"
 #include "service/input_leases.h"
 #include "service/partitions.h"
 #include "service/scheduler_thread.h"
 #include "service/update_permission.h"
+#include "service/worker_link.h"
 #include "store/existence_cache_store.h"
 #include "store/log_store.h"
 #include "store/read_through_store.h"
@@ -22,6 +25,11 @@ rpc::ServerOptions RpcOptionsOf(const Config& config);
 // Of the log in data_dir; without metrics.
 store::LogStoreOptions LogOptionsOf(const Config& config);
 service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config);
+service::WorkerLinkOptions WorkerLinkOptionsOf(const Config& config);
+service::ByteStreamOptions ByteStreamOptionsOf(const Config& config);
+service::ActionCacheServiceOptions ActionCacheServiceOptionsOf(const Config& config);
+action_cache::StoredActionCacheOptions StoredActionCacheOptionsOf(const Config& config);
+service::CapabilitiesOptions CapabilitiesOptionsOf(const Config& config);
 // Who may write results, assets and raw values.
 service::UpdatePermission UpdatesOf(const Config& config);
 service::AssetOptions AssetOptionsOf(const Config& config);

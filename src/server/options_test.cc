@@ -114,19 +114,131 @@ TEST(Options, OfTheTransportAreItsOwnDefaults) {
 }
 
 TEST(Options, ReachTheScheduler) {
-  const auto options = SchedulerOptionsOf(Parsed(R"(
+  const Config config = Parsed(R"(
 [execution]
+client_grace = "1s"
+worker_grace = "2s"
+operation_retention = "3s"
+timeout_default = "4s"
+timeout_max = "5s"
+staging_max = "6s"
+timeout_slack = "7s"
 minimum_properties = ["cores", "gpus"]
 ignored_properties = ["container-image"]
-timeout_max = "1h"
-)"))
-                           .scheduler;
+[scheduler]
+tenant_weights = ["red=2", "blue=0.5"]
+user_weights = ["CN=ci=3"]
+ageing_step = "8s"
+pool_grace = "9s"
+queued_actions_max = 10
+clients_max = 11
+mailbox_events_max = 12
+property_sets_max = 13
+properties_max = 14
+finished_operations_max = 15
+workers_max = 16
+workers_retry = "17s"
+slots_max = 18
+pools_max = 19
+attempts_max = 20
+quarantine = "21s"
+quarantined_actions_max = 22
+worker_heartbeat = "23s"
+worker_silence_max = "46s"
+reconnect_grace = "25s"
+adoption_grace = "26s"
+cancel_grace = "27s"
+worker_rest_max = "28s"
+reserve_after = "29s"
+locality_entries_max = 30
+locality_load_max = 31
+locality_lookahead = 32
+learned_sizes_max = 33
+memory_property = "ram"
+cores_property = "cpus"
+[partitions]
+instances = ["red=r"]
+identities = ["blue=b"]
+)");
+  const service::SchedulerThreadOptions thread = SchedulerOptionsOf(config);
+  const scheduler::SchedulerOptions& options = thread.scheduler;
+  EXPECT_EQ(options.client_grace, 1s);
+  EXPECT_EQ(options.worker_grace, 2s);
+  EXPECT_EQ(options.operation_retention, 3s);
+  EXPECT_EQ(options.timeout_default, 4s);
+  EXPECT_EQ(options.timeout_max, 5s);
+  EXPECT_EQ(options.staging_max, 6s);
+  EXPECT_EQ(options.timeout_slack, 7s);
   EXPECT_EQ(options.minimum_properties, (std::vector<std::string>{"cores", "gpus"}));
-  EXPECT_EQ(options.ignored_properties,
-            (std::vector<std::string>{"container-image", "InputRootAbsolutePath",
-                                      "persistentWorkerKey", "persistentWorkerProtocol",
-                                      "requires-worker-protocol"}));
-  EXPECT_EQ(options.timeout_max, 1h);
+  EXPECT_EQ(options.ignored_properties.front(), "container-image");
+  EXPECT_EQ(options.ignored_properties[1], "InputRootAbsolutePath");
+  const std::map<uint32_t, double> weights = {{service::PartitionNumber("red"), 2},
+                                              {service::PartitionNumber("blue"), 0.5}};
+  EXPECT_EQ(options.tenant_weights, weights);
+  EXPECT_EQ(options.user_weights.at("CN=ci"), 3);
+  EXPECT_EQ(options.ageing_step, 8s);
+  EXPECT_EQ(options.pool_grace, 9s);
+  EXPECT_EQ(options.queued_actions_max, 10u);
+  EXPECT_EQ(options.clients_max, 11u);
+  EXPECT_EQ(thread.mailbox_events_max, 12u);
+  EXPECT_EQ(options.property_sets_max, 13u);
+  EXPECT_EQ(options.properties_max, 14u);
+  EXPECT_EQ(options.finished_operations_max, 15u);
+  EXPECT_EQ(options.workers_max, 16u);
+  EXPECT_EQ(options.workers_retry, 17s);
+  EXPECT_EQ(options.slots_max, 18);
+  EXPECT_EQ(options.pools_max, 19u);
+  EXPECT_EQ(options.attempts_max, 20);
+  EXPECT_EQ(options.quarantine, 21s);
+  EXPECT_EQ(options.quarantined_actions_max, 22u);
+  EXPECT_EQ(WorkerLinkOptionsOf(config).heartbeat_interval, 23s);
+  EXPECT_EQ(WorkerLinkOptionsOf(config).silence_max, 46s);
+  EXPECT_EQ(options.worker_silence_max, 46s);
+  EXPECT_EQ(options.reconnect_grace, 25s);
+  EXPECT_EQ(options.adoption_grace, 26s);
+  EXPECT_EQ(options.cancel_grace, 27s);
+  EXPECT_EQ(options.worker_rest_max, 28s);
+  EXPECT_EQ(options.reserve_after, 29s);
+  EXPECT_EQ(options.locality_entries_max, 30u);
+  EXPECT_EQ(options.locality_load_max, 31);
+  EXPECT_EQ(options.locality_lookahead, 32);
+  EXPECT_EQ(options.learned_sizes_max, 33u);
+  EXPECT_EQ(options.memory_property, "ram");
+  EXPECT_EQ(options.cores_property, "cpus");
+}
+
+TEST(Options, ReachLogStreamsAndPools) {
+  const Config config = Parsed(R"(
+[scheduler]
+pools = ["large:Pool=large;OSFamily=linux", "any:", "image:container-image=docker://a:1"]
+pools_only = true
+[log_streams]
+stream_size_max = "1KiB"
+size_max = "2KiB"
+streams_max = 3
+retention = "4s"
+idle_max = "5s"
+)");
+  const service::LogStreamOptions streams = SchedulerOptionsOf(config).log_streams;
+  EXPECT_EQ(streams.stream_bytes_max, 1u << 10);
+  EXPECT_EQ(streams.bytes_max, 2u << 10);
+  EXPECT_EQ(streams.streams_max, 3u);
+  EXPECT_EQ(streams.retention, 4s);
+  EXPECT_EQ(streams.idle_max, 5s);
+  ASSERT_EQ(config.pools.size(), 3u);
+  EXPECT_EQ(config.pools[0].name, "large");
+  EXPECT_EQ(config.pools[0].properties,
+            (scheduler::Properties{{"OSFamily", "linux"}, {"Pool", "large"}}));
+  EXPECT_TRUE(config.pools[1].properties.empty());
+  EXPECT_EQ(config.pools[2].properties,
+            (scheduler::Properties{{"container-image", "docker://a:1"}}));
+  EXPECT_TRUE(config.pools_only);
+  // As they are shown they can be written.
+  for (const ConfigKey& key : ConfigSchema()) {
+    if (key.name != "scheduler.pools") continue;
+    EXPECT_EQ(key.show(config),
+              "large:OSFamily=linux;Pool=large,any:,image:container-image=docker://a:1");
+  }
 }
 
 TEST(Options, ReachAssets) {
@@ -190,14 +302,20 @@ TEST(Options, BoundABlobByTheStoreAndByTheOperator) {
 TEST(Options, AreRefusedWhereTheyMakeNoSense) {
   for (const char* bad :
        {"store.reserve = 101", "store.pinned_share = 200", "store.lease_policy = \"none\"",
-        "connections.max = -1", "upstream.down_pause = \"soon\""}) {
+        "connections.max = -1", "upstream.down_pause = \"soon\"", "scheduler.workers_max = 0",
+        "scheduler.attempts_max = 0", "scheduler.slots_max = 0", "scheduler.user_weights = \"a\"",
+        "scheduler.user_weights = \"a=0\"", "scheduler.user_weights = \"a=1001\"",
+        "scheduler.pools = \"large\"", "scheduler.pools = \"large:Pool\""}) {
     Config config;
     EXPECT_FALSE(ApplyConfigText(bad, "f", config).ok()) << bad;
   }
   for (const char* bad :
        {"connections.max = 0", "connections.streams_max = 0", "asset.fetches_max = 0",
         "upstream.write_through = true", "upstream.address = \"http://x:1\"",
-        "upstream.tls_key = \"k\"\nupstream.address = \"x:1\""}) {
+        "upstream.tls_key = \"k\"\nupstream.address = \"x:1\"",
+        "scheduler.worker_heartbeat = \"20s\"", "scheduler.worker_heartbeat = \"0s\"",
+        "scheduler.tenant_weights = \"red=2\"",
+        "scheduler.pools_max = 0\nscheduler.pools = \"a:\""}) {
     Config config;
     ASSERT_TRUE(ApplyConfigText(bad, "f", config).ok()) << bad;
     EXPECT_FALSE(CheckConfig(config).ok()) << bad;

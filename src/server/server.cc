@@ -76,7 +76,8 @@ Status PutUpstreamBehind(const Config& config, const Clock& clock, Metrics& metr
                          Storage* storage) {
   auto channel = rpc::Channel::Create(config.upstream, UpstreamChannelOf(config));
   if (!channel) return channel.error().WithContext("upstream.address");
-  auto remote = store::NewRemoteStore(*channel, {.instance_name = config.upstream_instance_name});
+  auto remote = store::NewRemoteStore(*channel, {.instance_name = config.upstream_instance_name,
+                                                 .call_timeout = config.upstream_call_timeout});
   if (config.upstream_existence_entries_max > 0) {
     remote = store::NewExistenceCacheStore(std::move(remote), clock, ExistenceOptionsOf(config));
   }
@@ -85,10 +86,13 @@ Status PutUpstreamBehind(const Config& config, const Clock& clock, Metrics& metr
   storage->all_blobs =
       store::NewReadThroughStore(std::move(storage->all_blobs), std::move(remote), clock, options);
   storage->action_cache = action_cache::NewReadThroughActionCache(
-      action_cache::NewStoredActionCache(storage->values(), storage->blobs()), *channel, clock,
+      action_cache::NewStoredActionCache(storage->values(), storage->blobs(),
+                                         StoredActionCacheOptionsOf(config)),
+      *channel, clock,
       {.instance_name = config.upstream_instance_name,
        .write_through = config.upstream_write_through,
-       .down_pause = config.upstream_down_pause});
+       .down_pause = config.upstream_down_pause,
+       .call_timeout = std::min<Duration>(config.upstream_call_timeout, std::chrono::seconds(30))});
   return Status();
 }
 
@@ -112,12 +116,15 @@ Result<Storage> OpenStorage(const Config& config, const Clock& clock, Metrics& m
   if (!config.upstream.empty()) {
     TRY(PutUpstreamBehind(config, clock, metrics, &storage));
   } else {
-    storage.action_cache = action_cache::NewStoredActionCache(storage.values(), storage.blobs());
+    storage.action_cache = action_cache::NewStoredActionCache(storage.values(), storage.blobs(),
+                                                              StoredActionCacheOptionsOf(config));
   }
   if (storage.log) {
     TRY_ASSIGN(auto pins,
-               action_cache::PinTable::Open(std::move(storage.action_cache), *storage.log, clock,
-                                            {.file = config.data_dir + "/pins"}));
+               action_cache::PinTable::Open(
+                   std::move(storage.action_cache), *storage.log, clock,
+                   {.file = config.data_dir + "/pins",
+                    .results_max = static_cast<size_t>(config.store_pinned_results_max)}));
     storage.pins = pins.get();
     storage.action_cache = std::move(pins);
   }
@@ -153,6 +160,7 @@ class RunningServer final : public Server {
       scheduler_ = std::make_unique<service::SchedulerThread>(
           SchedulerOptionsOf(config_), service::NewResultPublisher(*storage_.action_cache, io_),
           clock_, metrics_);
+      DeclarePools();
     }
     service::AssetParts asset_parts{storage_.blobs(), *storage_.assets, io_, clock_, {},
                                     partitions_};
@@ -169,7 +177,9 @@ class RunningServer final : public Server {
     if (config_.store_lease_share_percent < 100) service::ActForCallers(methods);
     rpc::HttpHandler http = service::NewHttpCache(
         {storage_.blobs(), *storage_.action_cache, storage_.values(), io_, partitions_},
-        {.update = UpdatesOf(config_), .blob_bytes_max = BlobBytesMaxOf(config_)},
+        {.update = UpdatesOf(config_),
+         .raw_value_bytes_max = config_.http_raw_value_bytes_max,
+         .blob_bytes_max = BlobBytesMaxOf(config_)},
         NewWebPage({metrics_, *health_, [this] { return Facts(); }}));
     TRY_ASSIGN(rpc_, rpc::Server::Start(RpcOptionsOf(config_), std::move(methods), std::move(http),
                                         metrics_, clock_));
@@ -206,17 +216,20 @@ class RunningServer final : public Server {
   }
 
  private:
+  void DeclarePools();
   std::vector<rpc::Method> Methods();
   std::vector<std::pair<std::string, std::string>> Facts();
 
   const Config config_;
   const Clock& clock_;
   const Instant started_ = clock_.Now();
-  const service::WorkerLinkOptions link_options_;
+  const service::WorkerLinkOptions link_options_ = WorkerLinkOptionsOf(config_);
   Metrics metrics_;
   service::Partitions partitions_;
   Storage storage_;
-  ThreadPool io_{{.name = "io", .threads = config_.io_threads}};
+  ThreadPool io_{{.name = "io",
+                  .threads = config_.io_threads,
+                  .queue_items_max = static_cast<size_t>(config_.io_queue_max)}};
   std::unique_ptr<service::InputLeases> inputs_;
   std::unique_ptr<service::SchedulerThread> scheduler_;
   std::unique_ptr<service::AssetService> assets_;
@@ -225,27 +238,33 @@ class RunningServer final : public Server {
   std::atomic<bool> ready_{false};
 };
 
+void RunningServer::DeclarePools() {
+  for (const scheduler::PoolDeclared& pool : config_.pools) scheduler_->DeclarePool(pool);
+  if (!config_.pools_only) return;
+  // Not before workers that were there before a restart have had the time to come back.
+  scheduler_->After(config_.scheduling.scheduler.adoption_grace,
+                    [this] { scheduler_->ClosePools(); });
+}
+
 std::vector<rpc::Method> RunningServer::Methods() {
   std::vector<rpc::Method> methods;
   auto add = [&](std::vector<rpc::Method> more) {
     for (auto& method : more) methods.push_back(std::move(method));
   };
   store::BlobStore& blobs = storage_.blobs();
-  const int64_t blob_bytes_max = BlobBytesMaxOf(config_);
-  add(service::CapabilitiesMethods({.exec_enabled = config_.execution,
-                                    .action_cache_update = UpdatesOf(config_),
-                                    .cas_blob_size_bytes_max = blob_bytes_max}));
-  add(service::CasMethods({blobs, io_, partitions_}));
-  add(service::ChunkMethods({blobs, io_, partitions_}));
-  std::vector<rpc::Method> byte_stream = service::ByteStreamMethods(
-      {blobs, io_, clock_, partitions_}, {.blob_bytes_max = blob_bytes_max});
+  add(service::CapabilitiesMethods(CapabilitiesOptionsOf(config_)));
+  add(service::CasMethods({blobs, io_, partitions_}, config_.cas));
+  add(service::ChunkMethods({blobs, io_, partitions_}, config_.chunks));
+  std::vector<rpc::Method> byte_stream =
+      service::ByteStreamMethods({blobs, io_, clock_, partitions_}, ByteStreamOptionsOf(config_));
   if (scheduler_) {
-    byte_stream = service::WithLogStreams(std::move(byte_stream), scheduler_->log_streams());
-    add(service::LogStreamMethods(scheduler_->log_streams()));
+    byte_stream =
+        service::WithLogStreams(std::move(byte_stream), scheduler_->log_streams(), partitions_);
+    add(service::LogStreamMethods(scheduler_->log_streams(), partitions_));
   }
   add(std::move(byte_stream));
   add(service::ActionCacheMethods({*storage_.action_cache, blobs, io_, partitions_},
-                                  {.update = UpdatesOf(config_)}));
+                                  ActionCacheServiceOptionsOf(config_)));
   if (storage_.pins) {
     add(service::PinMethods({*storage_.pins, io_, partitions_}, {.update = UpdatesOf(config_)}));
   }
@@ -258,7 +277,9 @@ std::vector<rpc::Method> RunningServer::Methods() {
     add(service::ExecutionMethods(
         {blobs, *storage_.action_cache, *scheduler_, io_, clock_, partitions_, inputs_.get()}));
     add(service::OperationsMethods(*scheduler_));
-    add(service::WorkerLinkMethods(*scheduler_, link_options_));
+    std::vector<rpc::Method> worker_link = service::WorkerLinkMethods(*scheduler_, link_options_);
+    service::ForWorkersOnly(worker_link, partitions_);
+    add(std::move(worker_link));
   }
   return methods;
 }

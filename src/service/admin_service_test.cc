@@ -13,6 +13,7 @@
 #include "rpc/client.h"
 #include "rpc/server.h"
 #include "service/admin_client.h"
+#include "service/fake_call.h"
 
 namespace lre::service {
 namespace {
@@ -158,6 +159,33 @@ TEST_F(AdminServiceTest, ListsInPortions) {
   EXPECT_EQ(dropped, 5);
   request.set_limit(10'001);
   EXPECT_EQ(List(request).error().code(), Code::kInvalidArgument);
+}
+
+TEST_F(AdminServiceTest, ActsInOnePartitionAndInNoneOfOthers) {
+  const Partitions partitions = *Partitions::Make({.identities = {{"ci", "red"}}});
+  const store::Partition red = PartitionNumber("red");
+  const auto methods = AdminMethods({*store_, *cache_, io_, 64 << 20, partitions});
+  const Digest blob = Put("a");
+  auto put_red = [&] { return store::Put(*store_, {blob, red}, Bytes::Static("a")); };
+  auto has = [&](store::Partition in) { return store_->FindMissing(in, {{blob}})->empty(); };
+  auto evict = [&](const char* identity, const char* partition) {
+    admin::EvictRequest request;
+    *request.add_digests() = reapi::ToProto(blob);
+    request.set_partition(partition);
+    return ToStatus(CallAs<admin::EvictResponse>(identity, methods, "/Evict", request)).code();
+  };
+  ASSERT_EQ(put_red(), Status());
+
+  EXPECT_EQ(evict("ci", "blue"), Code::kPermissionDenied);
+  EXPECT_EQ(evict("ci", ""), Code::kOk);
+  EXPECT_TRUE(has(0));
+  EXPECT_FALSE(has(red));
+  ASSERT_EQ(put_red(), Status());
+  EXPECT_EQ(evict("", "red"), Code::kOk);
+  EXPECT_FALSE(has(red));
+  EXPECT_EQ(evict("", ""), Code::kOk);
+  EXPECT_FALSE(has(0));
+  EXPECT_EQ(evict("", "not plain"), Code::kInvalidArgument);
 }
 
 TEST_F(AdminServiceTest, ServersWithoutItAreNamedForWhatTheyAre) {

@@ -144,7 +144,11 @@ struct AssetService::Impl : std::enable_shared_from_this<Impl> {
         origin(options.origin, metrics),
         fetches({.name = "asset",
                  .threads = options.fetches_max,
-                 .queue_items_max = options.fetches_waiting_max}) {}
+                 .queue_items_max = options.fetches_waiting_max}) {
+    // So that the name is there before the first one.
+    FetchesOf(AssetKind::kBlob, Code::kOk);
+    FetchesOf(AssetKind::kDirectory, Code::kOk);
+  }
 
   // --- Fetch
   template <typename Message>
@@ -167,7 +171,7 @@ struct AssetService::Impl : std::enable_shared_from_this<Impl> {
   Result<store::Partition> Admit(const rpc::ServerCall& call, const RequestHead& head) const {
     return parts.partitions.Of(call.info().identity, head.instance_name);
   }
-  void CountFetch(AssetKind kind, Code code);
+  Counter& FetchesOf(AssetKind kind, Code code);
 
   const AssetParts parts;
   const AssetOptions options;
@@ -257,7 +261,8 @@ void AssetService::Impl::StartFlight(std::string key, std::shared_ptr<const Fetc
     // Whoever asked first has the leases.
     const store::LeaseHolder holder(request->identity);
     auto answer = self->FetchFromAny(*request, qualifiers);
-    self->CountFetch(request->head.kind, answer ? answer->status.code() : answer.error().code());
+    self->FetchesOf(request->head.kind, answer ? answer->status.code() : answer.error().code())
+        .Add();
     const Bytes encoded = answer ? Bytes(Encode(*request, *answer)) : Bytes();
     for (const auto& waiting : land()) {
       answer ? waiting->Respond(BytesList{encoded}) : waiting->Finish(answer.error());
@@ -333,12 +338,11 @@ Result<Digest> AssetService::Impl::Store(const FetchRequest& request,
                         .file_bytes_max = options.blob_bytes_max});
 }
 
-void AssetService::Impl::CountFetch(AssetKind kind, Code code) {
-  metrics
-      .AddCounter("lre_asset_fetches_total", "Fetches from origins, by how they ended",
-                  fmt::format("kind=\"{}\",code=\"{}\"",
-                              kind == AssetKind::kBlob ? "blob" : "directory", CodeName(code)))
-      .Add();
+Counter& AssetService::Impl::FetchesOf(AssetKind kind, Code code) {
+  return metrics.AddCounter(
+      "lre_asset_fetches_total", "Fetches from origins, by how they ended",
+      fmt::format("kind=\"{}\",code=\"{}\"", kind == AssetKind::kBlob ? "blob" : "directory",
+                  CodeName(code)));
 }
 
 namespace {

@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <latch>
 #include <thread>
 
 #include "google/rpc/error_details.pb.h"
 #include "service/fake_asset_server.h"
+#include "service/fake_call.h"
+#include "store/lease_holder.h"
 
 namespace lre::service {
 namespace {
@@ -118,6 +121,55 @@ TEST_F(AssetServiceTest, BoundsSizeAndTime) {
   request.add_uris(origin_.Url("/hangs"));
   request.mutable_timeout()->set_nanos(50'000'000);
   EXPECT_EQ(Fetch(request).status().code(), grpc::DEADLINE_EXCEEDED);
+}
+
+TEST_F(AssetServiceTest, BoundsBlobsAndFilesOfArchives) {
+  AssetOptions options;
+  options.blob_bytes_max = 100;
+  Start(std::move(options));
+  origin_.Serve("/large", std::string(101, 'x'));
+  origin_.Serve("/fits", std::string(100, 'x'));
+  EXPECT_EQ(Fetch(origin_.Url("/large")).status().code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Fetch(origin_.Url("/fits")).status().code(), 0);
+}
+
+TEST_F(AssetServiceTest, ActsForWhoAsksAndCountsWhatItDoes) {
+  std::promise<std::string> holder;
+  AssetOptions options;
+  options.origin.hosts = {origin_.address()};
+  options.origin.http.http_proxy = "DIRECT";
+  options.metrics = &metrics_;
+  auto pin = [&](const std::string&, store::Partition, std::span<const Digest>, WallTime) {
+    holder.set_value(std::string(store::LeaseHolder::Current()));
+    return Status();
+  };
+  AssetService service(AssetParts{store_, *cache_, io_, clock_, pin}, std::move(options));
+  origin_.Serve("/a", "bytes");
+  origin_.Serve("/gone", [](const auto&) { return HttpResponse{.status = 410}; });
+  auto fetch = [&](const std::string& uri) {
+    asset_pb::FetchBlobRequest request;
+    request.add_uris(uri);
+    auto response =
+        CallAs<asset_pb::FetchBlobResponse>("ci", service.Methods(), "/FetchBlob", request);
+    EXPECT_TRUE(response) << ToStatus(response).ToString();
+    return response ? response->status().code() : -1;
+  };
+
+  EXPECT_EQ(fetch(origin_.Url("/a")), grpc::OK);
+  EXPECT_EQ(fetch(origin_.Url("/a")), grpc::OK);
+  EXPECT_EQ(fetch(origin_.Url("/gone")), grpc::NOT_FOUND);
+  EXPECT_EQ(fetch("http://example.org/"), grpc::PERMISSION_DENIED);
+
+  EXPECT_EQ(holder.get_future().get(), "ci");
+  const std::string metrics = metrics_.Print();
+  for (const char* line :
+       {"lre_asset_fetches_total{kind=\"blob\",code=\"OK\"} 1\n",
+        "lre_asset_fetches_total{kind=\"blob\",code=\"NOT_FOUND\"} 1\n",
+        "lre_asset_kept_answers_total 1\n", "lre_asset_fetched_bytes_total 5\n",
+        "lre_asset_refused_hosts_total 1\n", "lre_asset_origin_answers_total{status=\"2xx\"} 1\n",
+        "lre_asset_origin_answers_total{status=\"4xx\"} 1\n"}) {
+    EXPECT_NE(metrics.find(line), std::string::npos) << line;
+  }
 }
 
 TEST_F(AssetServiceTest, EndsWhileAFetchHangs) {

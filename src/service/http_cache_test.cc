@@ -152,6 +152,13 @@ TEST_F(HttpCacheTest, IsReadOnlyWhenUpdatesAreOff) {
   EXPECT_EQ(StatusOf("PUT", "/cas/" + Hex("x"), "x"), 200) << "blobs prove themselves";
 }
 
+TEST_F(HttpCacheTest, BoundsBlobs) {
+  Serve({.blob_bytes_max = 4});
+  EXPECT_EQ(StatusOf("PUT", "/cas/" + Hex("four"), "four"), 200);
+  EXPECT_EQ(StatusOf("PUT", "/cas/" + Hex("fives"), "fives"), 413);
+  EXPECT_EQ(StatusOf("GET", "/cas/" + Hex("fives")), 404);
+}
+
 TEST_F(HttpCacheTest, LeavesOtherPathsToOthers) {
   Serve();
   for (const char* path : {"/", "/metrics", "/cas", "/ac", "/xcas/y"}) {

@@ -91,15 +91,20 @@ TEST_F(InputLeasesTest, AnActionThatWaitsLongerThanTheLeaseFindsItsInputs) {
   EXPECT_EQ(Missing(1), 0u);
 }
 
-TEST_F(InputLeasesTest, WhatIsNoLongerHeldGoesAsEverythingElse) {
+TEST_F(InputLeasesTest, WhatIsNoLongerHeldIsNotRenewed) {
   InputLeases leases(*store_, clock_, metrics_, {.interval = 5min, .background = false});
+  Counter& renewed = metrics_.AddCounter("lre_input_leases_renewed_total", "");
   auto held = leases.Hold(PutAction(1));
-  Wait(2h, leases);
+  clock_.Advance(5min);
+  leases.RenewDue();
+  const uint64_t while_held = renewed.value();
+  EXPECT_EQ(while_held, blobs_[1].size());
 
   held.reset();
-  Wait(3h, leases);
+  clock_.Advance(5min);
+  leases.RenewDue();
 
-  EXPECT_EQ(Missing(1), blobs_[1].size());
+  EXPECT_EQ(renewed.value(), while_held);
 }
 
 TEST_F(InputLeasesTest, KeepsTheInputsOfThePartitionThatTheActionIsIn) {

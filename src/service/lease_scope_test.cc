@@ -6,28 +6,13 @@
 
 #include "base/thread_pool.h"
 #include "service/blocking.h"
+#include "service/fake_call.h"
 #include "store/lease_holder.h"
 
 namespace lre::service {
 namespace {
 
 using testing::ElementsAre;
-
-class FakeCall final : public rpc::ServerCall {
- public:
-  explicit FakeCall(std::string identity) { info_.identity = std::move(identity); }
-  const rpc::CallInfo& info() const override { return info_; }
-  bool cancelled() const override { return false; }
-  void Send(BytesList) override {}
-  void Finish(Status, rpc::Metadata) override {}
-  void Respond(BytesList) override {}
-  size_t queued_bytes() const override { return 0; }
-  void Consumed(size_t) override {}
-  void Post(std::function<void()> work) override { work(); }
-
- private:
-  rpc::CallInfo info_;
-};
 
 class NotingHandler final : public rpc::CallHandler {
  public:

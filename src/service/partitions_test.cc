@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "service/fake_call.h"
+
 namespace lre::service {
 namespace {
 
@@ -56,6 +58,42 @@ TEST(Partitions, WorkersSayTheNumberOfTheOneTheyWorkIn) {
   auto by_name = Partitions::Make({.instances = {{"red", "red"}}});
   ASSERT_TRUE(by_name);
   EXPECT_EQ(by_name->Of("", red).value(), kRed);
+}
+
+TEST(Partitions, ShowACallerOperationsOfItsOwnOrOfThoseThatAreNobodysOwn) {
+  auto made = Partitions::Make(
+      {.instances = {{"open", "blue"}}, .identities = {{"ci", "red"}, {"cd", "green"}}});
+  ASSERT_TRUE(made);
+
+  EXPECT_TRUE(made->ScopeOf("ci").Covers(kRed));
+  EXPECT_FALSE(made->ScopeOf("ci").Covers(kBlue));
+  EXPECT_FALSE(made->ScopeOf("ci").Covers(0));
+  for (const char* other : {"someone", ""}) {
+    EXPECT_FALSE(made->ScopeOf(other).Covers(kRed)) << other;
+    EXPECT_TRUE(made->ScopeOf(other).Covers(kBlue)) << other;
+    EXPECT_TRUE(made->ScopeOf(other).Covers(0)) << other;
+  }
+  EXPECT_TRUE(Partitions::None().ScopeOf("ci").Covers(0));
+}
+
+TEST(Partitions, OnlyThoseWhoAreNamedMayWorkForTenants) {
+  auto made = Partitions::Make({.identities = {{"ci", "red"}}, .workers = {"farm"}});
+  ASSERT_TRUE(made);
+  int started = 0;
+  std::vector<rpc::Method> methods(1);
+  methods[0].start = [&](const auto&) {
+    started++;
+    return nullptr;
+  };
+
+  ForWorkersOnly(methods, *made);
+  auto stranger = std::make_shared<FakeCall>("ci");
+  methods[0].start(stranger);
+  EXPECT_EQ(ToStatus(stranger->Wait()).code(), Code::kPermissionDenied);
+  methods[0].start(std::make_shared<FakeCall>("farm"));
+
+  EXPECT_EQ(started, 1);
+  EXPECT_TRUE(Partitions::None().MayWork(""));
 }
 
 TEST(Partitions, RefusesRulesThatSayTwoThings) {

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "lre/admin/v1/pins.grpc.pb.h"
+#include "service/fake_call.h"
 #include "service/fake_storage_server.h"
 
 namespace lre::service {
@@ -93,6 +94,20 @@ TEST_F(PinServiceTest, RefusesWhatItCannotPin) {
             grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_EQ(Set("", AddResult("a"), &pin).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(Set("tools", pb::Digest(), &pin).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(PinServiceTest, GoesByTheInstancesWhoseResultsMayBeWritten) {
+  const auto methods = PinMethods({*table_, io_}, {.update = {.instances = {"writable"}}});
+  auto set = [&](const char* instance) {
+    v1::SetPinRequest request;
+    request.set_instance_name(instance);
+    request.set_name("tools");
+    *request.add_action_digests() = DigestOf("none");
+    return ToStatus(CallAs<v1::Pin>("ci", methods, "/SetPin", request)).code();
+  };
+
+  EXPECT_EQ(set("main"), Code::kPermissionDenied);
+  EXPECT_EQ(set("writable"), Code::kFailedPrecondition) << "there is no such result";
 }
 
 class ReadOnlyPinServiceTest : public PinServiceTest {

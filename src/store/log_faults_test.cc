@@ -106,6 +106,38 @@ TEST_F(LogFaultsTest, AFullDiskIsResourceExhausted) {
   ExpectAllWell();
 }
 
+TEST_F(LogFaultsTest, BatchesAndValuesAreRefusedAsSingleBlobsAreAndGoOnAfterwards) {
+  ASSERT_EQ(store_->PutValue("kept", "value"), Status());
+  const std::string bad = "not what the digest says", first = TextOf(1), one = TextOf(301),
+                    two = TextOf(302);
+  const std::vector<std::pair<Digest, Bytes>> batch = {{KeyOf(one).digest, Bytes(one)},
+                                                       {KeyOf("other").digest, Bytes(bad)},
+                                                       {KeyOf(first).digest, Bytes(first)},
+                                                       {KeyOf(two).digest, Bytes(two)}};
+  for (auto [error, code] : {std::pair(ENOSPC, Code::kResourceExhausted),
+                             {EIO, Status(ErrnoStatus(EIO, "")).code()},
+                             {EROFS, Status(ErrnoStatus(EROFS, "")).code()}}) {
+    FailWith(error, "write");
+    auto tried = store_->TryPutMany(0, batch, false);
+    ASSERT_TRUE(tried.has_value());
+    for (const std::vector<Status>& answers : {*tried, store_->PutMany(0, batch)}) {
+      ASSERT_THAT(answers, SizeIs(4));
+      EXPECT_EQ(answers[0].code(), code) << error;
+      EXPECT_EQ(answers[1].code(), Code::kInvalidArgument) << "whatever the disk does";
+      EXPECT_EQ(answers[2], Status()) << "it is there";
+      EXPECT_EQ(answers[3].code(), code) << error;
+    }
+    EXPECT_EQ(store_->PutValue("new", "value").code(), code) << error;
+    EXPECT_EQ(store_->GetValue("kept")->view(), "value");
+    ExpectReadsWork();
+    EXPECT_EQ(store_->FindMissing(0, {{KeyOf(one).digest, KeyOf(two).digest}})->size(), 2u);
+  }
+  files_.SetFault(nullptr);
+  EXPECT_EQ(store_->PutMany(0, batch)[0], Status());
+  EXPECT_EQ(ReadAll(*store_, KeyOf(two)), two);
+  ExpectAllWell();
+}
+
 TEST_F(LogFaultsTest, ADiskThatBecomesReadOnlyRefusesWritesAndReadsGoOn) {
   FailWith(EROFS, "");
   ExpectWritesSay("Read-only file system");

@@ -314,6 +314,12 @@ TEST_F(LogStoreTest, BytesStayValidAfterTheirSegmentWasGivenUp) {
 
   EXPECT_FALSE(Has(text));
   EXPECT_EQ(Flatten(*held), text);
+  // Unmapping a segment and freeing its blocks takes time that no reader has.
+  const uint64_t while_held = store_->Stats().used_bytes;
+  held->clear();
+  EXPECT_EQ(store_->Stats().used_bytes, while_held) << "the reader freed it";
+  ASSERT_EQ(store_->Recycle(1), Status());
+  EXPECT_LT(store_->Stats().used_bytes, while_held);
 }
 
 TEST_F(LogStoreTest, ALargeBlobHasASegmentOfItsOwnThatGoesWhenItIsNotCommitted) {
@@ -341,6 +347,28 @@ TEST_F(LogStoreTest, ABlobLargerThanTheStoreIsRefusedAtOnce) {
 
   ASSERT_FALSE(writer);
   EXPECT_EQ(writer.error().code(), Code::kResourceExhausted);
+}
+
+TEST_F(LogStoreTest, ABlobBeyondItsBoundIsRefusedByEveryWayToWrite) {
+  Open();
+  const std::string before = TextOf(1, 3000);
+  ASSERT_EQ(PutText(before), Status());
+  LogStoreOptions options = Options();
+  options.blob_bytes_max = 2000;
+  Open(options);
+  const std::string fits = TextOf(2, 2000), large = TextOf(3, 2001);
+  ASSERT_EQ(PutText(fits), Status());
+  const Chunking twice{0, {KeyOf(fits).digest, KeyOf(fits).digest}};
+
+  EXPECT_EQ(PutText(large).code(), Code::kInvalidArgument);
+  EXPECT_EQ(store_->TryPut(KeyOf(large), Bytes(large), true)->code(), Code::kInvalidArgument);
+  EXPECT_THAT(store_->PutMany(
+                  0, {{{KeyOf(large).digest, Bytes(large)}, {KeyOf(fits).digest, Bytes(fits)}}}),
+              ElementsAre(testing::Property(&Status::code, Code::kInvalidArgument), Status()));
+  EXPECT_EQ(store_->Splice(KeyOf(fits + fits), twice, false).code(), Code::kInvalidArgument);
+
+  EXPECT_FALSE(Has(large));
+  EXPECT_EQ(ReadAll(*store_, KeyOf(before)), before) << "what was there stays";
 }
 
 TEST_F(LogStoreTest, ADirectoryThatIsNotAStoreIsNotTakenForAnEmptyOne) {

@@ -25,6 +25,15 @@ Status PutText(BlobStore& store, const std::string& text) {
   return Put(store, KeyOf(text), Bytes(text));
 }
 
+TEST(MemoryStore, RefusesABlobBeyondItsBound) {
+  auto store = NewMemoryStore(SystemClock(), {.blob_bytes_max = 10});
+  std::string fits(10, 'a'), large(11, 'b');
+
+  EXPECT_EQ(PutText(*store, fits), Status());
+  EXPECT_EQ(PutText(*store, large).code(), Code::kInvalidArgument);
+  EXPECT_EQ(store->TryPut(KeyOf(large), Bytes(large), true)->code(), Code::kInvalidArgument);
+}
+
 TEST(MemoryStore, TheLeastRecentlyUsedGoesFirst) {
   auto store = NewMemoryStore(SystemClock(), {.size_bytes_max = 30});
   std::string a(10, 'a'), b(10, 'b'), c(10, 'c'), d(10, 'd');

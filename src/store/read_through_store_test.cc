@@ -187,6 +187,32 @@ TEST_F(ReadThroughTest, AFullLocalStoreDoesNotStopReading) {
   EXPECT_EQ(Flatten(*store_->ReadMany(0, {{digest}})[0]), "more than ten bytes");
 }
 
+TEST_F(ReadThroughTest, BlobsBeyondTheBoundAreLeftAlone) {
+  Make({.blob_bytes_max = 5});
+  Digest large = upstream_->Add("123456"), fits = upstream_->Add("12345");
+
+  EXPECT_EQ(ReadCode(large), Code::kNotFound);
+  EXPECT_EQ(ReadCode(fits), Code::kOk);
+  EXPECT_THAT(*store_->FindMissing(0, {{large, fits}}), ElementsAre(0));
+  EXPECT_EQ(ToStatus(store_->ReadMany(0, {{large}})[0]).code(), Code::kNotFound);
+  EXPECT_TRUE(store_->TryFindMissing(0, {{large}}).has_value());
+}
+
+TEST_F(ReadThroughTest, TenantsHaveNoUpstream) {
+  Make({.write_through = true});
+  Digest there = upstream_->Add("theirs", DigestFunction::kSha256, 7);
+  std::string mine = "mine";
+  Digest digest = ComputeDigest(DigestFunction::kSha256, mine);
+
+  EXPECT_THAT(*store_->FindMissing(7, {{there}}), ElementsAre(0));
+  EXPECT_EQ(ToStatus(store_->Read({there, 7}, {})).code(), Code::kNotFound);
+  EXPECT_EQ(Put(*store_, {digest, 7}, Bytes(mine)), Status());
+  EXPECT_THAT(store_->PutMany(7, {{{digest, Bytes(mine)}}}), ElementsAre(Status()));
+
+  EXPECT_EQ(upstream_->find_calls + upstream_->read_calls + upstream_->write_calls, 0);
+  EXPECT_THAT(*store_->FindMissing(7, {{digest}}), IsEmpty());
+}
+
 TEST_F(ReadThroughTest, WritesGoThroughWhenAskedTo) {
   Make({.write_through = true, .piece_bytes = 4});
   std::string one = "one, in pieces", two = "two";

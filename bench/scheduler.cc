@@ -1,14 +1,15 @@
 // The scheduler alone, on one core, without I/O:
 //   actions_per_second     workers that answer at once; every action goes the whole way: enqueue,
 //                          assign, report, publish, answer, retention
-// Then with actions queued that ask for 100 different sets of properties, in microseconds of CPU:
+// Then with many actions queued, in microseconds of CPU:
 //   event_<farm>           one event: an action more, a report, a result made durable
 //   dispatch_<farm>        a slot that became free (report, publish), until the next action is on
 //   it join_<farm>            a worker that comes idle_<farm>            an action from beginning
 //   to end while most workers are free
-// <farm>: how many actions are queued, how many workers there are, and whether these are alike
-// (100 kinds) or all differ (each offers a property of its own, two cores and two slots).
-// One line per figure: name, value. Run a Release build.
+// <farm>: how many actions are queued, how many workers there are, and whether these are alike or
+// all differ (each offers a property of its own, two cores and two slots); actions ask for one of
+// 100 pools, or all for the same one ("one_pool"). One line per figure: name, value. Run a Release
+// build.
 #include "scheduler/scheduler.h"
 
 #include <fmt/format.h>
@@ -51,7 +52,7 @@ SchedulerOptions Limits() {
 }
 
 struct Bench {
-  Scheduler scheduler;
+  Scheduler scheduler{Limits()};
   Instant now{std::chrono::hours(1)};
   uint64_t next = 1;
   uint64_t answers = 0, events = 0;
@@ -97,7 +98,7 @@ Properties Pool(uint64_t n) { return {{"OSFamily", "linux"}, {"Pool", fmt::forma
 
 void MeasureThroughput() {
   constexpr int kActions = 500000;
-  Bench bench{Scheduler(Limits())};
+  Bench bench;
   for (int i = 0; i < 64; i++) {
     bench.Step(WorkerJoined{fmt::format("worker-{}", i), "w", Pool(0), 8, {}});
   }
@@ -112,32 +113,31 @@ void MeasureThroughput() {
   fmt::print("actions_per_second {:.0f}\n", static_cast<double>(bench.answers) / seconds);
 }
 
-constexpr int kPools = 100;
-
 struct Farm {
   std::string name;
   int queued, workers;
   bool distinct;
+  int pools = 100;
 };
 
 Properties Asked(const Farm& farm, int i) {
-  Properties properties = Pool(static_cast<uint64_t>(i % kPools));
+  Properties properties = Pool(static_cast<uint64_t>(i % farm.pools));
   if (farm.distinct) properties.emplace_back("cores", i % 3 == 0 ? "2" : "1");
   return properties;
 }
 
-std::unique_ptr<Bench> Start(const Farm& farm) {
-  auto bench = std::make_unique<Bench>(Bench{Scheduler(Limits())});
+std::unique_ptr<Bench> Start(const Farm& farm, bool print) {
+  auto bench = std::make_unique<Bench>();
   const double start = CpuSeconds();
   for (int i = 0; i < farm.workers; i++) {
-    Properties offered = Pool(static_cast<uint64_t>(i % kPools));
+    Properties offered = Pool(static_cast<uint64_t>(i % farm.pools));
     if (farm.distinct) {
       offered.emplace_back("host", fmt::format("{}", i));
       offered.emplace_back("cores", "2");
     }
     bench->Step(WorkerJoined{fmt::format("worker-{}", i), "w", offered, farm.distinct ? 2 : 1, {}});
   }
-  fmt::print("join_{} {:.2f}\n", farm.name, (CpuSeconds() - start) / farm.workers * 1e6);
+  if (print) fmt::print("join_{} {:.2f}\n", farm.name, (CpuSeconds() - start) / farm.workers * 1e6);
   return bench;
 }
 
@@ -158,7 +158,7 @@ class Meter {
 
 void MeasureBusy(const Farm& farm) {
   constexpr int kProbes = 20000;
-  const auto bench = Start(farm);
+  const auto bench = Start(farm, true);
   const int slots = farm.workers * (farm.distinct ? 2 : 1);
   int asked = 0;
   auto enqueue = [&] {
@@ -181,7 +181,7 @@ void MeasureBusy(const Farm& farm) {
 
 void MeasureIdle(const Farm& farm) {
   constexpr int kProbes = 20000;
-  const auto bench = Start(farm);
+  const auto bench = Start(farm, false);
   const Meter meter(*bench);
   for (int i = 0; i < kProbes; i++) {
     bench->Enqueue("one", Asked(farm, i));
@@ -200,7 +200,8 @@ int main() {
   const Farm farms[] = {{"1k_100_alike", 1000, 100, false},
                         {"100k_10k_alike", 100000, 10000, false},
                         {"1k_100_differ", 1000, 100, true},
-                        {"100k_10k_differ", 100000, 10000, true}};
+                        {"100k_10k_differ", 100000, 10000, true},
+                        {"100k_10k_differ_one_pool", 100000, 10000, true, 1}};
   for (const Farm& farm : farms) {
     lre::scheduler::MeasureBusy(farm);
     lre::scheduler::MeasureIdle(farm);

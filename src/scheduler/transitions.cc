@@ -27,7 +27,8 @@ void Scheduler::State::PutInQueue(Operation& operation) {
   queued++;
   if (queue.classes.empty()) {
     if (!queue.unserved.armed()) ArmUnserved(queue);
-  } else {
+  } else if (queue.arrivals.size() == 1) {
+    // Otherwise those before it, which need the same, have found no room since the last change.
     matching.MarkDirty(queue);
   }
 }

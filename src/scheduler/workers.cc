@@ -195,29 +195,35 @@ Worker* Workers::Pick(const WorkerClass& worker_class, const Operation& operatio
 // The class that offers least beyond what is asked for, so that special workers stay free for those
 // who need them; of those that offer as much, the one with the least loaded worker.
 Worker* Workers::Pick(const Operation& operation) const {
-  Worker* best = PickFree(operation);
-  if (best == nullptr) best = PickServing(operation);
+  const size_t serving = operation.queue->classes.size();
+  Worker* best = nullptr;
+  const bool few = serving <= kFewClasses && serving < matching_.free_classes().size();
+  if (few || !PickFree(operation, &best)) best = PickServing(operation);
   if (best == nullptr) return nullptr;
   Worker* warm = Warm(operation, *best);
   return warm != nullptr ? warm : best;
 }
 
-// Goes through the classes with free workers, in order: ends at the first that serves. Null also
-// when it looked at more of them than serve the operation at all.
-Worker* Workers::PickFree(const Operation& operation) const {
+// Goes through the classes with free workers, in order: ends at the first that serves. False when
+// it gave up: it looked at more of them than serve the operation at all.
+bool Workers::PickFree(const Operation& operation, Worker** best) const {
   const PropertyQueue& queue = *operation.queue;
-  if (queue.classes.size() <= kFewClasses) return nullptr;
   Worker* again = nullptr;
   size_t looked = 0;
   for (const WorkerClass* worker_class : matching_.free_classes()) {
-    if (++looked > queue.classes.size()) return nullptr;
+    if (++looked > std::max(queue.classes.size(), kFewClasses)) return false;
     if (!worker_class->serves[queue.index]) continue;
     Worker* worker = LeastLoaded(*worker_class, operation);
     if (worker == nullptr) continue;
-    if (worker->id != operation.last_worker) return worker;
-    again = worker;
+    if (worker->id == operation.last_worker) {
+      again = worker;
+      continue;
+    }
+    *best = worker;
+    return true;
   }
-  return again;
+  *best = again;
+  return true;
 }
 
 // Goes through the classes that serve the operation.

@@ -93,7 +93,7 @@ class Workers {
 
  private:
   static bool MayJoin(const Operation& operation, const Worker& worker);
-  Worker* PickFree(const Operation& operation) const;
+  bool PickFree(const Operation& operation, Worker** best) const;
   Worker* PickServing(const Operation& operation) const;
   Worker* LeastLoaded(const WorkerClass& worker_class, const Operation& operation) const;
   Worker* Warm(const Operation& operation, const Worker& least) const;

@@ -27,7 +27,7 @@ chmod 755 "$home"
 cp "$lre" "$home/lre"
 project=$home/project
 mkdir -p "$project" "$home/.cache/lre" "$home/bin"
-cp -R "$root"/{lre.toml,lre.lock,MODULE.bazel,.bazelrc,.bazelignore,local-remote-execution} "$project/"
+cp -R "$root"/{lre.toml,lre.lock,lre.bazelrc,MODULE.bazel,.bazelrc,.bazelignore,local-remote-execution} "$project/"
 # What was downloaded once need not be again, by whichever user.
 cp -R "${XDG_CACHE_HOME:-$HOME/.cache}/lre/packages" "$home/.cache/lre/" 2>/dev/null || true
 # The Bazel of these tests, under its usual name.

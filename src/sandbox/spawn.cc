@@ -250,7 +250,6 @@ LRE_NO_ADDRESS_SANITIZER bool UsesTooMuch(Shared& shared) {
 LRE_NO_ADDRESS_SANITIZER void Attend(Shared& shared, pid_t program, int signals) {
   int64_t timeout = shared.plan->command.timeout.count();
   int64_t start = NowNs();
-  if (shared.plan->in_memory) shared.others_files = FilesInMemory(shared);
   bool looks = shared.plan->in_memory || shared.plan->command.memory_bytes_max != 0;
   int64_t look_at = looks ? start + kLookNs : INT64_MAX;
   int64_t end_at = timeout > 0 ? start + timeout : INT64_MAX;
@@ -332,6 +331,7 @@ LRE_NO_ADDRESS_SANITIZER int FirstProcess(void* argument) {
     shared.entered = false;
     return 1;
   }
+  if (shared.plan->in_memory) shared.others_files = FilesInMemory(shared);
   pid_t program = StartProgram(shared);
   if (program < 0) return 1;
   if (shared.started) Attend(shared, program, signals);

@@ -50,7 +50,11 @@ Digest WorkerSetup::Upload(const TestAction& action) {
     return cas.Add(content, DigestFunction::kSha256, action.partition);
   };
   for (const auto& [path, content] : action.files)
-    EXPECT_TRUE(inputs.AddFile(path, add(content), path.ends_with(".sh")).ok());
+    EXPECT_TRUE(inputs
+                    .AddFile(path, add(content),
+                             path.ends_with(".sh") || content.starts_with("\x7f"
+                                                                          "ELF"))
+                    .ok());
   for (const auto& [path, target] : action.symlinks)
     EXPECT_TRUE(inputs.AddSymlink(path, target).ok());
   reapi::TreeBuilder::Built built = inputs.Build();

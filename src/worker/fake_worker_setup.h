@@ -34,7 +34,8 @@ using sandbox::MachineHasUserNamespaces;
 
 struct TestAction {
   std::string script;
-  std::map<std::string, std::string> files;  // path -> content; a name ending in .sh is executable
+  std::map<std::string, std::string>
+      files;  // path -> content; a program or a name ending in .sh is executable
   std::map<std::string, std::string> symlinks;
   std::vector<std::string> output_paths, output_files, output_directories;
   std::string working_directory;

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 // Copies its input to its output in capitals, behind how many requests it has served; run without
 // --persistent_worker it does the same for the flag file. `trouble` in the request makes trouble.
 constexpr const char* kTool = R"(#!/usr/bin/python3
-import json, os, sys, time
+import json, os, select, signal, sys
 served = 0
 
 def work(arguments):
@@ -22,7 +22,7 @@ def work(arguments):
     options = dict(a.split("=", 1) for a in arguments)
     trouble = options.get("trouble", "")
     persistent = "--persistent_worker" in sys.argv
-    if trouble == "hang": time.sleep(1000)
+    if trouble == "hang": signal.pause()
     if trouble == "fail": return 3, "it is wrong\n"
     if persistent and trouble == "crash":
         sys.stderr.write("I crash\n")
@@ -30,14 +30,14 @@ def work(arguments):
         os._exit(7)
     if persistent and trouble == "print":
         print("debugging", flush=True)
-        time.sleep(1000)
+        signal.pause()
     if trouble == "allocate":
         keep = bytearray(int(options["bytes"]))
-        if persistent: time.sleep(1000)
+        if persistent: signal.pause()
     if trouble == "fill":
         with open(os.path.dirname(options["out"]) + "/large", "wb") as large:
             large.write(bytes(int(options["bytes"])))
-        time.sleep(0.5)
+        select.select([], [], [], 0.5)
     with open(options["in"]) as source: text = source.read()
     with open(options["out"], "w") as out: out.write(text.upper())
     if "count" in options:

@@ -161,6 +161,62 @@ Status CheckChunks(const service::ChunkOptions& chunks) {
   return Status();
 }
 
+Status Bad(std::string message) { return Status(Code::kInvalidArgument, std::move(message)); }
+
+bool HasPartition(const Config& config, std::string_view name) {
+  auto is_it = [&](const auto& rule) { return rule.first == name; };
+  return std::ranges::any_of(config.partition_identities, is_it) ||
+         std::ranges::any_of(config.partition_instances, is_it);
+}
+
+Status CheckStorage(const Config& config) {
+  if (config.store_size_bytes_max < (1 << 20)) return Bad("store.size_max is less than 1MiB");
+  if (config.store_segment_bytes != 0 && config.store_segment_bytes < (1 << 20)) {
+    return Bad("store.segment_size is less than 1MiB");
+  }
+  if (config.store_segment_bytes > config.store_size_bytes_max / 8) {
+    return Bad("store.segment_size is more than an eighth of store.size_max");
+  }
+  if (config.store_checkpoint_interval_bytes < (64 << 10)) {
+    return Bad("store.checkpoint_interval is less than 64KiB");
+  }
+  if (auto made = service::Partitions::Make(PartitionRulesOf(config)); !made) {
+    return made.error().WithContext("partitions");
+  }
+  for (const auto& [name, at_rest] : config.partition_at_rest) {
+    if (!HasPartition(config, name)) {
+      return Bad(fmt::format("partitions.at_rest: there is no partition \"{}\"", name));
+    }
+  }
+  if (config.cas_batch_announced_bytes > static_cast<int64_t>(config.cas.batch_bytes_max)) {
+    return Bad("cas.batch_announced is more than cas.batch_max");
+  }
+  if (config.http_raw_value_bytes_max > store::ValueStore::kValueBytesMax) {
+    return Bad("http.raw_value_max is more than 32MiB");
+  }
+  return CheckChunks(config.chunks);
+}
+
+Status CheckScheduling(const Config& config) {
+  const scheduler::SchedulerOptions& scheduler = config.scheduling.scheduler;
+  if (scheduler.timeout_default > scheduler.timeout_max) {
+    return Bad("execution.timeout_default is longer than execution.timeout_max");
+  }
+  if (config.worker_heartbeat <= Duration(0) ||
+      config.worker_heartbeat > scheduler.worker_silence_max / 2) {
+    return Bad("scheduler.worker_heartbeat is 0, or more than half of worker_silence_max");
+  }
+  if (config.pools.size() > scheduler.pools_max) {
+    return Bad("scheduler.pools are more than scheduler.pools_max");
+  }
+  for (const auto& [name, weight] : config.tenant_weights) {
+    if (!HasPartition(config, name)) {
+      return Bad(fmt::format("scheduler.tenant_weights: there is no partition \"{}\"", name));
+    }
+  }
+  return Status();
+}
+
 }  // namespace
 
 Status CheckConfig(const Config& config) {
@@ -179,33 +235,8 @@ Status CheckConfig(const Config& config) {
   if (!config.tls_client_ca.empty() && config.tls_certificate.empty()) {
     return bad("tls.client_ca needs tls.certificate and tls.key");
   }
-  if (config.store_size_bytes_max < (1 << 20)) return bad("store.size_max is less than 1MiB");
-  if (auto made = service::Partitions::Make(PartitionRulesOf(config)); !made) {
-    return made.error().WithContext("partitions");
-  }
-  for (const auto& [name, at_rest] : config.partition_at_rest) {
-    if (Status status = service::CheckPartitionName(name); !status.ok()) {
-      return status.WithContext("partitions.at_rest");
-    }
-  }
   if (config.io_threads < 1) return bad("io_threads is 0");
   if (config.asset_fetches_max < 1) return bad("asset.fetches_max is 0");
-  if (Status status = CheckChunks(config.chunks); !status.ok()) return status;
-  if (config.cas_batch_announced_bytes > static_cast<int64_t>(config.cas.batch_bytes_max)) {
-    return bad("cas.batch_announced is more than cas.batch_max");
-  }
-  if (config.http_raw_value_bytes_max > store::ValueStore::kValueBytesMax) {
-    return bad("http.raw_value_max is more than 32MiB");
-  }
-  if (config.store_segment_bytes != 0 && config.store_segment_bytes < (1 << 20)) {
-    return bad("store.segment_size is less than 1MiB");
-  }
-  if (config.store_segment_bytes > config.store_size_bytes_max / 8) {
-    return bad("store.segment_size is more than an eighth of store.size_max");
-  }
-  if (config.store_checkpoint_interval_bytes < (64 << 10)) {
-    return bad("store.checkpoint_interval is less than 64KiB");
-  }
   if (config.connections_max < 1 || config.streams_max < 1) {
     return bad("connections.max and connections.streams_max are at least 1");
   }
@@ -219,25 +250,8 @@ Status CheckConfig(const Config& config) {
   if (config.upstream_tls_certificate.empty() != config.upstream_tls_key.empty()) {
     return bad("upstream.tls_certificate and upstream.tls_key go together");
   }
-  const scheduler::SchedulerOptions& scheduler = config.scheduling.scheduler;
-  if (scheduler.timeout_default > scheduler.timeout_max) {
-    return bad("execution.timeout_default is longer than execution.timeout_max");
-  }
-  if (config.worker_heartbeat <= Duration(0) ||
-      config.worker_heartbeat > scheduler.worker_silence_max / 2) {
-    return bad("scheduler.worker_heartbeat is 0, or more than half of worker_silence_max");
-  }
-  if (config.pools.size() > scheduler.pools_max) {
-    return bad("scheduler.pools are more than scheduler.pools_max");
-  }
-  for (const auto& [name, weight] : config.tenant_weights) {
-    auto is_it = [&](const auto& rule) { return rule.first == name; };
-    if (std::ranges::none_of(config.partition_identities, is_it) &&
-        std::ranges::none_of(config.partition_instances, is_it)) {
-      return bad(fmt::format("scheduler.tenant_weights: there is no partition \"{}\"", name));
-    }
-  }
-  return Status();
+  TRY(CheckStorage(config));
+  return CheckScheduling(config);
 }
 
 std::string DescribeConfig() {

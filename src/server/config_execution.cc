@@ -1,93 +1,16 @@
 // The keys of execution: of what the scheduler and the log streams are told. Their options are part
 // of Config as they are, so a default stands in one place only.
 #include <charconv>
-#include <type_traits>
 
-#include "base/quantity.h"
-#include "server/config_keys.h"
+#include "server/config_fields.h"
 
 namespace lre::server {
 namespace {
 
 using Name = std::string_view;
 
-// `Field`: gives the field of a Config, const or not.
-#define LRE_FIELD(path) \
-  [](auto& config) -> auto& { return config.path; }
 #define LRE_SCHEDULER(name) LRE_FIELD(scheduling.scheduler.name)
 #define LRE_LOG_STREAMS(name) LRE_FIELD(scheduling.log_streams.name)
-
-template <typename Field>
-ConfigKey Time(Name name, Name help, Field field) {
-  return {.name = name,
-          .unit = "TIME",
-          .help = help,
-          .set = [field](Config& config, std::string_view value) -> Status {
-            TRY_ASSIGN(field(config), ParseDuration(value));
-            return Status();
-          },
-          .show = [field](const Config& config) { return ExactDuration(field(config)); }};
-}
-
-template <typename Field>
-ConfigKey Count(Name name, Name help, Field field, int least = 0) {
-  return {.name = name,
-          .unit = "NUMBER",
-          .help = help,
-          .set = [field, least](Config& config, std::string_view value) -> Status {
-            constexpr int kMost = 1'000'000'000;
-            int number = 0;
-            const char* last = value.data() + value.size();
-            const auto [end, error] = std::from_chars(value.data(), last, number);
-            if (error != std::errc() || end != last || number < least || number > kMost) {
-              return ErrorStatus(Code::kInvalidArgument, "\"{}\" is not a number from {} to {}",
-                                 value, least, kMost);
-            }
-            field(config) = static_cast<std::decay_t<decltype(field(config))>>(number);
-            return Status();
-          },
-          .show = [field](const Config& config) { return std::to_string(field(config)); }};
-}
-
-template <typename Field>
-ConfigKey Size(Name name, Name help, Field field) {
-  return {.name = name,
-          .unit = "SIZE",
-          .help = help,
-          .set = [field](Config& config, std::string_view value) -> Status {
-            TRY_ASSIGN(field(config), ParseSize(value));
-            return Status();
-          },
-          .show = [field](const Config& config) { return ExactSize(field(config)); }};
-}
-
-template <typename Field>
-ConfigKey Flag(Name name, Name help, Field field) {
-  return {.name = name,
-          .unit = "true|false",
-          .help = help,
-          .set = [field](Config& config, std::string_view value) -> Status {
-            if (value != "true" && value != "false") {
-              return ErrorStatus(Code::kInvalidArgument, "\"{}\" is neither true nor false", value);
-            }
-            field(config) = value == "true";
-            return Status();
-          },
-          .show = [field](const Config& config) { return field(config) ? "true" : "false"; }};
-}
-
-template <typename Field>
-ConfigKey Text(Name name, Name unit, Name help, Field field) {
-  return {.name = name,
-          .unit = unit,
-          .help = help,
-          .set =
-              [field](Config& config, std::string_view value) {
-                field(config) = value;
-                return Status();
-              },
-          .show = [field](const Config& config) -> std::string { return field(config); }};
-}
 
 // A list whose items `read` makes of text and `print` turns back.
 template <typename Field, typename Read, typename Print>

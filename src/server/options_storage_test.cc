@@ -166,7 +166,7 @@ at_rest = ["red=zstd", "blue=identity"]
   EXPECT_NE(Refused("partitions.instances = [\"no rule\"]"), "");
   EXPECT_NE(Refused("partitions.instances = [\"a=x\", \"b=x\"]"), "");
   EXPECT_NE(Refused("partitions.at_rest = [\"a=lz4\"]"), "");
-  EXPECT_NE(Refused("partitions.at_rest = [\"not plain=zstd\"]"), "");
+  EXPECT_NE(Refused("partitions.at_rest = [\"red=zstd\"]"), "") << "there is no such partition";
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // is answered. Thread-safe; Wait is bounded, so that a test fails instead of hanging.
 #pragma once
 
+#include <google/protobuf/message_lite.h>
+
 #include <chrono>
 #include <functional>
 #include <future>
@@ -11,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "google/protobuf/message_lite.h"
 #include "rpc/call.h"
 
 namespace lre::service {

@@ -74,3 +74,9 @@ build "$(flag cache)" --remote_download_outputs=all
 expect_spawns "clean, local" "2 remote cache hit"
 inside bazel-bin/external/local-remote-execution*/examples/hello_lre
 [ "$(inside bazel info server_pid 2>/dev/null)" != "$(cat "$home/outside_pid")" ] || fail "the server outside was used"
+
+# The other way, with root, once: /lre made for a user. In a /lre of its own, so that this machine's stays.
+"${as_user[@]}" "$home/lre" setup 2>"$home/setup" && fail "lre setup without root"
+grep -q 'sudo lre setup' "$home/setup" || fail "lre setup says $(cat "$home/setup")"
+owner=$(unshare --mount bash -c 'mount -t tmpfs none /lre && SUDO_UID='"$user"' SUDO_GID='"$user"' "$1" setup >/dev/null && stat -c %u /lre/store' setup "$lre")
+[ "$owner" = "$user" ] || fail "/lre/store belongs to '$owner'"

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/subprocess.h"
 #include "toolchain/root/deb.h"
+#include "toolchain/root/fake_deb.h"
 
 namespace lre::toolchain {
 namespace {
@@ -168,6 +169,17 @@ TEST_F(ExtrasTest, RefusesATarArchiveThatIsNoneOrIsTooLarge) {
   EXPECT_EQ(
       UnpackTar(directory_ / "big.tar", {.into = "", .limits = {.bytes_max = 4999}}).error().code(),
       Code::kResourceExhausted);
+}
+
+TEST_F(ExtrasTest, ALocalPackageIsUnpackedAsOthersAre) {
+  Extra extra = Put("mine.deb", ExtraKind::kDeb, "");
+  WriteFakeDeb(directory_ / "mine.deb", {{.path = "./bin/mine", .content = "m", .mode = 0755},
+                                         {.path = "./usr/share/man/mine.1", .content = "m"}});
+
+  const auto tree = UnpackExtra(extra, options_);
+
+  ASSERT_TRUE(tree) << tree.error().ToString();
+  EXPECT_THAT(Paths(*tree), ElementsAre("usr/bin/mine"));
 }
 
 TEST_F(ExtrasTest, WhatWasNotFetchedIsNamed) {

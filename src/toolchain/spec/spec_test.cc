@@ -94,6 +94,19 @@ TEST(SpecTest, KeepsTheOrderOfArchivesInTheFile) {
   EXPECT_THAT(spec->archives[1].mirrors, ElementsAre("file:///a"));
 }
 
+TEST(SpecTest, AKeyringMayLieInTheProject) {
+  const auto spec = ParseSpec(std::string(kSpec) +
+                              "[archive.own]\nsuites = [\"own\"]\nmirrors = [\"file:///a\"]\n"
+                              "keyring = \"keys/own.gpg\"\n");
+
+  ASSERT_TRUE(spec) << spec.error().ToString();
+  EXPECT_EQ(AtFolder(*spec, "/project").archives[1].keyring, "/project/keys/own.gpg");
+  EXPECT_EQ(AtFolder(*spec, "/project").archives[0].keyring, "");
+  EXPECT_THAT(
+      ErrorOf(Replaced("[store.libc]", "keyring = \"../own.gpg\"\n[store.libc]")),
+      HasSubstr("archive.debian.keyring: neither an absolute path nor one below this folder"));
+}
+
 TEST(SpecTest, NamesTheNearestKnownKeyAndTheLineOfAnUnknownOne) {
   EXPECT_EQ(ErrorOf(Replaced("references =", "refernces =")),
             "lre.toml:12: store.gcc.refernces: unknown key, did you mean \"references\"?");

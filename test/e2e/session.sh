@@ -36,6 +36,11 @@ copy_module() {
   (cd "$farm_workspace" && { "$lre" sync "$@" || { "$lre" lock && "$lre" sync "$@"; }; } && "$lre" generate)
 }
 
+# use_module_of DIR: builds of other workspaces take the module and the flags of DIR, made by copy_module.
+use_module_of() {
+  farm_rc=("$1/lre.bazelrc") farm_overrides=("--override_module=local-remote-execution=$1/local-remote-execution")
+}
+
 # new_sources DIR N: changes the bytes of every source, so that every action is new.
 new_sources() {
   sed -i "s/E2E_SALT .*/E2E_SALT $2/" "$1/salt.h"

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# The C++ toolchains know what Bazel's own for Unix knows: the names of the features, and for the same GCC the
+# same command lines, but for the differences below. And each feature does what it is for, with GCC and clang.
+. "$(dirname "$0")/session.sh"
+copy_module "$farm_dir/module" lre-cc lre-clang
+use_module_of "$farm_dir/module"
+farm_workspace=$farm_dir/project
+copy_project "$farm_workspace"
+cp -R "$root/test/e2e/features" "$farm_workspace/features"
+manifest=$farm_dir/module/local-remote-execution/toolchain.json
+gcc=$(sed -n 's/^ *"gcc": "\(.*\)",$/\1/p' "$manifest")
+
+# ---- names ----
+farm_build alone //features:sum
+bazel_tools=$(readlink "$(farm_bazel info --lockfile_mode=off output_base 2>/dev/null)/external/bazel_tools")
+# The provided Bazel sees a /usr of its own.
+[ -d "$bazel_tools" ] || bazel_tools=$(dirname "$(dirname "$bazel")")/root$bazel_tools
+theirs=$bazel_tools/tools/cpp/unix_cc_toolchain_config.bzl
+[ -e "$theirs" ] || fail "no $theirs"
+python3 - "$theirs" "$farm_dir/module/local-remote-execution/generated-cc/cc/"*.bzl <<'END' || fail "the names of features differ"
+import re, sys
+names = [set(re.findall(r'(?:feature|_available|_each|_sanitizer)\(\s*(?:name = )?"([a-z0-9_]+)"', open(f).read()))
+         for f in sys.argv[1:]]
+names = [names[0], set().union(*names[1:])]
+# Bazel adds these to every toolchain that does not define them itself.
+bazel_adds = set("""archiver_flags autofdo build_interface_libraries cs_fdo_instrument cs_fdo_optimize dependency_file
+  dynamic_library_linker_tool fdo_instrument fdo_prefetch_hints force_pic_flags include_paths includes library_search_directories
+  linkstamps output_execpath_flags pic preprocessor_defines random_seed shared_flag strip_debug_symbols compiler_output_flags""".split())
+# For macOS, and C++20 modules, whose scanner neither compiler's packages have.
+not_here = set("""libtool macos_default_link_flags macos_minimum_os set_install_name
+  cpp_modules cpp_module_modmap_file cpp20_module_compile_flags""".split())
+missing = names[0] - names[1] - bazel_adds - not_here
+print(len(names[0]), "features of Bazel's own toolchain,", len(names[0] & names[1]), "defined here too, missing:", missing or "none")
+sys.exit(bool(missing))
+END
+
+# ---- command lines ----
+# actions FILE FLAGS: the commands of the features project, with the module's GCC or that of a Bazel that finds it.
+targets="//features:sum + //features:text + //features:program"
+actions() {
+  local file=$1
+  shift
+  farm_bazel aquery --lockfile_mode=off --output=jsonproto --include_param_files --nostart_end_lib "${farm_overrides[@]}" "$@" "$targets" \
+    >"$file" 2>"$farm_dir/aquery.log" || { cat "$farm_dir/aquery.log" >&2; fail "aquery $*"; }
+}
+flag_sets=("" "-c opt" "-c dbg --fission=yes" --features=asan --features=tsan --features=ubsan --collect_code_coverage
+  "--features=fully_static_link --features=treat_warnings_as_errors --features=generate_linkmap"
+  "--copt=-DUSER --cxxopt=-DUSER_CXX --conlyopt=-DUSER_C --linkopt=-lm" --fdo_instrument=/tmp/profile
+  "--features=parse_headers --process_headers_in_dependencies --features=external_include_paths")
+index=0
+for flags in "${flag_sets[@]}"; do
+  # shellcheck disable=SC2086  # words
+  actions "$farm_dir/ours.$((index += 1)).json" $flags
+done
+module_rc=("${farm_rc[@]}") index=0
+farm_rc=()
+for flags in "${flag_sets[@]}"; do
+  # shellcheck disable=SC2086
+  actions "$farm_dir/theirs.$((index += 1)).json" "--repo_env=CC=$gcc" --incompatible_strict_action_env $flags
+  echo "== $flags"
+  python3 "$root/test/e2e/compare_actions.py" "$farm_dir/ours.$index.json" "$farm_dir/theirs.$index.json"
+done >"$farm_dir/differences"
+farm_rc=("${module_rc[@]}")
+diff "$root/test/e2e/cc_features.expected" "$farm_dir/differences" ||
+  fail "other command lines than expected: < expected differences, > those found ($farm_dir/differences)"
+echo "command lines: $index sets of flags compared, the differences are those of cc_features.expected"
+
+# ---- what each does ----
+# refuses TARGET WORDS FLAGS: it must not build, and say so.
+refuses() {
+  local target=$1 words=$2
+  shift 2
+  farm_build alone "$target" "$@" 2>/dev/null && fail "$target was built with $*"
+  grep -q "$words" "$farm_log" || fail "$target with $*: not refused for '$words'"
+  echo "$target is refused: $words"
+}
+bin=$farm_workspace/bazel-bin/features
+for config in gcc clang clang-libcxx; do
+  flags=()
+  [ $config = gcc ] || flags=("--config=$config")
+  headers=(--features=parse_headers --process_headers_in_dependencies)
+  farm_build alone //features:sum //features:text "${headers[@]}" "${flags[@]}"
+  refuses //features:lacks_an_include "std" "${headers[@]}" "${flags[@]}"
+  refuses //features:warns "unused variable" --features=treat_warnings_as_errors "${flags[@]}"
+  [ $config = clang-libcxx ] && continue
+  farm_build alone -c dbg --fission=yes //features:program.dwp "${flags[@]}"
+  # readelf is not content with all of it, but reads what matters.
+  readelf --debug-dump=info "$bin/program.dwp" >"$farm_dir/dwarf" 2>&1 || true
+  grep -q DW_TAG_subprogram "$farm_dir/dwarf" || fail "the debug package of $config describes no function"
+done
+refuses //features:takes_what_it_does_not_name "does not depend on a module exporting 'sum.h'" --config=clang
+farm_build alone //features:names_what_it_takes --config=clang
+farm_build alone //features:program //features:static_runtimes --config=clang-libcxx
+if readelf -d "$bin/program" "$bin/static_runtimes" | grep NEEDED | grep -v 'lib[cm]\.so'; then
+  fail "a program with clang's C++ library needs more than libc"
+fi

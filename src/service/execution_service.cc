@@ -114,7 +114,15 @@ struct Execution {
   Status Inline(pb::ActionResult* result);
 };
 
+// Not RESOURCE_EXHAUSTED, as of a read that is too large: no client may try again.
+Status CheckSize(const char* what, const Digest& digest, size_t bytes_max) {
+  if (static_cast<size_t>(digest.size_bytes) <= bytes_max) return Status();
+  return ErrorStatus(Code::kInvalidArgument, "{} {}: at most {} bytes are taken", what, digest,
+                     bytes_max);
+}
+
 Status Execution::LoadAction(reapi::Action* action) {
+  TRY(CheckSize("action", action_digest, options.action_bytes_max));
   auto bytes = store::ReadAll(parts.cas, {action_digest, partition}, options.action_bytes_max);
   if (!bytes && bytes.error().code() == Code::kNotFound) {
     return reapi::MissingBlobsStatus({&action_digest, 1});
@@ -128,6 +136,7 @@ Status Execution::LoadAction(reapi::Action* action) {
 }
 
 Status Execution::LoadCommand(const reapi::Action& action) {
+  TRY(CheckSize("command", action.command, options.command_bytes_max));
   // The input root is looked at here as well, so that clients hear of both at once; what is below
   // it the worker will find out.
   const Digest needed[] = {action.command, action.input_root};

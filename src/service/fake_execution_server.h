@@ -56,11 +56,19 @@ class IdentifiedCall final : public rpc::ServerCall {
   rpc::CallInfo info_;
 };
 
+// What tests of bounds change.
+struct ServiceLimits {
+  ExecutionOptions execution = {};
+  OperationsOptions operations = {};
+  WorkerLinkOptions link = {};
+};
+
 class ExecutionServer {
  public:
   // No worker was there before: nobody waits for one to come back.
   explicit ExecutionServer(scheduler::SchedulerOptions options = {.adoption_grace = Duration(0)},
-                           const Partitions& partitions = Partitions::None())
+                           const Partitions& partitions = Partitions::None(),
+                           const ServiceLimits& limits = {})
       : action_cache(action_cache::NewMemoryActionCache(store)),
         scheduler({.scheduler = std::move(options)}, NewResultPublisher(*action_cache, io),
                   SystemClock(), metrics) {
@@ -68,10 +76,10 @@ class ExecutionServer {
     auto add = [&](std::vector<rpc::Method> more) {
       for (auto& method : more) methods.push_back(std::move(method));
     };
-    add(ExecutionMethods(
-        {store, *action_cache, scheduler, io, SystemClock(), partitions, &inputs}));
-    add(OperationsMethods(scheduler, partitions));
-    add(WorkerLinkMethods(scheduler, {}));
+    add(ExecutionMethods({store, *action_cache, scheduler, io, SystemClock(), partitions, &inputs},
+                         limits.execution));
+    add(OperationsMethods(scheduler, partitions, limits.operations));
+    add(WorkerLinkMethods(scheduler, limits.link));
     add(WithLogStreams(ByteStreamMethods({store, io, SystemClock(), partitions}),
                        scheduler.log_streams(), partitions));
     add(LogStreamMethods(scheduler.log_streams(), partitions));

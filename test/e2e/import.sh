@@ -37,7 +37,7 @@ echo 'try-import %workspace%/lre.bazelrc' >.bazelrc
 
 # Before a sync, nothing is downloaded, and one line says what to run.
 if "$lre" env >"$farm_dir/env" 2>&1; then fail "lre env without a toolchain"; fi
-[ "$(wc -l <"$farm_dir/env")" = 1 ] && grep -q 'lre sync' "$farm_dir/env" || fail "lre env says $(cat "$farm_dir/env")"
+if [ "$(wc -l <"$farm_dir/env")" != 1 ] || ! grep -q 'lre sync' "$farm_dir/env"; then fail "lre env says $(cat "$farm_dir/env")"; fi
 "$lre" sync
 compiler=$(eval "$("$lre" env)" && echo "$CC")
 [[ $compiler = /lre/store/*-gcc/* ]] || fail "CC is '$compiler'"

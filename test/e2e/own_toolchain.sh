@@ -48,6 +48,74 @@ echo "a tool"
 twice 1 "$examples/protoc:all"
 grep -q 'lre.example' "$(bin protoc/greeting.descriptors)" || fail "protoc wrote no descriptors"
 
+echo "files of the project: a package, an archive, a header, a patch; flags and environment"
+cd "$farm_workspace" || exit
+mkdir -p third_party/deb/DEBIAN third_party/deb/usr/include third_party/tool-1.0/bin mine
+printf 'Package: mine\nVersion: 1\nArchitecture: all\nMaintainer: test <test@localhost>\nDescription: a header\n' >third_party/deb/DEBIAN/control
+echo '#define FROM_DEB "deb"' >third_party/deb/usr/include/from_deb.h
+printf 'int Unused();\n#define FROM_PATCH "packaged"\n' >third_party/deb/usr/include/from_patch.h
+dpkg-deb --root-owner-group --build third_party/deb third_party/mine.deb >/dev/null
+printf -- '--- a/usr/include/from_patch.h\n+++ b/usr/include/from_patch.h\n@@ -1,2 +1,2 @@\n int Unused();\n-#define FROM_PATCH "packaged"\n+#define FROM_PATCH "patched"\n' >third_party/mine.patch
+echo '#define FROM_TAR "tar"' >third_party/tool-1.0/from_tar.h
+tar -C third_party -czf third_party/tool-1.0.tar.gz tool-1.0
+echo '#define FROM_FILE "file"' >third_party/from_file.h
+cat >>lre.toml <<'TOML'
+
+[store.mine.add.package]
+deb = "third_party/mine.deb"
+
+[store.mine.add.archive]
+tar = "third_party/tool-1.0.tar.gz"
+strip = 1
+into = "usr/include/tool"
+
+[store.mine.add.header]
+file = "third_party/from_file.h"
+into = "usr/include/from_file.h"
+
+[store.mine.add.patch]
+patch = "third_party/mine.patch"
+
+[toolchain.mine]
+extends = "lre-cc-zlib"
+paths = ["mine"]
+libraries = ["mine"]
+compile_flags = ["-DFROM_FLAG=7", "-isystem{mine}/usr/include/tool"]
+env = { MINE = "{mine}/usr/include" }
+TOML
+"$lre" lock && "$lre" sync mine && "$lre" generate >/dev/null
+"$lre" env --manifest local-remote-execution/mine.json | grep -q "export MINE='/lre/store/[0-9a-f]*-mine/usr/include'" || fail "lre env"
+cat >mine/BUILD.bazel <<'BUILD'
+load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
+
+cc_binary(
+    name = "mine",
+    srcs = ["mine.cc"],
+    linkopts = ["-lz"],
+)
+BUILD
+cat >mine/mine.cc <<'CC'
+#include <from_deb.h>
+#include <from_file.h>
+#include <from_patch.h>
+#include <from_tar.h>
+#include <zlib.h>
+
+#include <iostream>
+
+int main() {
+  std::cout << FROM_DEB << " " << FROM_FILE << " " << FROM_PATCH << " " << FROM_TAR << " " << FROM_FLAG << " "
+            << (zlibVersion() != nullptr) << "\n";
+}
+CC
+twice 2 //mine "$(platform mine)"
+[ "$(bazel-bin/mine/mine)" = "deb file patched tar 7 1" ] || fail "the program says '$(bazel-bin/mine/mine)'"
+# What is locked is what is taken.
+echo '#define FROM_FILE "another"' >third_party/from_file.h
+if "$lre" check --without-store >"$farm_dir/check"; then fail "lre check does not see that a file is another"; fi
+grep -q 'lre lock' "$farm_dir/check" || fail "lre check does not say what to do"
+echo '#define FROM_FILE "file"' >third_party/from_file.h
+
 # The lock, the manifests and what was generated from them agree. (Toolchains that were not made here are not asked.)
 (cd "$farm_workspace" && "$lre" check) >"$farm_dir/check" || true
 for toolchain in lre-cc lre-cc-zlib lre-cc-binutils lre-protoc; do

@@ -78,5 +78,6 @@ inside bazel-bin/external/local-remote-execution*/examples/hello_lre
 # The other way, with root, once: /lre made for a user. In a /lre of its own, so that this machine's stays.
 "${as_user[@]}" "$home/lre" setup 2>"$home/setup" && fail "lre setup without root"
 grep -q 'sudo lre setup' "$home/setup" || fail "lre setup says $(cat "$home/setup")"
-owner=$(unshare --mount bash -c 'mount -t tmpfs none /lre && SUDO_UID='"$user"' SUDO_GID='"$user"' "$1" setup >/dev/null && stat -c %u /lre/store' setup "$lre")
+# shellcheck disable=SC2016  # expanded by the inner shell
+owner=$(unshare --mount bash -c 'mount -t tmpfs none /lre && SUDO_UID=$2 SUDO_GID=$2 "$1" setup >/dev/null && stat -c %u /lre/store' setup "$lre" "$user")
 [ "$owner" = "$user" ] || fail "/lre/store belongs to '$owner'"

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "server/config.h"
+#include "service/operations_service.h"
 #include "service/worker_link.h"
 #include "toolchain/lock/lock.h"
 #include "toolchain/lock/manifest.h"
@@ -26,8 +27,8 @@ void AddVersionCommand(App& app) {
 void AddHelpCommand(App& app) {
   CLI::App* command = app.cli.add_subcommand("help", "Explain a command, or the configuration");
   auto topic = std::make_shared<std::string>();
-  command->add_option("TOPIC", *topic, "A command, or \"config\"");
-  command->footer("Examples:\n  lre help up\n  lre help config");
+  command->add_option("TOPIC", *topic, "A command, \"config\" or \"operations\"");
+  command->footer("Examples:\n  lre help up\n  lre help config\n  lre help operations");
   command->callback([&app, topic] {
     app.action = [&app, topic]() -> Status {
       if (*topic == "config") {
@@ -35,6 +36,11 @@ void AddHelpCommand(App& app) {
             "Keys of the configuration file (TOML) with their defaults, and the flags of the same "
             "meaning:\n" +
             server::DescribeConfig());
+        return Status();
+      }
+      if (*topic == "operations") {
+        PrintLine(fmt::format("The filter of google.longrunning.Operations/ListOperations: {}.",
+                              service::kOperationFilterHelp));
         return Status();
       }
       if (topic->empty()) {

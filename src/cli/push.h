@@ -9,7 +9,7 @@
 namespace lre::cli {
 
 // Sends what the server lacks of the toolchain that `file`, a manifest, describes; with `pin` the
-// server keeps it.
+// server keeps it, and knows it by its name.
 Status PushManifest(const std::string& file, const ServerFlags& flags, bool pin);
 
 }  // namespace lre::cli

@@ -143,7 +143,9 @@ Status Run(const PushFlags& flags) {
 
 Status PushManifest(const std::string& file, const ServerFlags& flags, bool pin) {
   TRY_ASSIGN(auto server, RemoteServer::Connect(flags));
-  TRY_ASSIGN(const Push push, PushOfManifest(file));
+  TRY_ASSIGN(Push push, PushOfManifest(file));
+  // What is not to stay is no toolchain of a name for others either, least of all the default one.
+  if (!pin) push.manifest.reset();
   TRY_ASSIGN(auto store, toolchain::ToolchainStore::Open());
   TRY_ASSIGN(UniqueFd hold, store->HoldOffGarbageCollection());
   return PushOne(*store, *server, push, pin);

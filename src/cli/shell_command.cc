@@ -42,13 +42,22 @@ Status Execute(std::vector<std::string> arguments) {
   return ErrnoStatus(errno, arguments[0]);
 }
 
-// The toolchain's variables, its programs before others.
+// The toolchain's variables; its programs before this machine's, and Bazel's wrapper before both.
 Status AddToolchain(const std::string& manifest_file) {
   if (!FileExists(manifest_file)) return Status();
   TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(manifest_file));
   for (const auto& [name, value] : manifest.env) {
-    const std::string all = name == "PATH" ? Environment("PATH") + ":" + value : value;
-    setenv(name.c_str(), all.c_str(), 1);
+    std::string whole = value;
+    if (name == "PATH") {
+      std::string path = Environment("PATH"), wrapper;
+      const Result<UserStore> store = UserStoreOfHome();
+      if (store && path.starts_with(store->bin + ":")) {
+        wrapper = store->bin + ":";
+        path.erase(0, wrapper.size());
+      }
+      whole = wrapper + value + ":" + path;
+    }
+    setenv(name.c_str(), whole.c_str(), 1);
   }
   return Status();
 }

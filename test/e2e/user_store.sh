@@ -75,6 +75,13 @@ expect_spawns "clean, local" "2 remote cache hit"
 inside bazel-bin/external/local-remote-execution*/examples/hello_lre
 [ "$(inside bazel info server_pid 2>/dev/null)" != "$(cat "$home/outside_pid")" ] || fail "the server outside was used"
 
+# A shell has the toolchain's programs before the machine's, and the wrapper of Bazel before all.
+mapfile -t said < <("${as_user[@]}" SHELL=/bin/sh "$home/lre" shell <<<'command -v bazel; command -v gcc; echo "$CC"; touch /lre/store/.lre/written && echo yes')
+if [ "${said[0]}" != "$home/.lre/bin/bazel" ] || [[ "${said[1]}" != /lre/store/*-gcc/usr/bin/gcc ]] ||
+  [[ "${said[2]}" != /lre/store/*-gcc/usr/bin/* ]] || [ "${said[3]}" != yes ]; then
+  fail "in the shell: ${said[*]}"
+fi
+
 # The other way, with root, once: /lre made for a user. In a /lre of its own, so that this machine's stays.
 "${as_user[@]}" "$home/lre" setup 2>"$home/setup" && fail "lre setup without root"
 grep -q 'sudo lre setup' "$home/setup" || fail "lre setup says $(cat "$home/setup")"

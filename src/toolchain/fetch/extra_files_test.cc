@@ -70,6 +70,13 @@ TEST_F(ExtraFilesTest, UrlsAreFetchedOnceAndVerifiedEachTime) {
   EXPECT_EQ(ReadFile(files->at(remote_.sha256)).value(), "the source");
 }
 
+TEST_F(ExtraFilesTest, RefusesMoreBytesThanItsBound) {
+  options_.bytes_max = 9;
+  EXPECT_EQ(FetchExtras(http_, {remote_}, options_).error().code(), Code::kOutOfRange);
+  options_.bytes_max = 10;
+  EXPECT_TRUE(FetchExtras(http_, {remote_}, options_));
+}
+
 TEST_F(ExtraFilesTest, RefusesOtherBytesThanThoseLocked) {
   remote_.sha256 = Sha256Hex("another");
   EXPECT_EQ(FetchExtras(http_, {remote_}, options_).error().code(), Code::kDataLoss);

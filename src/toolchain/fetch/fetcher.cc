@@ -200,6 +200,8 @@ Result<std::map<std::string, std::string>> Fetching::Run(
 void Prune(const std::string& directory, const Lock& lock, uint64_t bytes_max) {
   std::set<std::string> kept;
   for (const auto& [name, package] : lock.packages) kept.insert(package.sha256 + ".deb");
+  for (const auto& [name, path] : lock.paths)
+    for (const Extra& extra : path.extras) kept.insert(extra.sha256 + ".extra");
   struct Candidate {
     int64_t used;
     std::string path;

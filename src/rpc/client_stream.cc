@@ -77,7 +77,7 @@ void ClientStream::DoSend(BytesList message) {
       replay_.clear();
     }
   }
-  Queue(std::move(message), /*framed=*/true, /*counted=*/true);
+  Queue(std::move(message), Framing::kPlain, /*counted=*/true);
   Resume();
 }
 
@@ -208,7 +208,7 @@ bool ClientStream::Retry() {
     return false;
   }
   ++retries_;
-  for (const BytesList& message : replay_) Queue(message, /*framed=*/true);
+  for (const BytesList& message : replay_) Queue(message, Framing::kPlain);
   return start_.retry(Self());
 }
 

@@ -132,7 +132,8 @@ void Http1Connection::OnIterationEnd() {
   if (closed_) return;
   size_t before = output_.size();
   if (!output_.empty()) {
-    IoResult written = output_.WriteTo(*socket_);
+    IoResult written = output_.WriteTo(*socket_, loop_->TurnBytes());
+    loop_->CountTurn(written.bytes, !output_.empty());
     if (written.kind == IoResult::kError || written.kind == IoResult::kEnd) return Close();
     if (output_.size() != before) ArmTimer();
   }

@@ -66,7 +66,7 @@ struct Http2Connection::Callbacks {
   static int SendData(nghttp2_session*, nghttp2_frame*, const uint8_t* frame_header, size_t length,
                       nghttp2_data_source* source, void* data) {
     Http2Connection& self = Self(data);
-    if (self.output_.size() >= Loop::kTurnBytes) {
+    if (self.output_.size() >= self.turn_bytes_) {
       self.more_ = true;
       return NGHTTP2_ERR_WOULDBLOCK;
     }
@@ -99,6 +99,7 @@ struct Http2Connection::Callbacks {
     if (Stream* stream = self.Find(id)) wanted = std::max(wanted, stream->pending_);
     wanted = std::min<size_t>(wanted, self.options_.frame_bytes_max);
     wanted = std::min<size_t>(wanted, remote_frame_max);
+    wanted = std::min(wanted, self.turn_bytes_);
     int32_t window = std::min(session_window, stream_window);
     return std::min<ssize_t>(static_cast<ssize_t>(wanted), window);
   }
@@ -166,7 +167,9 @@ void Http2Connection::OnEvents(uint32_t events) {
 }
 
 void Http2Connection::ReadTurn() {
-  IoResult read = socket_->Read(loop_.read_buffer(), Loop::kTurnBytes);
+  const size_t turn = loop_.TurnBytes();
+  IoResult read = socket_->Read(loop_.read_buffer(), turn);
+  if (read.kind == IoResult::kDone) loop_.CountTurn(read.bytes, read.bytes == turn);
   switch (read.kind) {
     case IoResult::kDone:
       last_received_ = loop_.now();
@@ -206,7 +209,7 @@ void Http2Connection::RequestFlush() {
 
 bool Http2Connection::FillOutput() {
   more_ = false;
-  while (output_.size() < Loop::kTurnBytes) {
+  while (output_.size() < turn_bytes_) {
     const uint8_t* bytes;
     ssize_t n = nghttp2_session_mem_send(session_, &bytes);
     if (n < 0) {
@@ -233,6 +236,7 @@ void Http2Connection::OnIterationEnd() {
   if (closed_) return;
   if (state_ == State::kOpen && socket_->has_pending()) ReadTurn();
   if (closed_) return;
+  turn_bytes_ = loop_.TurnBytes();
   if (!FillOutput()) return;
   if (!writable_.empty()) {
     DeliverWritable();
@@ -242,6 +246,7 @@ void Http2Connection::OnIterationEnd() {
     IoResult written = output_.WriteTo(*socket_);
     if (written.bytes > 0) last_written_ = loop_.now();
     written_bytes_ += written.bytes;
+    loop_.CountTurn(written.bytes, more_ || !output_.empty());
     if (written.kind == IoResult::kError || written.kind == IoResult::kEnd) {
       return Close(ErrorStatus(Code::kUnavailable, "connection broke: {}", written.error));
     }

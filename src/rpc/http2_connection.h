@@ -7,9 +7,9 @@
 //
 // Sending: DATA frames are never assembled. nghttp2 says how many bytes a frame takes, the frame's
 // nine bytes go into Output, and the stream's pieces follow by reference. Control frames are copied
-// into Output, so that everything of an iteration leaves in one system call. At most
-// Loop::kTurnBytes wait in Output; the rest stays with its stream, so a slow reader holds no more
-// than what its callers queue.
+// into Output, so that everything of an iteration leaves in one system call. At most a turn of the
+// loop (Loop::TurnBytes) waits in Output; the rest stays with its stream, so a slow reader holds no
+// more than what its callers queue, and many large answers do not keep the loop from small ones.
 //
 // Receiving: nghttp2 never updates windows by itself; Stream::Consume gives back what was
 // delivered.
@@ -52,8 +52,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
   virtual void OnClosed(uint32_t error, const Status* lost) = 0;
 
  protected:
-  // Appends one message, with gRPC's prefix if `framed`. `counted`: queued_ already has it.
-  void Queue(BytesList message, bool framed, bool counted = false);
+  // What gRPC puts before a message: nothing, or its prefix, which says whether it is compressed.
+  enum class Framing { kNone, kPlain, kGzip };
+  // Appends one message. `counted`: queued_ already has it.
+  void Queue(BytesList message, Framing framing, bool counted = false);
   // No more will be queued: after the last byte the stream ends.
   void QueueEnd() { end_ = true; }
   // Drops what has not been packed. False when a message or frame was cut, so that only a reset is
@@ -198,6 +200,7 @@ class Http2Connection : public Loop::Source,
   std::unique_ptr<Socket> socket_;
   nghttp2_session* session_ = nullptr;
   Output output_;
+  size_t turn_bytes_ = Loop::kTurnBytes;  // what may wait in it, for this iteration
   std::vector<std::shared_ptr<Stream>> writable_;
   Stream* streams_ = nullptr;
   size_t open_streams_ = 0;

@@ -47,7 +47,7 @@ void Loop::Run() {
   while (!stop_.load(std::memory_order_acquire)) {
     int n = epoll_wait(epoll_.get(), events, std::size(events), WaitMillis());
     CHECK(n >= 0 || errno == EINTR, "epoll_wait");
-    now_ = clock_.Now();
+    BeginIteration();
     for (int i = 0; i < n; ++i) {
       static_cast<Source*>(events[i].data.ptr)->OnEvents(events[i].events);
     }
@@ -93,6 +93,22 @@ int Loop::WaitMillis() const {
   if (wait <= Duration(0)) return 0;
   auto millis = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
   return static_cast<int>(std::min<int64_t>(millis, 3'600'000));
+}
+
+void Loop::BeginIteration() {
+  now_ = clock_.Now();
+  const size_t shares = std::max<size_t>(1, std::exchange(turns_with_more_, 0));
+  turn_share_bytes_ = std::clamp(kIterationBytes / shares, kTurnBytesMin, kTurnBytes);
+  turns_left_bytes_ = kIterationBytes;
+}
+
+size_t Loop::TurnBytes() const {
+  return std::max(kTurnBytesMin, std::min(turn_share_bytes_, turns_left_bytes_));
+}
+
+void Loop::CountTurn(size_t bytes, bool more) {
+  turns_left_bytes_ -= std::min(turns_left_bytes_, bytes);
+  if (more) ++turns_with_more_;
 }
 
 void Loop::RunPosted() {

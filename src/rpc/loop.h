@@ -64,6 +64,10 @@ class Loop {
   // Socket reads of all connections share one buffer of this size: also the most that one
   // connection is served before the next has its turn.
   static constexpr size_t kTurnBytes = 256 << 10;
+  // What an iteration moves for connections that have more than a turn, together: those that ask
+  // for little wait for that at most. Beyond, a turn is kTurnBytesMin, so that all go on.
+  static constexpr size_t kIterationBytes = 1 << 20;
+  static constexpr size_t kTurnBytesMin = 32 << 10;
 
   explicit Loop(const Clock& clock);
   Loop(const Loop&) = delete;
@@ -97,12 +101,18 @@ class Loop {
   // Drops `object` when the iteration has ended.
   void Dispose(std::shared_ptr<void> object) { disposed_.push_back(std::move(object)); }
   char* read_buffer() { return read_buffer_.get(); }
+  // How many bytes a connection may read or write now: an equal share of the iteration for each
+  // that had more in the last one.
+  size_t TurnBytes() const;
+  // Counts a turn; `more`: its connection could have gone on.
+  void CountTurn(size_t bytes, bool more);
 
  private:
   friend class Timer;
   class Wakeup;
 
   int WaitMillis() const;
+  void BeginIteration();
   void RunPosted();
   void RunTimers();
   void RunDeferred();
@@ -124,6 +134,9 @@ class Loop {
 
   // Loop thread only.
   Instant now_;
+  size_t turns_left_bytes_ = kIterationBytes;  // of this iteration
+  size_t turn_share_bytes_ = kTurnBytes;
+  size_t turns_with_more_ = 0;
   std::vector<Timer*> timers_;  // a heap, earliest first
   std::vector<std::shared_ptr<Deferred>> deferred_;
   std::vector<std::shared_ptr<void>> disposed_;

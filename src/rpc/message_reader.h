@@ -53,6 +53,7 @@ class MessageReader {
 
 // The gzip or zlib stream in `bytes`; kResourceExhausted beyond `bytes_max`.
 Result<Bytes> Gunzip(std::string_view bytes, size_t bytes_max);
+// Empty when there is no memory for it.
 std::string Gzip(std::string_view bytes);
 
 }  // namespace lre::rpc

@@ -60,6 +60,11 @@ struct ServerOptions {
   int ping_strikes_max = 3;
   int resets_burst_max = 1000, resets_per_second_max = 200;
   int settings_burst_max = 20, settings_per_second_max = 1;
+  // Clients that say grpc-accept-encoding: gzip get messages of gzip_bytes_min to gzip_bytes_max
+  // compressed where that makes them smaller. Whoever sends a message compresses it, often a loop:
+  // the larger bound is a millisecond of it. Off because blobs have compressed-blobs/zstd.
+  bool gzip_answers = false;
+  size_t gzip_bytes_min = 1 << 10, gzip_bytes_max = 64 << 10;
 };
 
 // A plain HTTP request (web page, /metrics, HTTP cache), whole body in memory up to body_bytes_max.

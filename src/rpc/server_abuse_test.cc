@@ -161,8 +161,8 @@ TEST(ServerAndBadPeers, RefusesGzipThatDecompressesToTooMuch) {
   TestServer server;
   FakePeer peer(server.address());
   peer.Hello();
-  std::string bomb = Gzip(std::string(64 << 20, '\0'));
-  ASSERT_LT(bomb.size(), 100'000u);
+  std::string bomb = Gzip(std::string(8 << 20, '\0'));
+  ASSERT_LT(bomb.size(), 60'000u);
   peer.StartCall(1, "/test/Unary", {{"grpc-encoding", "gzip"}});
   std::string payload("\1", 1);
   for (int shift = 24; shift >= 0; shift -= 8) {

@@ -57,6 +57,7 @@ void ServerConnection::OnHeadersBegin(const nghttp2_frame& frame) {
   r.accept_encoding.clear();
   r.metadata.clear();
   r.bytes = 0;
+  r.takes_gzip = false;
   if (!(frame.hd.flags & NGHTTP2_FLAG_END_HEADERS)) {
     headers_since_ = loop_.now();
     TickBy(headers_since_ + context_.options.handshake_max);
@@ -85,7 +86,9 @@ void ServerConnection::OnHeaderField(const nghttp2_frame& frame, std::string_vie
     r.encoding = value;
   } else if (name == "accept-encoding") {
     r.accept_encoding = value;
-  } else if (name != "te" && name != "grpc-accept-encoding") {
+  } else if (name == "grpc-accept-encoding") {
+    r.takes_gzip = ListHas(value, "gzip");
+  } else if (name != "te") {
     TakeMetadata(name, value, r.metadata);
   }
 }
@@ -147,7 +150,7 @@ void ServerConnection::StartCall() {
     return call.Refuse(
         ErrorStatus(Code::kUnimplemented, "grpc-encoding \"{}\" is not known here", r.encoding));
   }
-  call.Start(*method, encoding);
+  call.Start(*method, encoding, r.takes_gzip && context_.options.gzip_answers);
 }
 
 void ServerConnection::StartHttp() {

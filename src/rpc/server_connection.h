@@ -28,6 +28,7 @@ class ServerConnection final : public Http2Connection, public Served {
     std::string method, path, authority, content_type, encoding, timeout, accept_encoding;
     Metadata metadata;
     size_t bytes = 0;
+    bool takes_gzip = false;
   };
 
   void OnHeadersBegin(const nghttp2_frame& frame) override;

@@ -169,6 +169,27 @@ TEST(ServerWithGrpcClient, TakesGzipMessages) {
   EXPECT_EQ(response.committed_size(), 1 << 20);
 }
 
+TEST(ServerWithGrpcClient, ReadsGzipAnswersWhereTheServerMayCompress) {
+  TestServer server({.gzip_answers = true, .gzip_bytes_max = 100'000});
+  auto stub = Stub(server);  // says by itself that it takes gzip
+  struct Case {
+    int count;
+    size_t size;
+  };
+  // Too small, compressed, too large; then one after the other on one connection.
+  for (Case c : {Case{3, 10}, Case{50, 5000}, Case{3, 200'000}, Case{2, 0}, Case{1, 90'000}}) {
+    grpc::ClientContext context;
+    ReadRequest request;
+    request.set_resource_name("n:" + std::to_string(c.count) + ":" + std::to_string(c.size));
+    auto reader = stub->Read(&context, request);
+    ReadResponse response;
+    int count = 0;
+    for (; reader->Read(&response); ++count) EXPECT_EQ(response.data(), std::string(c.size, 'r'));
+    EXPECT_TRUE(reader->Finish().ok());
+    EXPECT_EQ(count, c.count);
+  }
+}
+
 TEST(ServerWithGrpcClient, EndsCallsAtTheirDeadline) {
   TestServer server;
   auto stub = Stub(server);

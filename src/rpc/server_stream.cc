@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mapped_copy.h"
 #include "rpc/text.h"
 
 namespace lre::rpc {
@@ -20,8 +21,10 @@ ServerStream::ServerStream(std::shared_ptr<Loop> loop, const ServerContext& cont
       info_(std::move(info)),
       deadline_([this] { Abort(Status(Code::kDeadlineExceeded, "deadline exceeded")); }) {}
 
-void ServerStream::Start(const ServedMethod& method, Encoding encoding) {
+void ServerStream::Start(const ServedMethod& method, Encoding encoding, bool gzip) {
   method_ = &method;
+  gzip_bytes_min_ = context_.options.gzip_bytes_min;
+  gzip_bytes_max_ = gzip ? context_.options.gzip_bytes_max : 0;
   Configure({.message_bytes_max = method.method.request_bytes_max,
              .encoding = encoding,
              .manual_flow = method.method.manual_flow,
@@ -30,8 +33,25 @@ void ServerStream::Start(const ServedMethod& method, Encoding encoding) {
   handler_ = method.method.start(Self());
 }
 
-void ServerStream::Send(BytesList message) {
-  queued_.fetch_add(TotalSize(message) + 5, std::memory_order_relaxed);
+ServerStream::Outgoing ServerStream::Encode(BytesList message) const {
+  if (gzip_bytes_max_ == 0) return {std::move(message)};
+  const size_t size = TotalSize(message);
+  if (size < gzip_bytes_min_ || size > gzip_bytes_max_) return {std::move(message)};
+  std::string gathered(size, '\0');
+  size_t at = 0;
+  for (const Bytes& piece : message) {
+    // What cannot be read is for the socket to find out.
+    if (!MappedCopy(gathered.data() + at, piece.data(), piece.size())) return {std::move(message)};
+    at += piece.size();
+  }
+  std::string compressed = Gzip(gathered);
+  if (compressed.empty() || compressed.size() >= size) return {std::move(message)};
+  return {BytesList{Bytes(std::move(compressed))}, true};
+}
+
+void ServerStream::Send(BytesList plain) {
+  Outgoing message = Encode(std::move(plain));
+  queued_.fetch_add(TotalSize(message.bytes) + 5, std::memory_order_relaxed);
   if (loop_->InLoopThread()) return DoSend(std::move(message));
   loop_->Post([self = Self(), message = std::move(message)]() mutable {
     self->DoSend(std::move(message));
@@ -46,10 +66,11 @@ void ServerStream::Finish(Status status, Metadata trailers) {
       });
 }
 
-void ServerStream::Respond(BytesList message) {
-  queued_.fetch_add(TotalSize(message) + 5, std::memory_order_relaxed);
-  auto answer = [](ServerStream& self, BytesList bytes) {
-    self.DoSend(std::move(bytes));
+void ServerStream::Respond(BytesList plain) {
+  Outgoing message = Encode(std::move(plain));
+  queued_.fetch_add(TotalSize(message.bytes) + 5, std::memory_order_relaxed);
+  auto answer = [](ServerStream& self, Outgoing outgoing) {
+    self.DoSend(std::move(outgoing));
     self.DoFinish(Status(), {});
   };
   if (loop_->InLoopThread()) return answer(*this, std::move(message));
@@ -63,15 +84,16 @@ void ServerStream::Consumed(size_t bytes) {
   loop_->Post([self = Self(), bytes] { self->GiveBack(bytes); });
 }
 
-void ServerStream::DoSend(BytesList message) {
+void ServerStream::DoSend(Outgoing message) {
   if (ended_ || connection_ == nullptr) {
-    queued_.fetch_sub(TotalSize(message) + 5, std::memory_order_relaxed);
+    queued_.fetch_sub(TotalSize(message.bytes) + 5, std::memory_order_relaxed);
     return;
   }
-  if (TotalSize(message) > UINT32_MAX) {
+  if (TotalSize(message.bytes) > UINT32_MAX) {
     return DoFinish(Status(Code::kInternal, "message is longer than gRPC can say (4 GiB)"), {});
   }
-  Queue(std::move(message), /*framed=*/true, /*counted=*/true);
+  Queue(std::move(message.bytes), message.compressed ? Framing::kGzip : Framing::kPlain,
+        /*counted=*/true);
   if (!headers_sent_) SubmitHeaders();
   Resume();
 }
@@ -79,9 +101,12 @@ void ServerStream::DoSend(BytesList message) {
 void ServerStream::SubmitHeaders() {
   headers_sent_ = true;
   static const nghttp2_nv kHeaders[] = {StaticHeader(":status", "200"),
-                                        StaticHeader("content-type", "application/grpc")};
+                                        StaticHeader("content-type", "application/grpc"),
+                                        StaticHeader("grpc-encoding", "gzip")};
   nghttp2_data_provider provider = connection_->Provider(*this);
-  nghttp2_submit_response(connection_->session(), id(), kHeaders, std::size(kHeaders), &provider);
+  // The last is for calls whose messages may be compressed.
+  const size_t count = std::size(kHeaders) - (gzip_bytes_max_ > 0 ? 0 : 1);
+  nghttp2_submit_response(connection_->session(), id(), kHeaders, count, &provider);
 }
 
 void ServerStream::DoFinish(Status status, Metadata trailers) {
@@ -254,7 +279,7 @@ void HttpStream::Respond(HttpResponse response) {
   if (!has_length && response.status != 204 && response.status != 304) {
     headers.push_back(UnindexedHeader("content-length", length));
   }
-  if (!head_) Queue(std::move(response.body), /*framed=*/false);
+  if (!head_) Queue(std::move(response.body), Framing::kNone);
   QueueEnd();
   nghttp2_data_provider provider = connection_->Provider(*this);
   nghttp2_submit_response(connection_->session(), id(), headers.data(), headers.size(),

@@ -17,7 +17,8 @@ class ServerStream final : public GrpcStream, public ServerCall {
   ServerStream(std::shared_ptr<Loop> loop, const ServerContext& context, CallInfo info);
 
   // After Attach: runs the method's start, or ends the call with an error that was already found.
-  void Start(const ServedMethod& method, Encoding encoding);
+  // Messages may be compressed when `gzip`.
+  void Start(const ServedMethod& method, Encoding encoding, bool gzip);
   void Refuse(Status status) { DoFinish(std::move(status), {}); }
   // The deadline passed or the server ends: tells the handler, then finishes with `status`.
   void Abort(Status status);
@@ -44,7 +45,13 @@ class ServerStream final : public GrpcStream, public ServerCall {
   std::shared_ptr<ServerStream> Self() {
     return std::static_pointer_cast<ServerStream>(shared_from_this());
   }
-  void DoSend(BytesList message);
+  // A message as it travels.
+  struct Outgoing {
+    BytesList bytes;
+    bool compressed = false;
+  };
+  Outgoing Encode(BytesList message) const;
+  void DoSend(Outgoing message);
   void DoFinish(Status status, Metadata trailers);
   void SubmitHeaders();
   void SubmitTrailersOnly();
@@ -55,6 +62,8 @@ class ServerStream final : public GrpcStream, public ServerCall {
   const ServerContext& context_;  // used only while the stream is attached
   const CallInfo info_;
   std::atomic<bool> cancelled_{false};
+  // Constant once the handler has the call: what is compressed; by default nothing.
+  size_t gzip_bytes_min_ = 0, gzip_bytes_max_ = 0;
 
   // Loop thread only.
   const ServedMethod* method_ = nullptr;

@@ -6,12 +6,14 @@
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/status.h"
 
@@ -42,7 +44,16 @@ class Socket {
   virtual std::string identity() const { return {}; }
 };
 
-// A TCP (TCP_NODELAY is set) or unix socket; takes over `fd`.
+// No delay, and for peers at most kNearRoundTrip away a send buffer of kNearSendBytes (the kernel
+// doubles it) instead of the 2.5 to 4 MB that Linux takes on fast links: that is enough for
+// 10 Gbit/s over this distance, its memory stays in the processor's cache, so large answers cost
+// about half, and a reader that stops holds less. Farther peers need what the kernel chooses.
+// Without effect on unix sockets.
+inline constexpr Duration kNearRoundTrip = std::chrono::microseconds(300);
+inline constexpr int kNearSendBytes = 256 << 10;
+void TuneTcp(int fd);
+
+// A TCP or unix socket, tuned; takes over `fd`.
 std::unique_ptr<Socket> NewPlainSocket(UniqueFd fd);
 
 class Output {
@@ -55,8 +66,9 @@ class Output {
   void Append(const Bytes& bytes);
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  // Writes until empty, the socket is full (kAgain) or an error; `bytes` is what the socket took.
-  IoResult WriteTo(Socket& socket);
+  // Writes until empty, `bytes_max` are written, the socket is full (kAgain) or an error; `bytes`
+  // is what the socket took.
+  IoResult WriteTo(Socket& socket, size_t bytes_max = SIZE_MAX);
   void Clear();
 
  private:

@@ -6,7 +6,8 @@
 
 namespace lre::rpc {
 
-void Stream::Queue(BytesList message, bool framed, bool counted) {
+void Stream::Queue(BytesList message, Framing framing, bool counted) {
+  const bool framed = framing != Framing::kNone;
   size_t size = TotalSize(message);
   size_t total = size + (framed ? 5 : 0);
   if (total == 0) return;
@@ -20,7 +21,7 @@ void Stream::Queue(BytesList message, bool framed, bool counted) {
   head.first = true;
   if (framed) {
     head.prefix_left = 5;
-    head.prefix[0] = 0;
+    head.prefix[0] = framing == Framing::kGzip ? 1 : 0;
     for (int i = 0; i < 4; ++i)
       head.prefix[1 + i] = static_cast<unsigned char>(size >> (24 - 8 * i));
   }

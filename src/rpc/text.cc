@@ -171,6 +171,16 @@ Code CodeOfHttpStatus(int status) {
   }
 }
 
+bool ListHas(std::string_view list, std::string_view name) {
+  while (!list.empty()) {
+    std::string_view item = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(list.size(), item.size() + 1));
+    item.remove_prefix(std::min(item.size(), item.find_first_not_of(" \t")));
+    if (item.substr(0, item.find_last_not_of(" \t") + 1) == name) return true;
+  }
+  return false;
+}
+
 bool IsGrpcContentType(std::string_view content_type) {
   constexpr std::string_view kPrefix = "application/grpc";
   if (!content_type.starts_with(kPrefix)) return false;

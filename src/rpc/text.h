@@ -33,6 +33,9 @@ Code ParseGrpcStatus(std::string_view text);
 // https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
 Code CodeOfHttpStatus(int status);
 
+// Whether `name` stands in "a, b,c", as lists in headers are written.
+bool ListHas(std::string_view list, std::string_view name);
+
 // True for "application/grpc", "application/grpc+proto", "application/grpc;...".
 bool IsGrpcContentType(std::string_view content_type);
 

@@ -217,8 +217,7 @@ class Context final : public TlsContext {
   SSL_CTX* get() { return context_; }
 
   std::unique_ptr<Socket> Wrap(UniqueFd fd, const std::string& host) override {
-    int one = 1;
-    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    TuneTcp(fd.get());
     SSL* ssl = SSL_new(context_);
     CHECK(ssl != nullptr, "out of memory");
     if (server_) {

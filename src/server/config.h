@@ -43,6 +43,7 @@ struct Config {
   Duration keepalive_interval = std::chrono::minutes(5);
   uint64_t header_bytes_max = 32 << 10;
   uint64_t assembling_bytes_max = 256 << 20;
+  bool gzip_answers = false;
   uint64_t http_body_bytes_max = 256 << 20;
   uint64_t http_bodies_bytes_max = 512 << 20;
   uint64_t http_raw_value_bytes_max = 32 << 20;

@@ -104,6 +104,10 @@ std::vector<ConfigKey> LimitKeys() {
       Size("connections.headers_max", "Bytes of the headers of one call.", &C::header_bytes_max),
       Size("connections.assembling_max",
            "Memory for messages of one connection that are not whole.", &C::assembling_bytes_max),
+      Flag("connections.gzip",
+           "Compress answers of 1 to 64 KiB for gRPC clients that take gzip; costs far more time "
+           "than compressed-blobs/zstd.",
+           &C::gzip_answers),
       Size("http.body_max",
            "Of a request over plain HTTP, which is in memory until it is whole; larger blobs need "
            "gRPC.",

@@ -19,6 +19,7 @@ rpc::ServerOptions RpcOptionsOf(const Config& config) {
   options.keepalive_interval = config.keepalive_interval;
   options.header_bytes_max = config.header_bytes_max;
   options.assembling_bytes_max = config.assembling_bytes_max;
+  options.gzip_answers = config.gzip_answers;
   options.http_body_bytes_max = config.http_body_bytes_max;
   options.http_bodies_bytes_max = config.http_bodies_bytes_max;
   return options;

@@ -83,6 +83,7 @@ stall_max = "3m"
 keepalive = "4m"
 headers_max = "8KiB"
 assembling_max = "1MiB"
+gzip = true
 [http]
 body_max = "2MiB"
 bodies_max = "3MiB"
@@ -96,6 +97,7 @@ bodies_max = "3MiB"
   EXPECT_EQ(options.keepalive_interval, 4min);
   EXPECT_EQ(options.header_bytes_max, 8u << 10);
   EXPECT_EQ(options.assembling_bytes_max, 1u << 20);
+  EXPECT_TRUE(options.gzip_answers);
   EXPECT_EQ(options.http_body_bytes_max, 2u << 20);
   EXPECT_EQ(options.http_bodies_bytes_max, 3u << 20);
 }
@@ -110,6 +112,7 @@ TEST(Options, OfTheTransportAreItsOwnDefaults) {
   EXPECT_EQ(ours.keepalive_interval, its.keepalive_interval);
   EXPECT_EQ(ours.header_bytes_max, its.header_bytes_max);
   EXPECT_EQ(ours.assembling_bytes_max, its.assembling_bytes_max);
+  EXPECT_EQ(ours.gzip_answers, its.gzip_answers);
   EXPECT_EQ(ours.http_bodies_bytes_max, its.http_bodies_bytes_max);
 }
 

@@ -126,16 +126,7 @@ Result<Extra> ParseExtra(const std::string& name, TomlTable& table) {
   if (!IsSha256(extra.sha256)) {
     return std::unexpected(table.ErrorAt("sha256", "expected 64 lower-case hexadecimal digits"));
   }
-  TRY_ASSIGN(extra.into, table.StringOr("into", ""));
-  if (extra.into.empty() ? extra.kind == ExtraKind::kFile : !IsBelow(extra.into)) {
-    return std::unexpected(table.ErrorAt("into", "not a path in the tree"));
-  }
-  if (table.Has("strip")) {
-    TRY_ASSIGN(const int64_t strip, table.Integer("strip"));
-    if (strip < 0 || strip > 16) return std::unexpected(table.ErrorAt("strip", "0 to 16"));
-    extra.strip = static_cast<int>(strip);
-  }
-  TRY_ASSIGN(extra.executable, table.BoolOr("executable", false));
+  TRY(ParsePlace(table, &extra));
   return extra;
 }
 

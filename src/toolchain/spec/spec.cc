@@ -166,18 +166,9 @@ Result<Extra> ParseExtra(const std::string& name, TomlTable& table) {
     return std::unexpected(table.ErrorAt(
         "sha256", "64 lower-case hexadecimal digits, which a URL must have (`sha256sum FILE`)"));
   }
-  TRY_ASSIGN(extra.into, table.StringOr("into", ""));
-  if (extra.into.empty() ? extra.kind == ExtraKind::kFile : !IsBelow(extra.into)) {
-    return std::unexpected(table.ErrorAt("into", "a path in the tree, as \"usr/share/x\""));
-  }
   // Patches name their files as "a/usr/..." and "b/usr/...".
   extra.strip = extra.kind == ExtraKind::kPatch ? 1 : 0;
-  if (table.Has("strip")) {
-    TRY_ASSIGN(const int64_t strip, table.Integer("strip"));
-    if (strip < 0 || strip > 16) return std::unexpected(table.ErrorAt("strip", "0 to 16"));
-    extra.strip = static_cast<int>(strip);
-  }
-  TRY_ASSIGN(extra.executable, table.BoolOr("executable", false));
+  TRY(ParsePlace(table, &extra));
   return extra;
 }
 
@@ -343,6 +334,22 @@ std::string TomlQuote(std::string_view text) {
   return quoted + '"';
 }
 
+Status ParsePlace(TomlTable& table, Extra* extra) {
+  TRY_ASSIGN(extra->into, table.StringOr("into", ""));
+  if (extra->into.empty() ? extra->kind == ExtraKind::kFile : !IsBelow(extra->into)) {
+    return table.ErrorAt("into", "a path in the tree, as \"usr/share/x\"");
+  }
+  if (table.Has("strip")) {
+    TRY_ASSIGN(const int64_t strip, table.Integer("strip"));
+    if (strip < 0 || strip > kStripMax) {
+      return table.ErrorAt("strip", fmt::format("0 to {}", kStripMax));
+    }
+    extra->strip = static_cast<int>(strip);
+  }
+  TRY_ASSIGN(extra->executable, table.BoolOr("executable", false));
+  return {};
+}
+
 Result<ToolchainSettings> ParseSettings(TomlTable& table) {
   ToolchainSettings settings;
   TRY_ASSIGN(settings.extends, table.StringOr("extends", ""));
@@ -410,56 +417,6 @@ Result<Spec> ParseSpec(std::string_view text, std::string_view file) {
   TRY(ParseStore(root, &spec));
   TRY(ParseToolchains(root, &spec));
   return spec;
-}
-
-std::string ExplainSpec(const Spec& spec) {
-  std::string text;
-  for (const ArchiveSpec& archive : spec.archives) {
-    text +=
-        fmt::format("archive {}: {} ({}) from {}\n", archive.name, fmt::join(archive.suites, ", "),
-                    fmt::join(archive.components, ", "),
-                    archive.mirrors.empty() ? "the mirrors of this machine's apt"
-                                            : fmt::format("{}", fmt::join(archive.mirrors, ", ")));
-    for (const std::string& url : archive.snapshots) {
-      text += fmt::format("  old versions: {}\n", url);
-    }
-  }
-  text += spec.prefer == Preference::kFirstSuite
-              ? "a package comes from the first suite that has it\n"
-              : "a package comes from the suite with its highest version\n";
-  for (const auto& [name, toolchain] : spec.toolchains) {
-    text += fmt::format("toolchain {}: {}", name, fmt::join(toolchain.paths, ", "));
-    const ToolchainSettings& settings = toolchain.settings;
-    if (!settings.extends.empty()) text += fmt::format("; extends {}", settings.extends);
-    if (!settings.tools.empty()) {
-      text += fmt::format("; offers {}", fmt::join(settings.tools, ", "));
-    }
-    if (!settings.libraries.empty()) {
-      text += fmt::format("; its compiler finds {}", fmt::join(settings.libraries, ", "));
-    }
-    text += '\n';
-  }
-  for (const auto& [role, store] : spec.store) {
-    text += fmt::format("store path {}: ", role);
-    if (store.role != role) text += fmt::format("as {}, ", store.role);
-    if (!store.packages.empty()) {
-      text += fmt::format("{} and what they need", fmt::join(store.packages, ", "));
-    }
-    for (const Extra& extra : store.extras) {
-      text += fmt::format(", {} {}", ExtraKindName(extra.kind), extra.from);
-    }
-    if (!store.references.empty()) {
-      text += fmt::format(", without what {} holds", fmt::join(store.references, ", "));
-    }
-    if (!store.archives.empty()) {
-      text += fmt::format(", from archive {}", fmt::join(store.archives, ", "));
-    }
-    text += '\n';
-  }
-  if (!spec.ignore.empty()) {
-    text += fmt::format("never taken: {}\n", fmt::join(spec.ignore, ", "));
-  }
-  return text;
 }
 
 Result<std::vector<std::string>> OrderRoles(

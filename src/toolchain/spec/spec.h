@@ -134,6 +134,10 @@ bool IsArchiveWord(std::string_view word);
 inline constexpr size_t kRolesMax = 1024;  // in one request or lock
 // The settings of a toolchain, in a request or a lock (the keys of its table).
 Result<ToolchainSettings> ParseSettings(TomlTable& table);
+// "into", "strip" and "executable" of an extra, in a request or a lock, into *extra, whose kind is
+// known and whose strip is what it is when nothing is said.
+Status ParsePlace(TomlTable& table, Extra* extra);
+inline constexpr int kStripMax = 16;
 // Lower-case hex of 32 bytes.
 bool IsSha256(std::string_view hex);
 // A path that stays below the folder it is taken in: relative, no empty, "." or ".." component.

@@ -48,18 +48,52 @@ echo "a tool"
 twice 1 "$examples/protoc:all"
 grep -q 'lre.example' "$(bin protoc/greeting.descriptors)" || fail "protoc wrote no descriptors"
 
-echo "files of the project: a package, an archive, a header, a patch; flags and environment"
+echo "an archive of one's own with its key; files of the project: a package, an archive, a header, a patch; flags"
 cd "$farm_workspace" || exit
-mkdir -p third_party/deb/DEBIAN third_party/deb/usr/include third_party/tool-1.0/bin mine
-printf 'Package: mine\nVersion: 1\nArchitecture: all\nMaintainer: test <test@localhost>\nDescription: a header\n' >third_party/deb/DEBIAN/control
-echo '#define FROM_DEB "deb"' >third_party/deb/usr/include/from_deb.h
+mkdir -p third_party/apt/pool third_party/apt/dists/own/main/binary-amd64 keys mine
+# package NAME: a Debian package with one header, as NAME.deb.
+package() {
+  mkdir -p "third_party/$1/DEBIAN" "third_party/$1/usr/include"
+  printf 'Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: test <test@localhost>\nDescription: a header\n' "$1" >"third_party/$1/DEBIAN/control"
+  echo "#define FROM_${1^^} \"$1\"" >"third_party/$1/usr/include/from_$1.h"
+  dpkg-deb --root-owner-group --build "third_party/$1" "$2" >/dev/null
+}
+package signed third_party/apt/pool/signed.deb
+(
+  export GNUPGHOME=$farm_dir/gpg
+  mkdir -m 700 "$GNUPGHOME"
+  gpg --batch --quiet --pinentry-mode loopback --passphrase '' --quick-generate-key test@localhost default default never 2>"$farm_dir/gpg.log"
+  gpg --export test@localhost >keys/own.gpg
+  cd third_party/apt
+  {
+    dpkg-deb --field pool/signed.deb
+    printf 'Filename: pool/signed.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s pool/signed.deb)" "$(sha256sum <pool/signed.deb | cut -d' ' -f1)"
+  } >dists/own/main/binary-amd64/Packages
+  cd dists/own
+  printf 'Suite: own\nCodename: own\nComponents: main\nArchitectures: amd64\nSHA256:\n %s %s main/binary-amd64/Packages\n' \
+    "$(sha256sum <main/binary-amd64/Packages | cut -d' ' -f1)" "$(stat -c %s main/binary-amd64/Packages)" >Release
+  gpg --batch --quiet --clearsign --output InRelease Release
+  gpgconf --kill all
+)
+package deb third_party/mine.deb
+mkdir -p third_party/tool-1.0
 printf 'int Unused();\n#define FROM_PATCH "packaged"\n' >third_party/deb/usr/include/from_patch.h
-dpkg-deb --root-owner-group --build third_party/deb third_party/mine.deb >/dev/null
+dpkg-deb --root-owner-group --build third_party/deb third_party/mine.deb >/dev/null # again, with this file
 printf -- '--- a/usr/include/from_patch.h\n+++ b/usr/include/from_patch.h\n@@ -1,2 +1,2 @@\n int Unused();\n-#define FROM_PATCH "packaged"\n+#define FROM_PATCH "patched"\n' >third_party/mine.patch
 echo '#define FROM_TAR "tar"' >third_party/tool-1.0/from_tar.h
 tar -C third_party -czf third_party/tool-1.0.tar.gz tool-1.0
 echo '#define FROM_FILE "file"' >third_party/from_file.h
+cat >>lre.toml <<TOML
+
+[archive.own]
+suites = ["own"]
+mirrors = ["file://$PWD/third_party/apt"]
+keyring = "keys/own.gpg"
+TOML
 cat >>lre.toml <<'TOML'
+
+[store.mine]
+packages = ["signed"]
 
 [store.mine.add.package]
 deb = "third_party/mine.deb"
@@ -98,18 +132,26 @@ cat >mine/mine.cc <<'CC'
 #include <from_deb.h>
 #include <from_file.h>
 #include <from_patch.h>
+#include <from_signed.h>
 #include <from_tar.h>
 #include <zlib.h>
 
 #include <iostream>
 
 int main() {
-  std::cout << FROM_DEB << " " << FROM_FILE << " " << FROM_PATCH << " " << FROM_TAR << " " << FROM_FLAG << " "
+  std::cout << FROM_SIGNED << " " << FROM_DEB << " " << FROM_FILE << " " << FROM_PATCH << " " << FROM_TAR << " " << FROM_FLAG << " "
             << (zlibVersion() != nullptr) << "\n";
 }
 CC
 twice 2 //mine "$(platform mine)"
-[ "$(bazel-bin/mine/mine)" = "deb file patched tar 7 1" ] || fail "the program says '$(bazel-bin/mine/mine)'"
+[ "$(bazel-bin/mine/mine)" = "signed deb file patched tar 7 1" ] || fail "the program says '$(bazel-bin/mine/mine)'"
+# Another key than the archive's is refused.
+cp keys/own.gpg keys/kept
+cp /usr/share/keyrings/debian-archive-keyring.gpg keys/own.gpg
+if "$lre" lock 2>"$farm_dir/key"; then fail "an archive that another key signed was taken"; fi
+grep -q 'suite own' "$farm_dir/key" || fail "nothing says which archive: $(cat "$farm_dir/key")"
+mv keys/kept keys/own.gpg
+
 # What is locked is what is taken.
 echo '#define FROM_FILE "another"' >third_party/from_file.h
 if "$lre" check --without-store >"$farm_dir/check"; then fail "lre check does not see that a file is another"; fi

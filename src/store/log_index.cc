@@ -5,9 +5,10 @@
 // the slack never passes 47 bytes an entry; keys are outputs of a keyed hash, hence uniform.
 //
 // A shard has one lock for each of a few stripes, as many as there are cores. Who reads takes the
-// one of the core it runs on, who writes takes them all: lookups, of which there are a thousand for
-// each write, then share no cache line that anyone changes. One more stripe is for who looks at the
-// whole index: it keeps writers away for a few microseconds, and readers not at all.
+// one of the core it runs on, who adds, removes or moves entries takes them all: lookups, of which
+// there are a thousand for each write, then share no cache line that anyone changes, and touch
+// entries with one atomic step. One more stripe is for who looks at the whole index: it keeps
+// writers away for a few microseconds, and readers not at all.
 #include "store/log_index.h"
 
 #include <sched.h>
@@ -32,6 +33,14 @@ constexpr size_t kStripesMax = 16;
 
 size_t StripesOfThisMachine() {
   return std::bit_ceil(std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kStripesMax));
+}
+
+// Who looks an entry up may change its state, being one of many: touches and "verified" are no
+// reason to keep other readers waiting.
+std::atomic_ref<uint64_t> StateOf(LogEntry& slot) { return std::atomic_ref(slot.state); }
+LogEntry Load(const LogEntry& slot) {
+  const uint64_t state = StateOf(const_cast<LogEntry&>(slot)).load(std::memory_order_relaxed);
+  return {slot.key, slot.location, state};
 }
 
 bool IsEmpty(const LogEntry& slot) { return (slot.key.high | slot.key.low) == 0; }
@@ -211,25 +220,25 @@ std::optional<LogEntry> LogIndex::Find(const LogKey& key) const {
   ReadGuard guard(*this, ShardOf(key));
   const LogEntry* entry = shard.Find(key);
   if (entry == nullptr) return std::nullopt;
-  return *entry;
+  return Load(*entry);
 }
 
 std::optional<LogEntry> LogIndex::Touch(const LogKey& key, uint32_t tick, uint32_t step,
                                         bool* moved) {
   Shard& shard = shards_[ShardOf(key)];
   *moved = false;
-  {
-    ReadGuard guard(*this, ShardOf(key));
-    const LogEntry* entry = shard.Find(key);
-    if (entry == nullptr) return std::nullopt;
-    if (entry->tick() + step > tick) return *entry;
+  ReadGuard guard(*this, ShardOf(key));
+  LogEntry* slot = shard.Find(key);
+  if (slot == nullptr) return std::nullopt;
+  LogEntry entry = Load(*slot);
+  while (entry.tick() + step <= tick) {
+    LogEntry touched = entry;
+    touched.set_tick(tick);
+    *moved =
+        StateOf(*slot).compare_exchange_weak(entry.state, touched.state, std::memory_order_relaxed);
+    if (*moved) return touched;
   }
-  WriteGuard guard(*this, ShardOf(key));
-  LogEntry* entry = shard.Find(key);
-  if (entry == nullptr) return std::nullopt;
-  *moved = entry->tick() + step <= tick;
-  if (*moved) entry->set_tick(tick);
-  return *entry;
+  return entry;
 }
 
 std::optional<LogEntry> LogIndex::Put(const LogEntry& entry) {
@@ -270,9 +279,12 @@ bool LogIndex::Move(const LogKey& key, uint64_t from, uint64_t to) {
 
 void LogIndex::SetVerified(const LogKey& key, uint64_t location) {
   Shard& shard = shards_[ShardOf(key)];
-  WriteGuard guard(*this, ShardOf(key));
+  ReadGuard guard(*this, ShardOf(key));
   LogEntry* entry = shard.Find(key);
-  if (entry != nullptr && entry->location == location) entry->set_verified();
+  if (entry == nullptr || entry->location != location) return;
+  LogEntry verified;
+  verified.set_verified();
+  StateOf(*entry).fetch_or(verified.state, std::memory_order_relaxed);
 }
 
 void LogIndex::ForEach(size_t index, const std::function<void(const LogEntry&)>& visit) const {
@@ -287,7 +299,7 @@ void LogIndex::ForEach(size_t index, const std::function<void(const LogEntry&)>&
       uint32_t i = after ? shard.Place(*after) : 0;
       if (after && i < shard.end() && at[i].key == *after) ++i;
       for (; i < shard.end() && count < some.size(); ++i)
-        if (!IsEmpty(at[i])) some[count++] = at[i];
+        if (!IsEmpty(at[i])) some[count++] = Load(at[i]);
     }
     for (size_t i = 0; i < count; ++i) visit(some[i]);
     if (count < some.size()) return;

@@ -42,9 +42,9 @@ expect_spawns "thin LTO, clean, local" "$spawns remote cache hit"
 
 # The sanitizers with GCC.
 farm_clean
-farm_build remote //features:asan //features:tsan //features:ubsan --test_output=errors
+farm_build remote //features:asan //features:lsan //features:tsan //features:ubsan --test_output=errors
 spawns=$(count_spawns)
 expect_spawns "sanitizers of GCC, remote" "([0-9]+ remote cache hit, )?[0-9]+ remote"
 farm_clean
-farm_build cached //features:asan //features:tsan //features:ubsan
+farm_build cached //features:asan //features:lsan //features:tsan //features:ubsan
 expect_spawns "sanitizers of GCC, clean, local" "$spawns remote cache hit"

@@ -112,9 +112,14 @@ def mode_features(ctx):
     features = [
         feature(name = "archive_param_file", enabled = True),
         feature(name = "dbg"),
+        feature(name = "fastbuild"),
         feature(name = "gcc_quoting_for_param_files", enabled = True),
+        feature(name = "no_dotd_file"),
         feature(name = "opt"),
         feature(name = "parse_headers"),
+        feature(name = "parse_headers_as_c"),
+        feature(name = "prefer_pic_for_opt_binaries"),
+        feature(name = "skip_virtual_includes"),
         feature(name = "static_link_cpp_runtimes"),
         feature(name = "supports_dynamic_linker", enabled = True),
         feature(name = "supports_pic", enabled = True),
@@ -122,7 +127,18 @@ def mode_features(ctx):
     if clang:
         # lld knows them; GNU ld does not.
         features.append(feature(name = "supports_start_end_lib", enabled = True))
-        features += _module_maps() + [_thin_lto()]
+        features += _module_maps() + [
+            feature(name = "no_use_lto_indexing_bitcode_file"),
+            feature(name = "use_lto_native_object_directory"),
+            _thin_lto(),
+            feature(name = "trace", provides = ["trace"]),
+            feature(
+                name = "clang_trace",
+                enabled = True,
+                flag_sets = _flags(_SOURCES, ["-ftime-trace"]),
+                requires = [feature_set(features = ["trace"])],
+            ),
+        ]
     return features
 
 def _coverage(clang, store):
@@ -289,6 +305,7 @@ def compile_features(ctx):
             enabled = False,
         ),
         _sanitizer("asan", "-fsanitize=address", clang, ["-fno-common"]),
+        _sanitizer("lsan", "-fsanitize=leak", clang, ["-fno-common"]),
         _sanitizer("tsan", "-fsanitize=thread", clang),
         _sanitizer("ubsan", "-fsanitize=undefined", clang),
         # Functions that a profile knows nothing of are no reason to warn.
@@ -332,6 +349,7 @@ def compile_features(ctx):
 
 def last_features(ctx):
     """What stands behind the flags of compiles and of links."""
+    header = ["-S", "-include", "%{source_file}", ctx.attr.empty_source]
     return [
         feature(
             name = "treat_warnings_as_errors",
@@ -344,15 +362,17 @@ def last_features(ctx):
                 _input([action for action in _COMPILE if action != ACTION_NAMES.cpp_header_parsing], ["-c", "%{source_file}"]),
                 # An empty source that includes the header: a compiler that is given a header makes a
                 # precompiled one, many megabytes that nobody wants, or with -fsyntax-only no output.
-                _input([ACTION_NAMES.cpp_header_parsing], ["-x", "c++", "-S", "-include", "%{source_file}", ctx.attr.empty_source]),
+                _input([ACTION_NAMES.cpp_header_parsing], ["-x", "c++"] + header, _without("parse_headers_as_c")),
+                _input([ACTION_NAMES.cpp_header_parsing], ["-x", "c"] + header, _with("parse_headers_as_c")),
             ],
         ),
     ]
 
-def _input(actions, flags):
+def _input(actions, flags, with_features = []):
     return flag_set(
         actions = actions,
         flag_groups = [flag_group(flags = flags, expand_if_available = "source_file")],
+        with_features = with_features,
     )
 
 def link_features(ctx):

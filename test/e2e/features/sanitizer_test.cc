@@ -70,6 +70,7 @@ int main(int count, char** arguments) {
   if (sanitizer == "asan") {
     return Finds("use-after-free", "heap-use-after-free") && Finds("leak", "LeakSanitizer: detected") ? 0 : 1;
   }
+  if (sanitizer == "lsan") return Finds("leak", "LeakSanitizer: detected") ? 0 : 1;
   if (sanitizer == "tsan") return Finds("race", "ThreadSanitizer: data race") ? 0 : 1;
   if (sanitizer == "ubsan") return Finds("overflow", "signed integer overflow") ? 0 : 1;
   return 1;

@@ -1,0 +1,136 @@
+#!/bin/bash
+# clang_test.sh SYNC_PACKAGES SOURCE_DIR: makes lre-clang from the repository's lock and tries it where nothing
+# else is, as toolchain_test.sh does with GCC. What only clang does: it guesses options from the machine's
+# distribution, and brings a link editor and a C++ library of its own.
+set -euo pipefail
+sync_packages=$1 source=$2
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+store=/lre/store
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lre/packages
+mkdir -p "$cache" "$store" 2>/dev/null || { echo "SKIP: $store cannot be made"; exit 77; }
+failures=0
+check() { # name command...
+  local name=$1
+  shift
+  if "$@" >"$work/out" 2>&1; then echo "ok      $name"; else
+    echo "FAILED  $name"; sed 's/^/        /' "$work/out" | head -40; failures=$((failures + 1)); fi
+}
+
+"$sync_packages" "$source/lre.lock" "$cache" $store lre-clang >"$work/manifest.json"
+paths=$(sed -n 's/^ *"path": "\(.*\)",$/\1/p' "$work/manifest.json")
+tool() { sed -n "s/^ *\"$1\": \"\(.*\)\",\{0,1\}\$/\1/p" "$work/manifest.json" | head -1; }
+list() { sed -n "/\"$1\": \[/,/\]/s/^ *\"\(.*\)\",\{0,1\}\$/\1/p" "$work/manifest.json"; }
+clang=$(tool clang) clangxx=$(tool 'clang++') loader=$(tool loader)
+libraries=$(list library_paths | paste -sd:)
+in_store=("-Wl,--dynamic-linker=$loader" "-Wl,-rpath,$libraries")
+mapfile -t libcxx < <(sed -n '/"libcxx": {/,/}/p' "$work/manifest.json" | sed -n 's/^ *"\([-\/].*\)",\{0,1\}$/\1/p')
+
+cat >"$work/throws.cc" <<'END'
+#include <iostream>
+#include <stdexcept>
+#include <thread>
+int main() {
+  std::thread thread([] {
+    try {
+      throw std::runtime_error("caught");
+    } catch (const std::exception& e) {
+      std::cout << e.what() << std::endl;
+    }
+  });
+  thread.join();
+}
+END
+cat >"$work/hello.c" <<'END'
+#include <math.h>
+#include <stdio.h>
+int main(int argc, char** argv) { (void)argv; return printf("%.3f\n", sqrt(argc + 1.0)) != 6; }
+END
+
+# An empty root with the closure, /tmp, /proc and /dev, and no variable set.
+bare=(bwrap --unshare-all --clearenv --die-with-parent --proc /proc --dev /dev --tmpfs /tmp --bind "$work" "$work" --chdir "$work")
+for path in $paths; do bare+=(--ro-bind "$path" "$path"); done
+
+runs() { # options...
+  rm -f "$work/program"
+  "${bare[@]}" "$clangxx" -O2 throws.cc -o program "$@" && [ "$("${bare[@]}" "$work/program")" = caught ]
+}
+check "C in an empty root" "${bare[@]}" "$clang" hello.c -o hello -lm "${in_store[@]}"
+for options in "" -flto -flto=thin -fsanitize=address -fsanitize=undefined -fsanitize=thread --coverage \
+  -fprofile-instr-generate -fuse-ld=bfd -fuse-ld=gold -g3 -fno-integrated-as; do
+  # shellcheck disable=SC2086
+  check "C++ with exceptions ${options:-plain}" runs $options "${in_store[@]}"
+done
+for options in -static -static-pie; do check "C++ with exceptions $options" runs $options; done
+check "clang's own C++ library" runs -nostdlib++ "${libcxx[@]}" "${in_store[@]}"
+check "clang's own C++ library, static" runs -static -nostdlib++ "${libcxx[@]}"
+
+traced() {
+  cd "$work"
+  env -i /usr/bin/strace -f -qq -e trace=file -o "$work/trace" "$clangxx" -O2 -flto=thin throws.cc -o traced "${in_store[@]}"
+  # What stands where the files of distributions stood cannot exist.
+  sed -n 's/^[0-9]* *[a-z0-9_]*([^"]*"\(\/[^"]*\)".*/\1/p' "$work/trace" | sort -u |
+    grep -vE "^($store(/|\$)|$work/|/tmp/|/tmp\$|/proc/|/dev/|/lre(/lib)?/[a-zA-Z_-]*(release|version)\$|/lre\$|$work\$)" >"$work/outside" || true
+  cat "$work/outside"
+  [ ! -s "$work/outside" ]
+}
+check "clang opens and probes nothing outside the store" traced
+
+# The same bytes whatever the machine calls itself.
+distributions() {
+  local name first='' root="$work/etc"
+  for name in none debian ubuntu opensuse alpine fedora; do
+    rm -rf "$root"
+    mkdir -p "$root"
+    case $name in
+      none) ;;
+      debian) echo bookworm/sid >"$root/debian_version"; echo 'ID=debian' >"$root/os-release" ;;
+      ubuntu) printf 'DISTRIB_ID=Ubuntu\nDISTRIB_CODENAME=noble\n' >"$root/lsb-release"; echo 'ID=ubuntu' >"$root/os-release" ;;
+      opensuse) echo 'ID="opensuse-leap"' >"$root/os-release"; echo 'VERSION = 15.5' >"$root/SuSE-release" ;;
+      alpine) echo 'ID=alpine' >"$root/os-release"; echo 3.19.0 >"$root/alpine-release" ;;
+      fedora) echo 'ID=fedora' >"$root/os-release"; echo 'Fedora release 40' >"$root/redhat-release" ;;
+    esac
+    "${bare[@]}" --ro-bind "$root" /etc "$clangxx" -O2 throws.cc -o "made"
+    [ -n "$first" ] || first=$(sha256sum <"$work/made")
+    [ "$first" = "$(sha256sum <"$work/made")" ] || { echo "on $name other bytes are linked"; return 1; }
+  done
+}
+check "the same bytes on six distributions" distributions
+
+poisoned() {
+  local name
+  mkdir -p "$work/evil"
+  echo '#error evil header' >"$work/evil/stdio.h"; cp "$work/evil/stdio.h" "$work/evil/iostream"
+  for name in libstdc++.so libz.so.1 libc.so.6; do echo garbage >"$work/evil/$name"; done
+  for name in as ld ld.lld x86_64-pc-linux-gnu-ld.lld; do printf '#!/bin/sh\nexit 1\n' >"$work/evil/$name"; chmod +x "$work/evil/$name"; done
+  echo --sysroot=/nowhere >"$work/evil/clang++.cfg"
+  cd "$work"
+  env -i "$clangxx" -O2 -g throws.cc -o clean
+  env CPATH="$work/evil" C_INCLUDE_PATH="$work/evil" CPLUS_INCLUDE_PATH="$work/evil" LIBRARY_PATH="$work/evil" COMPILER_PATH="$work/evil" \
+    CCC_OVERRIDE_OPTIONS='+-O0' CLANG_NO_DEFAULT_CONFIG=1 HOME="$work/evil" \
+    LD_LIBRARY_PATH="$work/evil" PATH="$work/evil:$PATH" LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 \
+    "$clangxx" -O2 -g throws.cc -o dirty
+  cmp clean dirty
+}
+check "a hostile environment changes no byte" poisoned
+
+# Every program and library: what it needs is found in the store.
+judged() {
+  local bad=0 file
+  while read -r file; do
+    readelf -dW "$file" 2>/dev/null | grep -q NEEDED || continue
+    if env -i "$loader" --list "$file" 2>&1 | grep -v "=> $store/\|linux-vdso\|^[[:space:]]*$store/"; then echo "loader: $file"; bad=1; fi
+  done < <(for path in $paths; do
+    case $path in *-clang | *-libcxx | *-llvm-tools) find "$path" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c4 "$1" | grep -q ELF && echo "$1"' _ {} \; ;; esac
+  done)
+  return $bad
+}
+check "every program and library resolves inside the store" judged
+again() {
+  mkdir -p "$work/other"
+  cd /
+  (umask 077; TZ=Asia/Tokyo unshare -Urm sh -c "mount --bind '$work/other' $store && exec taskset -c 0 '$sync_packages' '$source/lre.lock' '$cache' $store lre-clang" >"$work/again.json")
+  cmp "$work/manifest.json" "$work/again.json"
+}
+check "the same trees and manifest in another namespace, umask and time zone" again
+[ $failures = 0 ]

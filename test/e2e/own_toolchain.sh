@@ -64,12 +64,12 @@ package signed third_party/apt/pool/signed.deb
   mkdir -m 700 "$GNUPGHOME"
   gpg --batch --quiet --pinentry-mode loopback --passphrase '' --quick-generate-key test@localhost default default never 2>"$farm_dir/gpg.log"
   gpg --export test@localhost >keys/own.gpg
-  cd third_party/apt
+  cd third_party/apt || exit
   {
     dpkg-deb --field pool/signed.deb
     printf 'Filename: pool/signed.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s pool/signed.deb)" "$(sha256sum <pool/signed.deb | cut -d' ' -f1)"
   } >dists/own/main/binary-amd64/Packages
-  cd dists/own
+  cd dists/own || exit
   printf 'Suite: own\nCodename: own\nComponents: main\nArchitectures: amd64\nSHA256:\n %s %s main/binary-amd64/Packages\n' \
     "$(sha256sum <main/binary-amd64/Packages | cut -d' ' -f1)" "$(stat -c %s main/binary-amd64/Packages)" >Release
   gpg --batch --quiet --clearsign --output InRelease Release

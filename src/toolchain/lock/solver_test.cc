@@ -433,9 +433,10 @@ TEST(LockTest, SurvivesRandomDamage) {
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(fmt::format("seed {}", seed));
   Random random(seed);
-  const std::string text = PrintLock(SolveGolden().value());
+  const std::string texts[] = {PrintLock(SolveGolden().value()), ReadGolden("own.lock")};
   int refused = 0;
-  for (int round = 0; round < 500; ++round) {
+  for (int round = 0; round < 600; ++round) {
+    const std::string& text = texts[round % 2];
     std::string damaged = text;
     for (uint64_t i = 0; i <= random.Below(3); ++i) {
       const size_t at = random.Below(damaged.size());

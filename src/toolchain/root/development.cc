@@ -36,6 +36,11 @@ bool Rename(const Names& names, std::string* text) {
   return changed;
 }
 
+// "bin/tool" is "usr/bin/tool", as of packages: at the top of a store path bin is a link.
+std::string Place(const std::string& path) {
+  return path.find('/') == path.npos ? path : FoldUsr(path);
+}
+
 // One file or link of the new path, and where its bytes are now.
 struct Source {
   std::string file;  // absolute
@@ -91,10 +96,10 @@ class PathChanger {
       }
     }
     for (const CasFile& file : over.files)
-      sources_[file.path] = {
+      sources_[Place(file.path)] = {
           overlay->directory + "/" + file.path, false, file.executable, {}, false};
     for (const CasSymlink& link : over.symlinks) {
-      Source& source = sources_[link.path] = {};
+      Source& source = sources_[Place(link.path)] = {};
       source.file = link.target;
       source.symlink = true;
     }

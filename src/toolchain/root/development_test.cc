@@ -61,7 +61,7 @@ class DevelopmentTest : public ::testing::Test {
 
 TEST_F(DevelopmentTest, LaysFilesOverAPathAndRenamesWhatReferencesIt) {
   Put("over/usr/share/data", "changed");
-  Put("over/usr/bin/new", "new", 0755);
+  Put("over/bin/new", "new", 0755);
 
   const auto made = Develop({.role = "low", .directory = directory_ / "over"});
 

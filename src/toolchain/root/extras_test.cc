@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <random>
+
 #include "base/file.h"
+#include "base/random.h"
 #include "base/subprocess.h"
 #include "toolchain/root/deb.h"
 #include "toolchain/root/fake_deb.h"
@@ -110,6 +113,28 @@ TEST_F(ExtrasTest, APatchThatDoesNotFitSaysWhere) {
   EXPECT_THAT(error("--- a/usr/none\n+++ b/usr/none\n"), HasSubstr("usr/none is not in the tree"));
   EXPECT_THAT(error("--- /dev/null\n+++ b/usr/bin/tool\n"), HasSubstr("is in the tree already"));
   EXPECT_THAT(error("hello\n"), HasSubstr("not a unified diff"));
+}
+
+TEST_F(ExtrasTest, SurvivesDamagedPatches) {
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  Random random(seed);
+  for (int round = 0; round < 3000; ++round) {
+    std::string diff(kPatch);
+    for (uint64_t i = 0; i <= random.Below(3); ++i) {
+      const size_t at = random.Below(diff.size());
+      if (random.OneIn(2)) {
+        diff[at] = static_cast<char>(random.Next());
+      } else {
+        diff.erase(at, random.Below(20));
+      }
+    }
+    FileTree tree = tree_;
+
+    (void)ApplyPatch(tree, diff, 1);
+
+    for (const auto& [path, node] : tree) EXPECT_TRUE(IsBelow(path)) << path;
+  }
 }
 
 // diff(1) as the judge: what it says is the difference, makes the one of the other.

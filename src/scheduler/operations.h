@@ -62,6 +62,7 @@ struct Operation {
   int64_t attempt = 0;
   int tries = 0;
   Worker* worker = nullptr;
+  Account* charged = nullptr;  // whose share it counts in while it has a worker; one of `accounts`
   WorkerId last_worker;
   std::string worker_name;  // of the same
   bool publishing = false;  // the worker is done, the caller makes the result durable

@@ -61,8 +61,7 @@ Account* Accounts::Child(Account* parent, std::string key, double weight) {
     account = std::make_unique<Account>();
     account->parent = parent;
     account->key = std::move(key);
-    account->id = next_id_++;
-    account->served = parent->children_floor;
+    account->stands = {0, parent->children_floor, next_id_++};
     account->turn = static_cast<int64_t>(Account::kTurn / weight);
     parent->active++;
   }
@@ -72,6 +71,7 @@ Account* Accounts::Child(Account* parent, std::string key, double weight) {
 void Accounts::Release(Account* leaf) {
   while (leaf != &root_ && --leaf->active == 0) {
     Account* parent = leaf->parent;
+    CHECK(leaf->stands.share == 0 && leaf->nodes.empty());
     accounts_.erase(std::string(leaf->key));
     leaf = parent;
   }
@@ -80,28 +80,57 @@ void Accounts::Release(Account* leaf) {
 void Accounts::Charge(Account* leaf) {
   for (Account* account = leaf; account->parent != nullptr; account = account->parent) {
     Account& parent = *account->parent;
-    parent.children_floor = std::max(parent.children_floor, account->served);
-    account->served += account->turn;
+    parent.children_floor = std::max(parent.children_floor, account->stands.served);
+    account->stands.served += account->turn;
   }
 }
 
-struct FairQueue::Node {
+void Accounts::Begin(Account* leaf) {
+  for (Account* account = leaf; account->parent != nullptr; account = account->parent) {
+    account->stands.share += account->turn;
+  }
+}
+
+struct FairNode {
+  FairQueue* queue = nullptr;
   Account* account = nullptr;
-  Node* parent = nullptr;                 // null for a tenant
-  int64_t served = 0;                     // as of the last look; never more than the account's
-  std::set<Node*, Earlier> children;      // of a tenant or user
+  size_t at = 0;                          // place in account->nodes
+  FairNode* parent = nullptr;             // null for a tenant
+  Turn turn;                              // as of the last look; never more than the account's
+  FairQueue::Siblings children;           // of a tenant or user
   std::map<QueueRank, Operation*> items;  // of an invocation
+
+  FairQueue::Siblings& siblings() const {
+    return parent == nullptr ? queue->tenants_ : parent->children;
+  }
+  void Refresh() {
+    FairQueue::Siblings& all = siblings();
+    if (all.size() == 1) {
+      turn = account->stands;
+      return;
+    }
+    auto handle = all.extract(this);
+    turn = account->stands;
+    all.insert(std::move(handle));
+  }
 };
 
-bool FairQueue::Earlier::operator()(const Node* a, const Node* b) const {
-  return a->served != b->served ? a->served < b->served : a->account->id < b->account->id;
+void Accounts::End(Account* leaf) {
+  for (Account* account = leaf; account->parent != nullptr; account = account->parent) {
+    account->stands.share -= account->turn;
+    for (FairNode* node : account->nodes) node->Refresh();
+  }
+}
+
+bool FairQueue::Earlier::operator()(const FairNode* a, const FairNode* b) const {
+  return a->turn < b->turn;
 }
 
 FairQueue::FairQueue() = default;
 FairQueue::~FairQueue() = default;
 
 void FairQueue::Push(Account* leaf, QueueRank rank, Operation* operation) {
-  Node* node = Ensure(leaf);
+  FairNode* node = Ensure(leaf);
   // Most arrive in order, so the end is the right hint.
   node->items.emplace_hint(node->items.end(), rank, operation);
 }
@@ -109,52 +138,54 @@ void FairQueue::Push(Account* leaf, QueueRank rank, Operation* operation) {
 void FairQueue::Remove(Account* leaf, QueueRank rank) {
   auto found = nodes_.find(leaf);
   CHECK(found != nodes_.end(), "an operation is queued under its account");
-  Node* node = found->second.get();
+  FairNode* node = found->second.get();
   CHECK(node->items.erase(rank) == 1, "an operation is queued under its rank");
   DropIfEmpty(node);
 }
 
-FairQueue::Node* FairQueue::Ensure(Account* account) {
-  std::unique_ptr<Node>& node = nodes_[account];
+FairNode* FairQueue::Ensure(Account* account) {
+  std::unique_ptr<FairNode>& node = nodes_[account];
   if (node) return node.get();
-  node = std::make_unique<Node>();
-  Node* made = node.get();  // the reference dies when the parent is added
+  node = std::make_unique<FairNode>();
+  FairNode* made = node.get();  // the reference dies when the parent is added
+  made->queue = this;
   made->account = account;
-  made->served = account->served;
-  const bool is_tenant = account->parent->parent == nullptr;
-  if (!is_tenant) made->parent = Ensure(account->parent);
-  (is_tenant ? tenants_ : made->parent->children).insert(made);
+  made->turn = account->stands;
+  made->at = account->nodes.size();
+  account->nodes.push_back(made);
+  if (account->parent->parent != nullptr) made->parent = Ensure(account->parent);
+  made->siblings().insert(made);
   return made;
 }
 
-void FairQueue::DropIfEmpty(Node* node) {
+void FairQueue::DropIfEmpty(FairNode* node) {
   while (node != nullptr && node->items.empty() && node->children.empty()) {
-    Node* parent = node->parent;
-    (parent != nullptr ? parent->children : tenants_).erase(node);
+    FairNode* parent = node->parent;
+    node->siblings().erase(node);
+    std::vector<FairNode*>& all = node->account->nodes;
+    all[node->at] = all.back();
+    all[node->at]->at = node->at;
+    all.pop_back();
     nodes_.erase(node->account);
     node = parent;
   }
 }
 
-FairQueue::Node* FairQueue::FirstOf(std::set<Node*, Earlier>& children) {
+FairNode* FairQueue::FirstOf(Siblings& children) {
   while (true) {
-    auto first = children.begin();
-    Node* node = *first;
-    if (node->served == node->account->served) return node;
-    auto handle = children.extract(first);
-    node->served = node->account->served;
-    children.insert(std::move(handle));
+    FairNode* node = *children.begin();
+    if (node->turn == node->account->stands) return node;
+    node->Refresh();
   }
 }
 
 FairQueue::Front FairQueue::Peek() {
   CHECK(!tenants_.empty());
-  Node* tenant = FirstOf(tenants_);
-  Node* user = FirstOf(tenant->children);
-  Node* invocation = FirstOf(user->children);
-  auto turn = [](const Node* node) { return std::pair(node->served, node->account->id); };
+  FairNode* tenant = FirstOf(tenants_);
+  FairNode* user = FirstOf(tenant->children);
+  FairNode* invocation = FirstOf(user->children);
   const auto& [rank, operation] = *invocation->items.begin();
-  return {{turn(tenant), turn(user), turn(invocation)}, rank, operation, invocation->account};
+  return {{tenant->turn, user->turn, invocation->turn}, rank, operation, invocation->account};
 }
 
 Operation* FairQueue::FindNear(const Front& front, int count,

@@ -1,19 +1,21 @@
 // The order in which queued operations run.
 //
-// Fairness is start-time fair queueing over a tree: tenants take turns, within a tenant its users,
-// within a user its invocations, each by what it was already served in proportion to its weight. An
-// Account is one node of that tree; it counts what it was served and lives while an operation of it
-// does. Whoever becomes active starts where its active siblings stand: it neither saves up turns
-// nor owes any.
+// Fairness is over a tree: tenants, within a tenant its users, within a user its invocations. Next
+// is who has the least running in proportion to its weight, so that slots are shared evenly however
+// long the actions of each take; among those, who had the fewest turns, in proportion again
+// (start-time fair queueing). An Account is one node of that tree; it counts both and lives while
+// an operation of it does. Whoever becomes active starts where its active siblings stand: it
+// neither saves up turns nor owes any.
 //
 // Within an invocation the order is by QueueRank: time of arrival plus priority steps. A step is
 // worth SchedulerOptions::ageing_step of waiting, so the rank never changes, nothing is sorted
 // again and nothing starves.
 //
 // There is one FairQueue per property set but the accounts are shared by all, so a turn taken in
-// one queue counts in every other. A queue keeps its nodes sorted by what they were served when
-// last looked at; that only grows, so the front is found by refreshing nodes until the first one is
-// up to date: each turn costs each queue one refresh, not a new sort.
+// one queue counts in every other. A queue keeps its nodes sorted by how their accounts stood when
+// last looked at. Most changes put an account further back, so the front is found by refreshing
+// nodes until the first one is up to date: each turn costs each queue one refresh, not a new sort.
+// Only what ends puts its accounts further to the front, in every queue at once.
 //
 // Confined to one thread. Accounts must outlive the queues that name them.
 #pragma once
@@ -29,6 +31,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -50,16 +53,25 @@ struct Weights {
   std::map<std::string, double, std::less<>> users;
 };
 
+struct FairNode;
+
+// Where an account stands among its siblings: the lowest is next.
+struct Turn {
+  int64_t share = 0;   // what runs of it, each counting `turn`
+  int64_t served = 0;  // turns taken, counted from where its siblings stood
+  uint64_t id = 0;
+  friend auto operator<=>(const Turn&, const Turn&) = default;
+};
+
 struct Account {
   static constexpr int64_t kTurn = 1 << 20;
   Account* parent = nullptr;  // invocation -> user -> tenant -> root
   std::string key;
-  uint64_t id = 0;
-  // Turns taken, each kTurn divided by the weight, counted from where its siblings stood.
-  int64_t served = 0;
-  int64_t turn = 0;            // what a turn of it counts
-  int64_t children_floor = 0;  // where a child that becomes active starts
-  size_t active = 0;           // operations of an invocation; children of the others
+  Turn stands;
+  int64_t turn = 0;              // what a turn of it counts: kTurn divided by the weight
+  int64_t children_floor = 0;    // where a child that becomes active starts
+  size_t active = 0;             // operations of an invocation; children of the others
+  std::vector<FairNode*> nodes;  // it in the queues where it waits
 };
 
 class Accounts {
@@ -71,6 +83,9 @@ class Accounts {
   void Release(Account* leaf);
   // One turn was taken by this invocation.
   static void Charge(Account* leaf);
+  // Of an action of it that runs from now on, and no longer. `leaf` is kept meanwhile.
+  static void Begin(Account* leaf);
+  static void End(Account* leaf);
   size_t size() const { return accounts_.size(); }
 
  private:
@@ -94,8 +109,7 @@ class FairQueue {
 
   // Who is next here. Comparing the fronts of two queues says whose turn it is between them.
   struct Front {
-    // (served, account) of tenant, user and invocation.
-    std::array<std::pair<int64_t, uint64_t>, 3> turns;
+    std::array<Turn, 3> turns;  // of tenant, user and invocation
     QueueRank rank;
     Operation* operation = nullptr;
     Account* account = nullptr;
@@ -111,17 +125,18 @@ class FairQueue {
                       const std::function<bool(const Operation&)>& wanted) const;
 
  private:
-  struct Node;
+  friend struct FairNode;
   struct Earlier {
-    bool operator()(const Node* a, const Node* b) const;
+    bool operator()(const FairNode* a, const FairNode* b) const;
   };
-  Node* Ensure(Account* account);
-  void DropIfEmpty(Node* node);
+  using Siblings = std::set<FairNode*, Earlier>;
+  FairNode* Ensure(Account* account);
+  void DropIfEmpty(FairNode* node);
   // The child whose turn it is.
-  Node* FirstOf(std::set<Node*, Earlier>& children);
+  FairNode* FirstOf(Siblings& children);
 
-  std::set<Node*, Earlier> tenants_;
-  std::unordered_map<Account*, std::unique_ptr<Node>> nodes_;
+  Siblings tenants_;
+  std::unordered_map<Account*, std::unique_ptr<FairNode>> nodes_;
 };
 
 }  // namespace lre::scheduler

@@ -93,6 +93,40 @@ TEST(FairQueue, CountsTurnsTakenInAnotherQueue) {
   EXPECT_EQ(one.Peek().account, b);
 }
 
+TEST(FairQueue, PrefersWhoHasLessRunningWhateverTurnsItTook) {
+  Accounts accounts({.tenants = {{1, 2.0}}, .users = {}});
+  FairQueue one, other;
+  Account* a = accounts.Acquire(1, "", "a");
+  Account* b = accounts.Acquire(2, "", "b");
+  one.Push(a, {0, 1}, Marker(1));
+  one.Push(b, {0, 2}, Marker(2));
+  other.Push(b, {0, 3}, Marker(3));
+  for (int i = 0; i < 10; i++) Accounts::Charge(a);
+  EXPECT_EQ(one.Peek().account, b);
+
+  Accounts::Begin(b);
+  EXPECT_EQ(one.Peek().account, a);
+  Accounts::Begin(a);
+  EXPECT_EQ(one.Peek().account, a) << "one of two shares, and b has its only one";
+  Accounts::Begin(a);
+  EXPECT_EQ(one.Peek().account, b) << "as much by weight; b had fewer turns";
+  Accounts::End(b);
+  Accounts::End(a);
+  EXPECT_EQ(one.Peek().account, b);
+  Accounts::Begin(b);
+  EXPECT_EQ(one.Peek().account, a);
+
+  Accounts::End(a);
+  Accounts::End(b);
+  one.Remove(a, {0, 1});
+  one.Remove(b, {0, 2});
+  other.Remove(b, {0, 3});
+  EXPECT_TRUE(one.empty() && other.empty());
+  accounts.Release(a);
+  accounts.Release(b);
+  EXPECT_EQ(accounts.size(), 0u);
+}
+
 TEST(FairQueue, KeepsAccountsOnlyWhileSomebodyUsesThem) {
   Accounts accounts;
 

@@ -2,13 +2,13 @@
 // no clock of its own: `Step` takes an event and the time and returns what the caller must now do.
 // One thread owns it (service/scheduler_thread.h); simulation tests own it directly.
 //
-// Rules: tenants, then users, then invocations take turns; within an invocation first in, first out
-// per priority, with ageing; a worker serves an action when it offers every platform property the
-// action asks for and has enough left of those that are counted (scheduler/terms.h); identical
-// actions in flight (same partition, instance name, digest and digest function; never do_not_cache)
-// run once; every client that waits gets exactly one answer. Nothing is written down: after a
-// restart the workers say what they run, which is taken over; what no worker says is unknown, and
-// clients ask for it anew.
+// Rules: tenants, then users, then invocations share the slots (scheduler/queue.h); within an
+// invocation first in, first out per priority, with ageing; a worker serves an action when it
+// offers every platform property the action asks for and has enough left of those that are counted
+// (scheduler/terms.h); identical actions in flight (same partition, instance name, digest and
+// digest function; never do_not_cache) run once; every client that waits gets exactly one answer.
+// Nothing is written down: after a restart the workers say what they run, which is taken over; what
+// no worker says is unknown, and clients ask for it anew.
 //
 // Bounds: every count and wait has a named option below. Errors that a client can cause are answers
 // to that client; an id used twice (client, new operation name) is the caller's bug and a CHECK.

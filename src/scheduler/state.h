@@ -75,6 +75,8 @@ struct Scheduler::State {
   void Start(Operation& operation, Account* account, Worker& worker);
   // `worker` runs the operation's current attempt and calls it `id`.
   void RunOn(Operation& operation, Worker& worker, AttemptId id);
+  // It does no more.
+  static void LeaveWorker(Operation& operation);
   Duration TimeoutOf(const Operation& operation) const;
   // The current attempt ended without a result. Queues the operation again, or completes it with
   // `status` (and what its worker has to say about it) when attempts_max is reached.

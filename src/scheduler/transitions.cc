@@ -2,6 +2,7 @@
 // lost. Everything that happens to one goes through here, so that queues, slots, accounts and
 // timers agree.
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "scheduler/state.h"
@@ -81,6 +82,7 @@ void Scheduler::State::Start(Operation& operation, Account* account, Worker& wor
   do operation.attempt++;
   while (workers.FindRunning(worker, {operation.name, operation.attempt}) != nullptr);
   operation.progress = nullptr;
+  operation.charged = account;
   RunOn(operation, worker, {operation.name, operation.attempt});
   effects.push_back(Assign{worker.id, operation.runs_as, operation.request, TimeoutOf(operation),
                            ReservedMemory(operation, worker)});
@@ -96,10 +98,19 @@ void Scheduler::State::RunOn(Operation& operation, Worker& worker, AttemptId id)
   operation.lost = false;
   operation.runs_as = std::move(id);
   executing++;
+  if (operation.charged == nullptr && !operation.accounts.empty()) {
+    operation.charged = operation.accounts.front();
+  }
+  if (operation.charged != nullptr) Accounts::Begin(operation.charged);
   workers.Start(worker, operation.runs_as, &operation);
   timers.Arm(operation.deadline,
              now + TimeoutOf(operation) + options.staging_max + options.timeout_slack,
              TimerKind::kAttemptDeadline, &operation);
+}
+
+void Scheduler::State::LeaveWorker(Operation& operation) {
+  operation.worker = nullptr;
+  if (Account* account = std::exchange(operation.charged, nullptr)) Accounts::End(account);
 }
 
 Duration Scheduler::State::TimeoutOf(const Operation& operation) const {
@@ -123,7 +134,7 @@ void Scheduler::State::Retry(Operation& operation, Status status,
 
 void Scheduler::State::LoseAttempt(Operation& operation, const std::string& how) {
   attempts_lost++;
-  operation.worker = nullptr;
+  LeaveWorker(operation);
   if (operation.recovered) return Vanish(operation);
   Status status = ErrorStatus(
       Code::kUnavailable, "action {} ended {} of {} attempts without a result; the last one {}",
@@ -153,7 +164,7 @@ void Scheduler::State::MoveTo(Operation& operation, PropertyQueue& queue) {
 void Scheduler::State::StopAttempt(Operation& operation, const std::string& reason) {
   if (operation.worker == nullptr) return;
   Worker& worker = *operation.worker;
-  operation.worker = nullptr;
+  LeaveWorker(operation);
   Running* running = workers.FindRunning(worker, operation.runs_as);
   CHECK(running != nullptr, "an executing operation runs on its worker");
   CancelRunning(worker, *running, reason);

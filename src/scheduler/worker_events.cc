@@ -153,7 +153,7 @@ void Scheduler::State::On(const WorkerReported& event) {
   }
   Freed(*worker);
   if (operation == nullptr) return;  // it was cancelled: this was only to free the slot
-  operation->worker = nullptr;
+  LeaveWorker(*operation);
   sizes.Learn(operation->request->kind, event.usage);
   if (RunEnlarged(*operation, event)) return;
   if (event.status.ok()) {

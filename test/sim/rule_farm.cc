@@ -101,6 +101,16 @@ ClientId RuleFarm::Attach(ClientId lost) {
   return id;
 }
 
+std::string RuleFarm::Executing() const {
+  std::string letters;
+  for (const auto& [_, client] : clients_) {
+    if (client.answered || client.starts.empty()) continue;
+    const auto view = scheduler_->Find(client.operation);
+    if (view && view->stage == Stage::kExecuting) letters += client.action[0];
+  }
+  return letters;
+}
+
 void RuleFarm::Leave(ClientId client) {
   clients_.at(client).left = true;
   Step(ClientLeft{client});

@@ -86,6 +86,8 @@ class RuleFarm {
   std::optional<OperationView> Find(const OperationName& name) const {
     return scheduler_->Find(name);
   }
+  // The first letters of the actions that execute as far as the scheduler knows.
+  std::string Executing() const;
   int crashes() const { return crashes_; }
   // Operations of which an attempt was told to stop.
   const std::set<OperationName>& cancelled() const { return cancelled_; }

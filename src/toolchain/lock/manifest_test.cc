@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "base/file.h"
 #include "base/random.h"
 
 namespace lre::toolchain {
@@ -78,6 +79,21 @@ TEST(Manifest, IsOfTheFirstSchemaUntilItSaysMore) {
 
   EXPECT_THAT(PrintManifest(manifest), HasSubstr("\"schema\": 2,"));
   EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
+}
+
+// Of the first schema and of the second: whoever reads and writes them changes no byte.
+TEST(Manifest, ReadsThoseOfThisRepositoryAndDoesNotChangeThem) {
+  for (const auto& [name, schema] :
+       {std::pair{"toolchain", 1}, {"lre-java", 1}, {"lre-cc-zlib", 2}, {"lre-protoc", 2}}) {
+    const std::string text =
+        ReadFile(fmt::format("{}/local-remote-execution/{}.json", LRE_SOURCE_DIR, name)).value();
+
+    const auto manifest = ParseManifest(text);
+
+    ASSERT_TRUE(manifest) << manifest.error().ToString();
+    EXPECT_EQ(ManifestSchema(*manifest), schema) << name;
+    EXPECT_EQ(PrintManifest(*manifest), text) << name;
+  }
 }
 
 TEST(Manifest, PrintsSortedKeysAndAFinalNewline) {

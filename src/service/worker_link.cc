@@ -111,8 +111,9 @@ class Session : public WorkerPeer, public std::enable_shared_from_this<Session> 
       : scheduler_(scheduler), options_(options), carrier_(std::move(carrier)) {}
 
   void OnMessage(const FromWorker& message);
-  // The connection is gone, or the worker closed its side.
-  void OnLost();
+  // The connection is gone, or the worker closed its side. False when the server has ended the link
+  // already, and is about to say how.
+  bool OnLost();
   // Ends the link for good.
   void Refuse(const Status& status);
 
@@ -307,10 +308,11 @@ void Session::Report(const worker::v1::Report& report) {
   scheduler_.FromWorker(link_.load(), std::move(reported));
 }
 
-void Session::OnLost() {
-  closed_.store(true);
+bool Session::OnLost() {
+  const bool ended = closed_.exchange(true);
   FinishAllStreams();
   if (const uint64_t link = link_.load(); link != 0) scheduler_.LinkLost(link);
+  return !ended;
 }
 
 void Session::Refuse(const Status& status) {
@@ -393,8 +395,7 @@ class RpcHandler : public rpc::CallHandler {
     session_->OnMessage(message);
   }
   void OnHalfClose() override {
-    session_->OnLost();
-    call_->Finish(Status());
+    if (session_->OnLost()) call_->Finish(Status());
   }
   void OnCancel() override { session_->OnLost(); }
 

@@ -151,30 +151,57 @@ struct BatchRead {
   Bytes request;
   wire::BatchReadRequest parsed;
   wire::MessageWriter writer;
-  size_t next = 0;            // the entry to be answered next
-  bool may_compress = false;  // on the I/O pool: it takes time
+  size_t next = 0;  // the entry to be answered next
 };
 
-// Small blobs are not worth it, also to clients that accept zstd.
+// What one blob's answer carries.
+struct ReadBlob {
+  Result<BytesList> data;
+  int32_t compressor = kIdentity;
+};
+
+// Small blobs are not worth it, also to clients that accept zstd. It takes time, so only the I/O
+// pool compresses.
 bool Compressible(const BatchRead& read, const wire::DigestEntry& entry) {
   constexpr int64_t kBytesMin = 4 << 10;
   return read.parsed.accepts_zstd && entry.digest.size_bytes >= kBytesMin;
 }
 
-void AddRead(ZstdContexts& zstd, BatchRead& read, const wire::DigestEntry& entry,
-             const Result<BytesList>& data) {
-  if (data) {
-    if (read.may_compress && Compressible(read, entry)) {
-      Result<std::string> frame = CompressFrame(zstd, *data);
-      if (frame && frame->size() < TotalSize(*data)) {
-        wire::AddBatchReadResponse(read.writer, entry.message, Status(), {Bytes(std::move(*frame))},
-                                   kZstd);
-        return;
-      }
-    }
-    wire::AddBatchReadResponse(read.writer, entry.message, Status(), *data);
+// The frames that the whole blob lies in; nullopt when it is not kept so, or not wholly.
+std::optional<BytesList> StoredFrames(store::BlobStore& store, const store::BlobKey& key) {
+  const auto size = static_cast<uint64_t>(key.digest.size_bytes);
+  BytesList frames;
+  for (uint64_t plain = 0; plain < size;) {
+    auto frame = store.ReadZstd(key, plain);
+    if (!frame || !*frame || (*frame)->plain_bytes == 0) return std::nullopt;
+    plain += (*frame)->plain_bytes;
+    for (Bytes& piece : (*frame)->compressed) frames.push_back(std::move(piece));
+  }
+  if (TotalSize(frames) >= size) return std::nullopt;
+  return frames;
+}
+
+// May block.
+ReadBlob ReadForAnswer(const SharedParts& shared, const BatchRead& read,
+                       const wire::DigestEntry& entry) {
+  store::BlobStore& store = shared.parts.store;
+  const store::BlobKey key{entry.digest, read.partition};
+  const bool compress = Compressible(read, entry);
+  if (compress) {
+    if (auto frames = StoredFrames(store, key)) return {std::move(*frames), kZstd};
+  }
+  ReadBlob plain{store.Read(key, {})};
+  if (!compress || !plain.data) return plain;
+  Result<std::string> frame = CompressFrame(shared.zstd, *plain.data);
+  if (!frame || frame->size() >= TotalSize(*plain.data)) return plain;
+  return {BytesList{Bytes(std::move(*frame))}, kZstd};
+}
+
+void AddRead(BatchRead& read, const wire::DigestEntry& entry, const ReadBlob& blob) {
+  if (blob.data) {
+    wire::AddBatchReadResponse(read.writer, entry.message, Status(), *blob.data, blob.compressor);
   } else {
-    wire::AddBatchReadResponse(read.writer, entry.message, data.error(), {});
+    wire::AddBatchReadResponse(read.writer, entry.message, blob.data.error(), {});
   }
 }
 
@@ -190,21 +217,20 @@ bool Fits(const BatchRead& read, const wire::DigestEntry& entry, const CasOption
 
 // Answers entries until `reader` says that it would block; false then.
 template <typename Reader>
-bool AddReads(const SharedParts& shared, BatchRead& read, Reader reader) {
-  const CasOptions& options = shared.options;
+bool AddReads(const CasOptions& options, BatchRead& read, Reader reader) {
   for (; read.next < read.parsed.entries.size(); read.next++) {
     const wire::DigestEntry& entry = read.parsed.entries[read.next];
     if (!entry.valid) {
-      AddRead(shared.zstd, read, entry, std::unexpected(wire::MalformedDigest(entry)));
+      AddRead(read, entry, {std::unexpected(wire::MalformedDigest(entry))});
     } else if (!Fits(read, entry, options)) {
-      AddRead(shared.zstd, read, entry,
-              Error(Code::kResourceExhausted,
-                    "blob {}: the answer would pass {} bytes; read it through ByteStream",
-                    entry.digest, options.answer_bytes_max));
+      AddRead(read, entry,
+              {Error(Code::kResourceExhausted,
+                     "blob {}: the answer would pass {} bytes; read it through ByteStream",
+                     entry.digest, options.answer_bytes_max)});
     } else {
-      std::optional<Result<BytesList>> data = reader(store::BlobKey{entry.digest, read.partition});
-      if (!data) return false;
-      AddRead(shared.zstd, read, entry, *data);
+      std::optional<ReadBlob> blob = reader(entry);
+      if (!blob) return false;
+      AddRead(read, entry, *blob);
     }
   }
   return true;
@@ -238,7 +264,7 @@ bool TryReadAll(const SharedParts& shared, BatchRead& read) {
   auto blobs = shared.parts.store.TryReadMany(read.partition, digests);
   if (!blobs) return false;
   for (size_t i = 0; i < digests.size(); i++) {
-    AddRead(shared.zstd, read, read.parsed.entries[i], (*blobs)[i]);
+    AddRead(read, read.parsed.entries[i], {std::move((*blobs)[i])});
   }
   return true;
 }
@@ -252,20 +278,18 @@ void BatchReadBlobs(const Shared& shared, std::shared_ptr<rpc::ServerCall> call,
   auto read =
       std::make_shared<BatchRead>(std::move(bytes), std::move(*request), copied.value_or(1024));
   read->partition = *partition;
+  auto try_read = [&](const wire::DigestEntry& entry) -> std::optional<ReadBlob> {
+    if (Compressible(*read, entry)) return std::nullopt;
+    auto data = shared->parts.store.TryRead({entry.digest, read->partition}, {});
+    if (!data) return std::nullopt;
+    return ReadBlob{std::move(*data)};
+  };
   const bool done =
-      copied ? TryReadAll(*shared, *read)
-             : AddReads(*shared, *read,
-                        [&](const store::BlobKey& key) -> std::optional<Result<BytesList>> {
-                          if (Compressible(*read, read->parsed.entries[read->next])) {
-                            return std::nullopt;
-                          }
-                          return shared->parts.store.TryRead(key, {});
-                        });
+      copied ? TryReadAll(*shared, *read) : AddReads(shared->options, *read, try_read);
   if (done) return call->Respond(read->writer.Finish());
   RunBlocking(shared->parts.io, call, [call, read, shared] {
-    read->may_compress = true;
-    AddReads(*shared, *read, [&](const store::BlobKey& key) {
-      return std::optional<Result<BytesList>>(shared->parts.store.Read(key, {}));
+    AddReads(shared->options, *read, [&](const wire::DigestEntry& entry) {
+      return std::optional<ReadBlob>(ReadForAnswer(*shared, *read, entry));
     });
     call->Respond(read->writer.Finish());
   });

@@ -2,9 +2,11 @@
 
 #include <random>
 
+#include "base/file.h"
 #include "reapi/tree.h"
 #include "service/fake_storage_server.h"
 #include "service/zstd_blob.h"
+#include "store/log_store.h"
 
 namespace lre::service {
 namespace {
@@ -184,6 +186,42 @@ TEST_P(CasServiceTest, ReadsABatchCompressedForClientsThatAcceptIt) {
   EXPECT_EQ(*DecompressBlob(zstd, response.responses(1).data(), 60'000), large);
   EXPECT_EQ(response.responses(2).compressor(), pb::Compressor::IDENTITY);
   EXPECT_EQ(response.responses(2).data(), noise);
+}
+
+TEST(CasServiceOverFrames, SendsStoredFramesAsTheyAre) {
+  TempDir dir;
+  FakeClock clock;
+  auto store = store::OpenLogStore(
+      clock,
+      {.directory = dir / "store", .size_bytes_max = 64 << 20, .at_rest = store::AtRest::kZstd});
+  ASSERT_TRUE(store) << store.error().ToString();
+  std::string text;  // of two frames
+  for (int i = 0; text.size() < 1'500'000; ++i) text += "line " + std::to_string(i) + "\n";
+  const store::BlobKey key{ComputeDigest(kSha256, text), 0};
+  ASSERT_TRUE(store::Put(**store, key, Bytes(text)).ok());
+  std::string stored;
+  for (uint64_t at : {0, 1 << 20}) stored += Flatten((*(*store)->ReadZstd(key, at))->compressed);
+  ZstdContexts zstd;
+  ASSERT_NE(*CompressFrame(zstd, {Bytes(text)}), stored) << "made anew it would be one frame";
+  ThreadPool io({.threads = 1});
+  Metrics metrics;
+  auto server = rpc::Server::Start({.listen = {"127.0.0.1:0"}, .loops = 1},
+                                   CasMethods({**store, io}, {}), nullptr, metrics, SystemClock());
+  ASSERT_TRUE(server);
+  auto stub = pb::ContentAddressableStorage::NewStub(
+      grpc::CreateChannel((*server)->addresses()[0], grpc::InsecureChannelCredentials()));
+  pb::BatchReadBlobsRequest request;
+  *request.add_digests() = DigestOf(text);
+  request.add_acceptable_compressors(pb::Compressor::ZSTD);
+  pb::BatchReadBlobsResponse response;
+  Context context;
+
+  ASSERT_TRUE(stub->BatchReadBlobs(&context, request, &response).ok());
+
+  ASSERT_EQ(response.responses_size(), 1);
+  EXPECT_EQ(response.responses(0).compressor(), pb::Compressor::ZSTD);
+  EXPECT_EQ(response.responses(0).data(), stored);
+  EXPECT_EQ(*DecompressBlob(zstd, stored, key.digest.size_bytes), text);
 }
 
 TEST_P(CasServiceTest, AnswersWhatTheStoreSays) {

@@ -243,7 +243,7 @@ std::vector<ConfigKey> AssetKeys() {
       Size("asset.unpacked_max", "Of one archive, unpacked.", &C::asset_unpacked_bytes_max),
       Count("asset.fetches_max", "Fetches at once.", &C::asset_fetches_max),
       Count("asset.waiting_max", "Fetches that wait for those; more are refused.",
-            &C::asset_waiting_max),
+            &C::asset_waiting_max, 1),
       Count("asset.entries_max", "Files and directories of one archive.", &C::asset_entries_max, 1),
       Count("asset.uris_max", "Of one request.", &C::asset_uris_max, 1),
   };

@@ -1,13 +1,12 @@
 // What a spawn costs on this machine, bare and in the sandbox, in the same run and interleaved, so
 // that a noisy machine is noisy for both: /bin/true by posix_spawn from this small process; by the
 // launcher without isolation; in the sandbox with the userland bound; the same with an overlay on
-// disk and with one in memory. Then how many per second with both cores busy.
+// disk and with one in memory. Processor time is that of all processes, "after" included. Then how
+// many per second with both cores busy.
 //
 //   bench_spawn_floor [rounds]
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,17 +17,16 @@
 #include <thread>
 
 #include "base/check.h"
-#include "base/file.h"
-#include "sandbox/sandbox.h"
+#include "cpu_time.h"
+#include "spawn_stage.h"
 
 extern char** environ;
 
 namespace {
 
-using lre::Duration;
-using lre::sandbox::Command;
+using lre::bench::RunOnce;
+using lre::bench::Stage;
 using lre::sandbox::Launcher;
-using lre::sandbox::MountKind;
 
 void SpawnBare() {
   char program[] = "/bin/true";
@@ -39,61 +37,12 @@ void SpawnBare() {
   waitpid(pid, &status, 0);
 }
 
-struct Stage {
-  // Slots 3n to 3n + 2: a slot expects the next command to want the root of the last.
-  explicit Stage(const Launcher& launcher, int n) : owner(launcher.file_owner()) {
-    Make("lower");
-    command.arguments = {"/bin/true"};
-    command.working_directory = "/";
-    command.stdout_path = directory / "stdout";
-    command.stderr_path = directory / "stderr";
-    command.slot = 3 * n;
-    bare = command;
-    bare.isolation = lre::sandbox::Isolation::kNone;
-    command.mounts = {{MountKind::kReadOnlyBind, "/usr", "/usr"},
-                      {MountKind::kSymlink, "/bin", "usr/bin"},
-                      {MountKind::kSymlink, "/lib", "usr/lib"},
-                      {MountKind::kSymlink, "/lib64", "usr/lib64"},
-                      {MountKind::kFile, "/etc/passwd", "user:x:1000:1000::/:/bin/sh\n"}};
-    overlaid = command;
-    overlaid.slot = 3 * n + 1;
-    overlaid.overlays = {
-        {directory / "lower", directory / "upper", directory / "work", "/build", {}}};
-    in_memory = command;
-    in_memory.slot = 3 * n + 2;
-    in_memory.output_kept_bytes_max = 4096;
-    in_memory.overlays = {{.lower = directory / "lower", .target = "/build"}};
-  }
-  void Make(const char* name) {
-    std::string path = directory / name;
-    CHECK(mkdir(path.c_str(), 0755) == 0);
-    if (geteuid() == 0) CHECK(chown(path.c_str(), owner, owner) == 0);
-  }
-  // Every action has an upper layer of its own: making it belongs to the price. A worker removes
-  // the last one after its report was sent: that is measured by itself.
-  void MakeUpper() {
-    Make("upper");
-    Make("work");
-  }
-  void RemoveUpper() {
-    CHECK(lre::RemoveTree(directory / "upper").ok());
-    CHECK(lre::RemoveTree(directory / "work").ok());
-  }
-  uint32_t owner;
-  lre::TempDir directory;
-  Command bare, command, overlaid, in_memory;
-};
-
-void RunOnce(Launcher& launcher, const Command& command) {
-  auto outcome = launcher.Run(command, {});
-  CHECK(outcome && outcome->exit_code == 0, lre::ToStatus(outcome).ToString());
-}
-
 struct Series {
   const char* name;
   std::function<void(int stage)> run;
   std::function<void(int stage)> after = [](int) {};
   std::vector<double> micros, after_micros;
+  double cpu_seconds = 0;
 };
 
 double Time(const std::function<void()>& run) {
@@ -145,20 +94,27 @@ int main(int argc, char** argv) {
       series.after(t);
     }
   }
-  for (int i = 0; i < rounds; ++i) {
+  constexpr int kBlock = 20;  // runs between two looks at the processor time
+  rounds = (rounds + kBlock - 1) / kBlock * kBlock;
+  for (int i = 0; i < rounds; i += kBlock) {
     for (Series& series : all) {
-      series.micros.push_back(Time([&] { series.run(0); }));
-      series.after_micros.push_back(Time([&] { series.after(0); }));
+      double before = lre::bench::CpuSecondsOfTree(getpid());
+      for (int j = 0; j < kBlock; ++j) {
+        series.micros.push_back(Time([&] { series.run(0); }));
+        series.after_micros.push_back(Time([&] { series.after(0); }));
+      }
+      series.cpu_seconds += lre::bench::CpuSecondsOfTree(getpid()) - before;
     }
   }
   for (Series& series : all) {
     std::sort(series.micros.begin(), series.micros.end());
     std::sort(series.after_micros.begin(), series.after_micros.end());
     fmt::print(
-        "{:24} p50 {:7.0f} us  p90 {:7.0f} us  x{:.2f}  after {:4.0f} us  {:6.0f}/s with {} at "
-        "once\n",
+        "{:26} p50 {:6.0f} us  p90 {:6.0f} us  x{:.2f}  CPU {:5.0f} us  x{:.2f}  after {:4.0f} us "
+        " {:5.0f}/s with {} at once\n",
         series.name, series.micros[rounds / 2], series.micros[rounds * 9 / 10],
-        series.micros[rounds / 2] / all[0].micros[rounds / 2], series.after_micros[rounds / 2],
+        series.micros[rounds / 2] / all[0].micros[rounds / 2], series.cpu_seconds * 1e6 / rounds,
+        series.cpu_seconds / all[0].cpu_seconds, series.after_micros[rounds / 2],
         PerSecond(series, kThreads, rounds / 4), kThreads);
   }
 }

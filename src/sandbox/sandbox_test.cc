@@ -64,7 +64,7 @@ TEST_F(SandboxTest, SeesOnlyItsOwnProcessesUserHostAndNetwork) {
   EXPECT_EQ(Output("id -u; id -g; uname -n"), "1000\n1000\nlre\n");
   EXPECT_EQ(Output("tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '"), "lo\n");
   EXPECT_EQ(Output("grep -c . /proc/net/route"), "1\n");  // the heading
-  // pid 1, the shell, ls and grep.
+  // pid 1 and the shell.
   EXPECT_EQ(Output("set -- /proc/[0-9]*; echo $#"), "2\n");
 }
 

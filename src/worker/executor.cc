@@ -131,8 +131,9 @@ v1::Report Executor::Run(const v1::Assignment& assignment, const Callbacks& call
   reapi::ToRpcStatus(status, report.mutable_status());
   report.set_retryable(IsRetryable(status));
   report.set_out_of_memory(job.outcome.ending == Ending::kOutOfMemory);
-  // A result goes with a command that ran, also when its time was up.
-  if (status.ok() || status.code() == Code::kDeadlineExceeded)
+  // A result goes with a command that ran, also when its time was up; of one that ran out of memory
+  // what it used tells the scheduler how much to set aside.
+  if (status.ok() || status.code() == Code::kDeadlineExceeded || report.out_of_memory())
     *report.mutable_result() = job.result;
   if (!status.ok()) report.set_message(status.message());
   AddServerLog(job, status, report);
@@ -368,7 +369,9 @@ Status Executor::Execute(Job& job) {
       return {};
     case Ending::kOutgrewMemory:  // RunCommand has seen to it
     case Ending::kOutOfMemory:
-      return ErrorStatus(Code::kResourceExhausted, "the command ran out of memory");
+      return ErrorStatus(Code::kResourceExhausted,
+                         "the command ran out of memory: it used {} bytes, and {} were set aside",
+                         job.outcome.memory_peak_bytes, job.sandbox.memory_bytes_max);
     case Ending::kCancelled:
       return ErrorStatus(Code::kCancelled, "the action was cancelled");
   }

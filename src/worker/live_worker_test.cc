@@ -91,6 +91,10 @@ TEST_F(LiveWorkerTest, AnActionWithoutMemoryIsToldApart) {
   EXPECT_TRUE(report.out_of_memory());
   EXPECT_EQ(report.status().code(), static_cast<int>(Code::kResourceExhausted));
   EXPECT_TRUE(report.retryable());
+  v1::ResourceUsage usage;
+  ASSERT_GE(report.result().execution_metadata().auxiliary_metadata_size(), 1);
+  ASSERT_TRUE(report.result().execution_metadata().auxiliary_metadata(0).UnpackTo(&usage));
+  EXPECT_GT(usage.memory_peak_bytes(), 30 << 20);
 }
 
 TEST_F(LiveWorkerTest, TheInputRootMayBeTheRootOfTheFileSystem) {

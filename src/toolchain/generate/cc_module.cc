@@ -192,9 +192,9 @@ std::string Marker(const Manifest& manifest) {
 
 // Says that every header of the store may be used by whoever likes: layering_check wants each
 // header to be some module's.
-std::string ModuleMap(const CcFacts& cc) {
+std::string ModuleMap(const GenerateInput& input, const CcFacts& cc) {
   std::string out = "module \"crosstool\" [system] {\n";
-  std::vector<std::string> directories = cc.builtin_includes;
+  std::vector<std::string> directories = IncludeDirectories(input, cc);
   std::ranges::sort(directories);
   directories.erase(std::unique(directories.begin(), directories.end()), directories.end());
   for (size_t i = 0; i < directories.size(); ++i)
@@ -301,22 +301,22 @@ std::vector<GeneratedFile> CcPackage(const GenerateInput& input, const Manifest&
   std::vector<GeneratedFile> files = {{folder + "/BUILD.bazel", Build(input, manifest)},
                                       {folder + "/toolchain.json", Marker(manifest)}};
   if (manifest.cc->compiler == "clang")
-    files.push_back({folder + "/module.modulemap", ModuleMap(*manifest.cc)});
+    files.push_back({folder + "/module.modulemap", ModuleMap(input, *manifest.cc)});
   return files;
 }
 
 std::vector<GeneratedFile> CcModule(const GenerateInput& input) {
   const std::string module(kModule), cc = module + "generated-cc/cc/";
   std::vector<GeneratedFile> files = {
-      {cc + "BUILD.bazel", Build(input, input.manifest)},
       {cc + "cc_features.bzl",
        FileHead(input, "#", "Flags of the C++ toolchains, by feature.") + CcFeaturesText()},
       {cc + "cc_toolchain_config.bzl",
        FileHead(input, "#", "How the compiler is called: the rule of the C++ toolchains.") +
            std::string(CcToolchainConfigText())},
-      {cc + "toolchain.json", Marker(input.manifest)},
       {cc + "validate_static_library.bzl", ValidateText(input)},
   };
+  std::ranges::move(CcPackage(input, input.manifest, module + "generated-cc/cc"),
+                    std::back_inserter(files));
   if (input.clang == nullptr) return files;
   const std::string clang = module + "generated-clang/";
   files.push_back({module + input.clang->name + ".json", PrintManifest(*input.clang)});

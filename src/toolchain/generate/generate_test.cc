@@ -200,6 +200,16 @@ TEST(GenerateTest, ClangChangesNoKeyOfTheOtherCompiler) {
   EXPECT_THAT(*prefixed, HasSubstr("\nbuild:lre-clang --config=lre\nbuild:lre-clang --extra_tool"));
 }
 
+TEST(GenerateTest, ClangMayBeTheOnlyCompiler) {
+  const auto files = GenerateMap(ClangManifest(), {.further = {PythonManifest()}});
+
+  const std::string modules = files.at("local-remote-execution/generated-cc/cc/module.modulemap");
+  EXPECT_THAT(modules, HasSubstr("umbrella \"" + ClangManifest().cc->builtin_includes[0]));
+  EXPECT_THAT(modules, HasSubstr("umbrella \"" + PythonManifest().python->include_dirs[0]));
+  EXPECT_THAT(files.at("lre.cmake"), HasSubstr("/bin/clang++\""));
+  EXPECT_THAT(files.at("lre.bazelrc"), Not(HasSubstr("build:clang")));
+}
+
 TEST(GenerateTest, RefusesACompilerThatItHasNoFlagsFor) {
   Manifest other = SmallManifest();
   other.cc->compiler = "tcc";

@@ -115,6 +115,7 @@ extends = "lre-cc-zlib"
 paths = ["mine"]
 libraries = ["mine"]
 compile_flags = ["-DFROM_FLAG=7", "-isystem{mine}/usr/include/tool"]
+target_compatible_with = ["@@//mine:board"]
 env = { MINE = "{mine}/usr/include" }
 TOML
 "$lre" lock && "$lre" sync mine && "$lre" generate >/dev/null
@@ -122,10 +123,19 @@ TOML
 cat >mine/BUILD.bazel <<'BUILD'
 load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
 
+constraint_setting(name = "boards")
+
+constraint_value(
+    name = "board",
+    constraint_setting = ":boards",
+    visibility = ["//visibility:public"],
+)
+
 cc_binary(
     name = "mine",
     srcs = ["mine.cc"],
     linkopts = ["-lz"],
+    target_compatible_with = [":board"],
 )
 BUILD
 cat >mine/mine.cc <<'CC'

@@ -79,9 +79,11 @@ std::vector<Flag> Flags(const GenerateInput& input) {
     flags.push_back({"--extra_toolchains=@local-remote-execution//generated-python/config:all",
                      "Python: named by its path in the first line of every program."});
   }
-  for (const Manifest* own : input.own) {
+  std::vector<const Manifest*> own_ones = {&input.manifest};
+  own_ones.insert(own_ones.end(), input.own.begin(), input.own.end());
+  for (const Manifest* own : own_ones) {
     std::string why = fmt::format("{}: for what asks for it.", own->name);
-    for (const std::string& label : OwnToolchainLabels(*own)) {
+    for (const std::string& label : OwnToolchainLabels(input, *own)) {
       flags.push_back({"--extra_toolchains=" + label, std::exchange(why, "")});
     }
   }

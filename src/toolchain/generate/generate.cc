@@ -43,9 +43,21 @@ Status CheckPlain(std::string_view what, std::string_view value) {
   return {};
 }
 
+Status CheckOwn(const Manifest& manifest) {
+  for (const auto& [name, tool] : manifest.tools) {
+    TRY(CheckPlain("tool name", name));
+    TRY(CheckPlain("tool " + name, tool));
+  }
+  for (const auto* labels : {&manifest.exec_compatible_with, &manifest.target_compatible_with}) {
+    for (const std::string& label : *labels) TRY(CheckPlain("constraint", label));
+  }
+  return {};
+}
+
 // REQUIRES: cc facts.
 Status CheckCompiler(const Manifest& manifest) {
   const CcFacts& cc = *manifest.cc;
+  TRY(CheckOwn(manifest));
   TRY(CheckPlain("name", manifest.name));
   for (const auto& [name, value] : manifest.env) {
     TRY(CheckPlain("env name", name));
@@ -90,10 +102,7 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
   TRY(CheckPlain("name", further.name));
   if (further.cc && (further.cc->compiler == "clang" || IsOwn(further)))
     TRY(CheckCompiler(further));
-  for (const auto& [name, tool] : further.tools) TRY(CheckPlain("tool " + name, tool));
-  for (const auto* labels : {&further.exec_compatible_with, &further.target_compatible_with}) {
-    for (const std::string& label : *labels) TRY(CheckPlain("constraint", label));
-  }
+  TRY(CheckOwn(further));
   if (further.python) {
     TRY(CheckPlain("python interpreter", further.python->interpreter));
     for (const std::string& directory : further.python->include_dirs)
@@ -196,6 +205,7 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
     std::ranges::move(JavaExamples(input), std::back_inserter(files));
   }
   if (input.python != nullptr) std::ranges::move(PythonModule(input), std::back_inserter(files));
+  std::ranges::move(ToolsModule(input, manifest), std::back_inserter(files));
   for (const Manifest* own : input.own)
     std::ranges::move(OwnModule(input, *own), std::back_inserter(files));
   files.push_back({"lre.bazelrc", Bazelrc(input, options)});

@@ -113,22 +113,26 @@ bool IsOwn(const Manifest& manifest) {
   return !manifest.extends.empty() || !manifest.tools.empty();
 }
 
-std::vector<std::string> OwnToolchainLabels(const Manifest& manifest) {
+std::vector<std::string> OwnToolchainLabels(const GenerateInput& input, const Manifest& manifest) {
   std::vector<std::string> labels;
   const std::string folder = "@local-remote-execution//" + FolderOf(manifest);
-  if (manifest.cc) labels.push_back(folder + "/config:cc-toolchain");
+  if (manifest.cc && &manifest != &input.manifest)
+    labels.push_back(folder + "/config:cc-toolchain");
   if (!manifest.tools.empty()) labels.push_back(folder + ":toolchain");
   return labels;
 }
 
+std::vector<GeneratedFile> ToolsModule(const GenerateInput& input, const Manifest& manifest) {
+  if (manifest.tools.empty()) return {};
+  const std::string folder = "local-remote-execution/" + FolderOf(manifest);
+  return {{folder + "/BUILD.bazel", ToolsBuild(input, manifest)},
+          {folder + "/tools.bzl", ToolsText(manifest)}};
+}
+
 std::vector<GeneratedFile> OwnModule(const GenerateInput& input, const Manifest& manifest) {
   const std::string folder = "local-remote-execution/" + FolderOf(manifest);
-  std::vector<GeneratedFile> files = {
-      {"local-remote-execution/" + manifest.name + ".json", PrintManifest(manifest)}};
-  if (!manifest.tools.empty()) {
-    files.push_back({folder + "/BUILD.bazel", ToolsBuild(input, manifest)});
-    files.push_back({folder + "/tools.bzl", ToolsText(manifest)});
-  }
+  std::vector<GeneratedFile> files = ToolsModule(input, manifest);
+  files.push_back({"local-remote-execution/" + manifest.name + ".json", PrintManifest(manifest)});
   if (!manifest.cc) return files;
   files.push_back({folder + "/config/BUILD.bazel", CcConfigBuild(input, manifest)});
   std::vector<GeneratedFile> package = CcPackage(input, manifest, folder + "/cc");

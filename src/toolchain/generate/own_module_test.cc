@@ -73,6 +73,23 @@ TEST(OwnModuleTest, ToolsAreAToolchainTypeOfTheirOwn) {
       HasSubstr("--extra_toolchains=@local-remote-execution//generated-lre-protoc:toolchain"));
 }
 
+TEST(OwnModuleTest, TheFirstToolchainMayOfferToolsToo) {
+  Manifest first = Committed("toolchain");
+  first.tools = {{"make", "/lre/store/x/usr/bin/make"}};
+
+  const auto files = Generate(first, {});
+
+  ASSERT_TRUE(files) << files.error().ToString();
+  int found = 0;
+  for (const GeneratedFile& file : *files) {
+    found += file.path == kFolder + "lre-cc/BUILD.bazel" ||
+             (file.path == "lre.bazelrc" &&
+              file.text.find("generated-lre-cc:toolchain") != std::string::npos);
+    EXPECT_NE(file.path, "local-remote-execution/lre-cc.json");
+  }
+  EXPECT_EQ(found, 2);
+}
+
 TEST(OwnModuleTest, ConstraintsOfTheRequestComeAfterThoseOfEveryToolchain) {
   Manifest own = Committed("lre-cc-zlib");
   own.exec_compatible_with = {"@mine//:fast"};

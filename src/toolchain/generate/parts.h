@@ -48,11 +48,13 @@ std::vector<GeneratedFile> CcModule(const GenerateInput& input);
 // The package `folder` with the C++ toolchain ":cc" of a further manifest.
 std::vector<GeneratedFile> CcPackage(const GenerateInput& input, const Manifest& manifest,
                                      const std::string& folder);
-// A toolchain of one's own (own_module.cc): whether it is one, what it adds to the module, and what
-// is registered of it.
+// A toolchain of one's own (own_module.cc), a further one: whether it is one, and what it adds to
+// the module. The tools that any manifest offers, the first one too; and what is registered of
+// either.
 bool IsOwn(const Manifest& manifest);
 std::vector<GeneratedFile> OwnModule(const GenerateInput& input, const Manifest& manifest);
-std::vector<std::string> OwnToolchainLabels(const Manifest& manifest);
+std::vector<GeneratedFile> ToolsModule(const GenerateInput& input, const Manifest& manifest);
+std::vector<std::string> OwnToolchainLabels(const GenerateInput& input, const Manifest& manifest);
 // cc_toolchain_config.bzl and cc_features.bzl without their heads.
 std::string_view CcToolchainConfigText();
 std::string CcFeaturesText();

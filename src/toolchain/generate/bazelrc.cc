@@ -29,20 +29,25 @@ std::string ClangConfigs(const GenerateInput& input, const GenerateOptions& opti
       "\n# The other compiler, for all that is built; with its own C++ library instead of GCC's. "
       "Tests\n"
       "# find the program with which sanitizers name what they report.\n";
-  for (const char* variant : {"", "-libcxx"}) {
-    const std::string name = (prefix.empty() ? "" : prefix + "-") + "clang" + variant;
-    if (!prefix.empty()) out += fmt::format("build:{} --config={}\n", name, prefix);
-    out += fmt::format(
-        "build:{} "
-        "--extra_toolchains=@local-remote-execution//generated-clang/config:cc-toolchain{}\n",
-        name, variant);
-    // Sanitizers find the names for their reports in PATH or not at all.
-    auto symbolizer = input.clang->cc->tools.find("llvm-symbolizer");
-    if (symbolizer != input.clang->cc->tools.end()) {
-      out += fmt::format("build:{} --test_env=PATH={}:{}\n", name,
-                         symbolizer->second.substr(0, symbolizer->second.rfind('/')), input.path);
-    }
+  const std::string name = (prefix.empty() ? "" : prefix + "-") + "clang";
+  auto toolchain = [&](std::string_view suffix) {
+    return fmt::format(
+        "build:{0}{1} "
+        "--extra_toolchains=@local-remote-execution//generated-clang/config:cc-toolchain{1}\n",
+        name, suffix);
+  };
+  if (!prefix.empty()) out += fmt::format("build:{} --config={}\n", name, prefix);
+  out += toolchain("");
+  // Debian's run-time libraries look for it at a place of the machine's, and not in PATH.
+  auto symbolizer = input.clang->cc->tools.find("llvm-symbolizer");
+  if (symbolizer != input.clang->cc->tools.end()) {
+    for (const char* sanitizer : {"ASAN", "LSAN", "MSAN", "TSAN", "UBSAN"})
+      out += fmt::format("build:{} --test_env={}_SYMBOLIZER_PATH={}\n", name, sanitizer,
+                         symbolizer->second);
   }
+  // The last of two that fit is taken.
+  if (input.clang->cc->libcxx)
+    out += fmt::format("build:{0}-libcxx --config={0}\n", name) + toolchain("-libcxx");
   return out;
 }
 

@@ -67,6 +67,10 @@ int main(int count, char** arguments) {
   }
   const std::string sanitizer = count > 1 ? arguments[1] : "";
   if (SumText(1, 2) != "3") return 1;
+#ifdef __clang__
+  // By the program that names functions.
+  if (sanitizer != "ubsan" && !Finds(sanitizer == "tsan" ? "race" : "leak", " in ")) return 1;
+#endif
   if (sanitizer == "asan") {
     return Finds("use-after-free", "heap-use-after-free") && Finds("leak", "LeakSanitizer: detected") ? 0 : 1;
   }

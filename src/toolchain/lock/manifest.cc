@@ -41,9 +41,8 @@ class ObjectReader {
                 [&](const std::string&, std::string item) { out.push_back(std::move(item)); });
   }
   void Read(const char* key, std::map<std::string, std::string>& out) {
-    ReadStrings(
-        key, "an object", &Json::is_object,
-        [&](const std::string& name, std::string item) { out[name] = std::move(item); });
+    ReadStrings(key, "an object", &Json::is_object,
+                [&](const std::string& name, std::string item) { out[name] = std::move(item); });
   }
   // One that may be absent.
   template <typename T>
@@ -230,9 +229,10 @@ int ManifestSchema(const Manifest& manifest) {
 std::string PrintManifest(const Manifest& manifest) {
   Json paths = Json::array();
   for (const StorePath& path : manifest.paths) paths.push_back(ToJson(path));
-  Json json = {{"schema", ManifestSchema(manifest)}, {"name", manifest.name}, {"system", manifest.system},
-               {"prefix", manifest.prefix},   {"lock", manifest.lock}, {"recipe", manifest.recipe},
-               {"paths", std::move(paths)},   {"env", manifest.env}};
+  Json json = {
+      {"schema", ManifestSchema(manifest)}, {"name", manifest.name}, {"system", manifest.system},
+      {"prefix", manifest.prefix},          {"lock", manifest.lock}, {"recipe", manifest.recipe},
+      {"paths", std::move(paths)},          {"env", manifest.env}};
   if (manifest.cc) json["cc"] = ToJson(*manifest.cc);
   if (manifest.java) json["java"] = ToJson(*manifest.java);
   if (manifest.python) json["python"] = ToJson(*manifest.python);

@@ -17,11 +17,11 @@ namespace lre::toolchain {
 
 // One immutable tree in the toolchain store.
 struct StorePath {
-  // "libc", "sysroot", "binutils", "gcc", "base", ... unique within a toolchain. Its path need not end
-  // with it: a newer binutils is "...-binutils-next" and has role "binutils".
+  // "libc", "sysroot", "binutils", "gcc", "base", ... unique within a toolchain. Its path need not
+  // end with it: a newer binutils is "...-binutils-next" and has role "binutils".
   std::string role;
-  std::string path;  // "/lre/store/<hash>-gcc"
-  std::string tree;  // digest of its root REAPI Directory, "sha256:<hex>/<size>"
+  std::string path;                     // "/lre/store/<hash>-gcc"
+  std::string tree;                     // digest of its root REAPI Directory, "sha256:<hex>/<size>"
   uint64_t size_bytes = 0;              // sum of its file sizes
   std::vector<std::string> references;  // the store paths its bytes name, sorted, itself excluded
   std::vector<std::string> packages;    // "gcc-12=12.2.0-14+deb12u1", sorted
@@ -71,8 +71,8 @@ struct PythonFacts {
 
 struct Manifest {
   static constexpr int kSchema = 2;  // see ManifestSchema
-  std::string name;    // "lre-cc"
-  std::string system;  // "x86_64-linux"
+  std::string name;                  // "lre-cc"
+  std::string system;                // "x86_64-linux"
   std::string prefix = "/lre/store";
   std::string lock;              // digest of the lock text, "sha256:<hex>"
   std::string recipe;            // "debian/1": version of the rules that turn packages into trees
@@ -96,8 +96,8 @@ int ManifestSchema(const Manifest& manifest);
 // Canonical JSON: sorted keys, two-space indent, final newline; the same manifest gives the same
 // bytes.
 std::string PrintManifest(const Manifest& manifest);
-// Reads schemas 1 and 2. kInvalidArgument names the key that is missing, unknown or of the wrong type; a newer schema says
-// so.
+// Reads schemas 1 and 2. kInvalidArgument names the key that is missing, unknown or of the wrong
+// type; a newer schema says so.
 Result<Manifest> ParseManifest(std::string_view json);
 
 }  // namespace lre::toolchain

@@ -220,6 +220,7 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
   options.slots = WorkerSlots(config);
   options.cache_bytes_max = config.worker_cache_bytes_max;
   options.action_memory_bytes_max = config.worker_action_memory_bytes_max;
+  options.network_allowed = config.worker_network == "host";
   options.persistent = {.processes_max = config.worker_persistent_max,
                         .idle_max = config.worker_persistent_idle_max,
                         .requests_max = config.worker_persistent_requests_max,

@@ -123,6 +123,7 @@ struct Config {
   std::string worker_cgroup;  // a delegated cgroup v2 for actions; empty: none
   uint64_t worker_action_memory_bytes_max = 0;
   int worker_action_processes_max = 8192;
+  std::string worker_network = "none";
   int worker_persistent_max = 4;  // processes that stay; 0: none
   Duration worker_persistent_idle_max = std::chrono::seconds(60);
   int worker_persistent_requests_max = 1000;

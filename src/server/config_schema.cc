@@ -276,6 +276,11 @@ std::vector<ConfigKey> WorkerKeys() {
             &C::worker_properties),
       Choice("worker.sandbox", "namespaces|none",
              "\"none\" runs actions without isolation: they see this machine.", &C::worker_sandbox),
+      Choice(
+          "worker.network", "none|host",
+          "\"host\" gives an action that asks for it by the property network=host the network of "
+          "this machine; all others have a loopback only.",
+          &C::worker_network),
       Text("worker.cgroup", "PATH",
            "Directory of a cgroup v2 without processes that is delegated to the worker; it bounds "
            "the "

@@ -225,6 +225,26 @@ Status Executor::Stage(Job& job) {
   return {};
 }
 
+// Only who asks for it sees a network, and how names are found in it.
+Status Executor::AllowNetwork(const Job& job, sandbox::Command& command) const {
+  for (const pb::Platform::Property& property : PlatformOf(job.assignment).properties())
+    command.network |= property.name() == "network" && property.value() == "host";
+  if (!command.network) return {};
+  if (!options_.network_allowed)
+    return ErrorStatus(Code::kFailedPrecondition,
+                       "the action asks for the network (network=host), which worker {} does not "
+                       "give: its operator says so by worker.network",
+                       options_.worker_name);
+  for (sandbox::Mount& mount : command.mounts) {
+    if (mount.target == "/etc/nsswitch.conf")
+      mount.source = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n";
+  }
+  if (FileExists("/etc/resolv.conf"))
+    command.mounts.push_back(
+        {sandbox::MountKind::kReadOnlyBind, "/etc/resolv.conf", "/etc/resolv.conf"});
+  return {};
+}
+
 Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   sandbox::Command command;
   command.arguments = job.command.arguments;
@@ -258,6 +278,7 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   if (namespaces) {
     command.mounts = std::move(root_contents.mounts);
     workspace_.AddTo(command, root);
+    TRY(AllowNetwork(job, command));
   }
   command.stdout_path = workspace_.stdout_path();
   command.stderr_path = workspace_.stderr_path();
@@ -309,6 +330,7 @@ Result<sandbox::Outcome> Executor::RunPersistently(Job& job, const PersistentWis
   std::string key = fmt::format("{} {} {} {} {}\n", job.partition(), action.tool,
                                 static_cast<int>(wish.protocol), job.root, wish.key);
   for (const sandbox::Mount& mount : command.mounts) key += mount.target + "\n";
+  if (command.network) key += "network\n";
   return persistent_.Run({.key = std::move(key),
                           .command = std::move(command),
                           .protocol = wish.protocol,

@@ -51,6 +51,8 @@ struct ExecutorOptions {
   std::string store_prefix = "/lre/store";
   // With less than this left where actions write, one that fails is taken to have failed for that.
   uint64_t disk_free_bytes_min = 1 << 20;
+  // Whether the property network=host gives an action the network of this machine.
+  bool network_allowed = false;
   PersistentOptions persistent;
 };
 
@@ -99,6 +101,7 @@ class Executor {
   Result<sandbox::Outcome> RunCommand(Job& job);
   Result<sandbox::Outcome> RunPlainly(Job& job);
   Result<sandbox::Outcome> RunPersistently(Job& job, const PersistentWish& wish);
+  Status AllowNetwork(const Job& job, sandbox::Command& command) const;
   void AddUsage(Job& job, const sandbox::Outcome& outcome) const;
   Status Collect(Job& job);
   Status AddStream(Job& job, bool is_stderr);

@@ -1,6 +1,9 @@
 // What a worker says of actions that fail, its own failures told apart; and where it stands with a
 // server that has no place for it.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include "google/rpc/error_details.pb.h"
 #include "reapi/digest_proto.h"
@@ -130,6 +133,53 @@ TEST_F(FailingWorkerTest, ComesBackWhenAServerWithoutAPlaceSays) {
 
   ASSERT_TRUE(setup_->server.NextOf(v1::FromWorker::kHello));
   EXPECT_GE(SystemClock().Now() - before, milliseconds(300));
+}
+
+// A port of this machine, and a script that fails unless it can connect to it.
+class Listener {
+ public:
+  Listener() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(socket_.get(), 10), 0);
+    EXPECT_EQ(getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  std::string Script() const {
+    return fmt::format(
+        "perl -MIO::Socket::INET -e 'exit(defined(IO::Socket::INET->new(\"127.0.0.1:{}\")) ? 0 : "
+        "9)'",
+        port_);
+  }
+
+ private:
+  UniqueFd socket_;
+  int port_ = 0;
+};
+
+TEST_F(FailingWorkerTest, OnlyAnActionThatAsksSeesTheNetwork) {
+  setup_->Start({.network_allowed = true});
+  Listener listener;
+  TestAction action{.script = listener.Script()};
+
+  EXPECT_EQ(setup_->Run(action).result().exit_code(), 9);
+  action.platform = {{"network", "host"}};
+  EXPECT_EQ(setup_->Run(action).result().exit_code(), 0);
+  action.platform.clear();
+  EXPECT_EQ(setup_->Run(action).result().exit_code(), 9);
+}
+
+TEST_F(FailingWorkerTest, TheNetworkIsForTheOperatorToAllow) {
+  setup_->Start();
+  Listener listener;
+
+  v1::Report report = setup_->Run({.script = listener.Script(), .platform = {{"network", "host"}}});
+
+  EXPECT_EQ(CodeOf(report), Code::kFailedPrecondition);
+  EXPECT_THAT(report.status().message(), HasSubstr("network=host"));
 }
 
 class WorkerOutputsTest : public FailingWorkerTest {};

@@ -137,6 +137,7 @@ class LinkedWorker final : public Worker {
                        .adopt_outputs = options_.adopt_outputs,
                        .store_prefix = options_.store_prefix,
                        .disk_free_bytes_min = options_.disk_free_bytes_min,
+                       .network_allowed = options_.network_allowed,
                        .persistent = options_.persistent});
     for (;;) {
       Instant expiry = executor.NextExpiry();
@@ -458,6 +459,7 @@ Result<std::unique_ptr<Worker>> Worker::Start(WorkerParts parts, WorkerOptions o
     options.name = name;
   }
   if (options.properties.empty()) options.properties = DefaultProperties();
+  if (options.network_allowed) options.properties.emplace_back("network", "host");
   TRY(SystemFiles().MakeDirectories(options.directory));
   TRY_ASSIGN(auto files, FileCache::Open(parts.cas, {.directory = options.directory + "/files",
                                                      .size_bytes_max = options.cache_bytes_max,

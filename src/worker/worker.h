@@ -45,7 +45,10 @@ struct WorkerOptions {
   std::vector<sandbox::Mount> extra_mounts;  // besides EtcMounts()
   std::string store_prefix = "/lre/store";
   uint64_t disk_free_bytes_min = 1 << 20;  // see ExecutorOptions
-  PersistentOptions persistent;            // processes that stay, see docs/adr/0008
+  // An action may ask for this machine's network by the property network=host, which is then
+  // offered.
+  bool network_allowed = false;
+  PersistentOptions persistent;  // processes that stay, see docs/adr/0008
   Duration reconnect_min = std::chrono::milliseconds(100);  // doubles up to
   Duration reconnect_max = std::chrono::seconds(5);
   Duration welcome_max = std::chrono::seconds(20);  // from connecting to the server's welcome

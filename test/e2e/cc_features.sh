@@ -94,3 +94,9 @@ farm_build alone //features:program //features:static_runtimes --config=clang-li
 if readelf -d "$bin/program" "$bin/static_runtimes" | grep NEEDED | grep -v 'lib[cm]\.so'; then
   fail "a program with clang's C++ library needs more than libc"
 fi
+# A profile of the program, and the program made with it.
+farm_build alone -c opt //features:program --config=clang "--fdo_instrument=$farm_dir/profile"
+"$bin/program" >/dev/null
+profile=$(find "$farm_dir/profile" -name '*.profraw')
+farm_build alone -c opt //features:program --config=clang "--fdo_optimize=$profile" -s
+grep -q -- "-fprofile-use=" "$farm_log" || fail "no compile uses the profile"

@@ -24,7 +24,7 @@ struct Options {
   int connections = 4, in_flight = 0, stalled = 0;
   double seconds = 2, warm_up = 0.5, idle = 0, calls_per_second = 0;
   WorkloadOptions workloads;
-  bool json = false, fill = true, fill_only = false, list = false;
+  bool stalled_start = false, json = false, fill = true, fill_only = false, list = false;
 };
 
 double OwnCpuSeconds() { return static_cast<double>(ProcessCpuNanos(getpid())) / 1e9; }
@@ -45,11 +45,12 @@ void Print(const Options& options, Row& row) {
   double rate = calls / run.seconds, gb_rate = bytes / 1e9 / run.seconds;
   if (options.json) {
     fmt::print(
-        R"({{"name":"{}","calls_per_s":{:.1f},"cpu_us_per_call":{:.3f},"cpu_us_per_item":{:.4f},)"
+        R"({{"name":"{}","calls":{},"calls_per_s":{:.1f},"cpu_us_per_call":{:.3f},)"
+        R"("cpu_us_per_item":{:.4f},)"
         R"("gb_per_s":{:.4f},"cpu_s_per_gb":{:.4f},"p50_ms":{:.3f},"p99_ms":{:.3f},"errors":{},)"
         R"("client_busy":{:.2f},"rss_anon_bytes":{}}})"
         "\n",
-        row.name, rate, us / calls, us / items, gb_rate, per_gb, run.LatencyMs(0.5),
+        row.name, run.calls, rate, us / calls, us / items, gb_rate, per_gb, run.LatencyMs(0.5),
         run.LatencyMs(0.99), run.errors, row.client_busy, row.rss_bytes);
   } else {
     fmt::print("{:<25}{:>10.0f}/s {:>10.2f} us", row.name, rate, us / calls);
@@ -96,6 +97,18 @@ Status Measure(Client& client, const Options& options, const Workload& workload)
   Print(options, row);
   if (row.run.errors == 0) return {};
   return ErrorStatus(Code::kInternal, "{}: {}", workload.name, row.run.first_error);
+}
+
+// Readers that stopped have been served when what the kernel holds for them is full and the server
+// rests; what it costs until then is measured with --stalled-start.
+void WaitUntilIdle(const ServerMeter& meter) {
+  constexpr int64_t kRestNanos = 2'000'000;  // of CPU in 200 ms
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (int64_t before = -1, now = 0; std::chrono::steady_clock::now() < until; before = now) {
+    now = meter.CpuNanos();
+    if (before >= 0 && now - before < kRestNanos) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
 }
 
 Status MeasureIdle(const Options& options) {
@@ -152,6 +165,7 @@ Status MeasureAll(const Options& options) {
     TRY(reader->Stall(workloads.LargeRead()));
     stalled.push_back(std::move(reader));
   }
+  if (options.stalled > 0 && !options.stalled_start) WaitUntilIdle(meter);
   for (const std::string& name : names) {
     Workload workload = workloads.Make(name);
     TRY(Measure(*client, options, workload));
@@ -178,6 +192,8 @@ void Declare(CLI::App& app, Options& options) {
   app.add_option("--warm-up", options.warm_up, "seconds before that");
   app.add_option("--idle", options.idle, "then watch the idle server for so many seconds");
   app.add_option("--stalled", options.stalled, "readers of 16 MiB that never read");
+  app.add_flag("--stalled-start", options.stalled_start,
+               "measure while the server still serves them");
   app.add_option("--floors", options.floors_directory,
                  "measure the machine's floors, writing in this directory");
   app.add_flag("!--no-fill", options.fill, "what is read is there from an earlier run");

@@ -184,10 +184,11 @@ int NewOverlay(const PlannedOverlay& overlay) {
   const int fds[3] = {overlay.lower_fd, overlay.upper_fd, overlay.work_fd};
   for (int i = 0; i < 3; ++i)
     AppendNumber(AppendText(paths[i], "/proc/self/fd/"), static_cast<uint64_t>(fds[i]));
-  // volatile: no sync of the upper layer at unmount; an action cut off by a crash is run again.
+  // volatile: no sync of the upper layer at unmount; an action cut off by a crash is run again. In
+  // memory there is nothing to sync, and the mark of it would be two directories to make and remove.
   return NewMount("overlay",
                   {{"userxattr", nullptr},
-                   {"volatile", nullptr},
+                   {overlay.in_memory ? nullptr : "volatile", nullptr},
                    {"lowerdir", paths[0]},
                    {"upperdir", paths[1]},
                    {"workdir", paths[2]}},

@@ -27,8 +27,13 @@ bazel_adds = set("""archiver_flags autofdo build_interface_libraries cs_fdo_inst
   dynamic_library_linker_tool fdo_instrument fdo_prefetch_hints force_pic_flags include_paths includes library_search_directories
   linkstamps output_execpath_flags pic preprocessor_defines random_seed shared_flag strip_debug_symbols compiler_output_flags""".split())
 # For macOS, and C++20 modules, whose scanner neither compiler's packages have.
-not_here = set("""libtool macos_default_link_flags macos_minimum_os set_install_name
+not_here = set("""libtool macos_default_link_flags macos_minimum_os macos_reproducible set_install_name
   cpp_modules cpp_module_modmap_file cpp20_module_compile_flags""".split())
+# What the toolchains of rules_cc 0.2.22 (for Bazel 8 and 9) know besides.
+newer = set("""clang_trace compiler_input_flags compiler_output_flags cpp_module_modmap_file cpp_modules cpp20_module_compile_flags
+  fastbuild lsan macos_reproducible no_dotd_file no_use_lto_indexing_bitcode_file parse_headers_as_c prefer_pic_for_opt_binaries
+  skip_virtual_includes trace use_lto_native_object_directory""".split())
+names[0] |= newer
 missing = names[0] - names[1] - bazel_adds - not_here
 print(len(names[0]), "features of Bazel's own toolchain,", len(names[0] & names[1]), "defined here too, missing:", missing or "none")
 sys.exit(bool(missing))

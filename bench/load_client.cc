@@ -99,7 +99,7 @@ Result<std::unique_ptr<Client>> Client::Connect(const std::string& target, int c
     if (epoll_ctl(client->epoll_.get(), EPOLL_CTL_ADD, connection->fd(), &event) != 0)
       return ErrnoError(errno, "epoll_ctl");
     // Servers drop who says nothing for long, and on a busy machine the first call may be far.
-    if (!connection->Flush()) return ErrorStatus(Code::kUnavailable, "{} closed", target);
+    if (!connection->Flush()) return Error(Code::kUnavailable, "{} closed", target);
     client->connections_.push_back(std::move(connection));
   }
   return client;

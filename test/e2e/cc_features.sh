@@ -99,6 +99,18 @@ farm_build alone //features:program //features:static_runtimes --config=clang-li
 if readelf -d "$bin/program" "$bin/static_runtimes" | grep NEEDED | grep -v 'lib[cm]\.so'; then
   fail "a program with clang's C++ library needs more than libc"
 fi
+# Archives with the same symbol twice. The rule is an experiment of Bazel 7, so it is not among the features.
+mkdir "$farm_workspace/archives"
+cat >"$farm_workspace/archives/BUILD.bazel" <<'END'
+cc_library(name = "other", srcs = ["other.cc"])
+cc_static_library(name = "once", features = ["symbol_check"], deps = ["//features:text"])
+cc_static_library(name = "twice", features = ["symbol_check"], deps = [":other", "//features:text"])
+END
+printf '#include <string>\nstd::string SumText(int, int) { return ""; }\n' >"$farm_workspace/archives/other.cc"
+sed -i '/name = "text",/a\    visibility = ["//visibility:public"],' "$farm_workspace/features/BUILD.bazel"
+farm_build alone //archives:once --experimental_cc_static_library
+refuses //archives:twice "SumText.*in .*text.pic.o.*other.pic.o\|SumText.*in .*other.pic.o.*text.pic.o" --experimental_cc_static_library
+
 # A profile of the program, and the program made with it.
 farm_build alone -c opt //features:program --config=clang "--fdo_instrument=$farm_dir/profile"
 "$bin/program" >/dev/null

@@ -1,4 +1,5 @@
-// Runs itself with a fault for each that the sanitizer must find, and looks for its name in the report.
+// Runs itself with a fault for each that the sanitizer must find, and looks for its name in the
+// report.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,10 +70,15 @@ int main(int count, char** arguments) {
   if (SumText(1, 2) != "3") return 1;
 #ifdef __clang__
   // By the program that names functions.
-  if (sanitizer != "ubsan" && !Finds(sanitizer == "tsan" ? "race" : "leak", " in ")) return 1;
+  if (sanitizer == "tsan" && !Finds("race", "::Fault(char const*)")) return 1;
+  const bool leaks = sanitizer == "asan" || sanitizer == "lsan";
+  if (leaks && !Finds("leak", "::Leak(int)")) return 1;
 #endif
   if (sanitizer == "asan") {
-    return Finds("use-after-free", "heap-use-after-free") && Finds("leak", "LeakSanitizer: detected") ? 0 : 1;
+    return Finds("use-after-free", "heap-use-after-free") &&
+                   Finds("leak", "LeakSanitizer: detected")
+               ? 0
+               : 1;
   }
   if (sanitizer == "lsan") return Finds("leak", "LeakSanitizer: detected") ? 0 : 1;
   if (sanitizer == "tsan") return Finds("race", "ThreadSanitizer: data race") ? 0 : 1;

@@ -1,4 +1,5 @@
 // The small parts of the command line: flags into configuration, quoting, files that change.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/file.h"
@@ -53,6 +54,19 @@ TEST(BazelFlags, NameCacheAndExecutor) {
   config.execution = false;
   config.instance_name = "";
   EXPECT_EQ(BazelFlags(config, {"unix:/run/lre"}), "--remote_cache=unix:/run/lre");
+}
+
+TEST(Help, WithoutATopicListsTheCommands) {
+  CLI::App cli;
+  App app{cli};
+  AddHelpCommand(app);
+  AddVersionCommand(app);
+  cli.parse("help");
+  testing::internal::CaptureStdout();
+  const Status status = app.action();
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::HasSubstr("Print the versions of what it speaks"));
+  EXPECT_TRUE(status.ok());
 }
 
 TEST(ShellQuote, IsReadBackByAShell) {

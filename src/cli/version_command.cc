@@ -44,7 +44,9 @@ void AddHelpCommand(App& app) {
         return Status();
       }
       if (topic->empty()) {
-        Print(app.cli.help());
+        // Not help(), which goes to the command that was given: this one.
+        Print(app.cli.get_formatter()->make_help(&app.cli, app.cli.get_name(),
+                                                 CLI::AppFormatMode::Normal));
         return Status();
       }
       for (const CLI::App* sub : app.cli.get_subcommands(nullptr)) {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <functional>
 #include <map>
 
 #include "rpc/address.h"
@@ -69,7 +70,8 @@ class CountingSocket final : public Socket {
  public:
   struct Counts {
     std::map<Instant, size_t> by_iteration;
-    size_t total = 0, stop_at = 0;
+    size_t total = 0, expected = 0;
+    std::function<void()> all_written;  // posted to the loop then
   };
   CountingSocket(Loop& loop, std::string request, Counts& counts)
       : loop_(loop), request_(std::move(request)), counts_(counts), fd_(eventfd(1, EFD_NONBLOCK)) {}
@@ -86,7 +88,9 @@ class CountingSocket final : public Socket {
     for (int i = 0; i < count; ++i) bytes += pieces[i].iov_len;
     counts_.by_iteration[loop_.now()] += bytes;
     counts_.total += bytes;
-    if (counts_.total >= counts_.stop_at) loop_.Stop();
+    if (counts_.total >= counts_.expected && counts_.all_written) {
+      loop_.Post(std::exchange(counts_.all_written, nullptr));
+    }
     return {.kind = IoResult::kDone, .bytes = bytes};
   }
   int fd() const override { return fd_.get(); }
@@ -127,17 +131,21 @@ size_t LongestIteration(size_t readers) {
   ServerContext context({}, services.Methods(), nullptr, metrics, SystemClock());
   NoSet set;
   CountingSocket::Counts counts;
-  counts.stop_at = readers * 20 * 100'000;
+  counts.expected = readers * 20 * 100'000;
   std::vector<std::shared_ptr<ServerConnection>> connections;
   for (size_t i = 0; i < readers; ++i) {
     connections.push_back(std::make_shared<ServerConnection>(
         loop, std::make_unique<CountingSocket>(*loop, LargeRead(), counts), context, set));
   }
+  // Dropped while the loop runs: one that has ended keeps what is given to it.
+  counts.all_written = [&] {
+    for (auto& connection : connections) connection->Drop();
+    loop->Stop();
+  };
   loop->Post([&] {
     for (auto& connection : connections) connection->Start();
   });
   loop->Run();
-  for (auto& connection : connections) connection->Drop();
   size_t longest = 0;
   for (const auto& [when, bytes] : counts.by_iteration) longest = std::max(longest, bytes);
   return longest;

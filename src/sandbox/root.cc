@@ -185,7 +185,8 @@ int NewOverlay(const PlannedOverlay& overlay) {
   for (int i = 0; i < 3; ++i)
     AppendNumber(AppendText(paths[i], "/proc/self/fd/"), static_cast<uint64_t>(fds[i]));
   // volatile: no sync of the upper layer at unmount; an action cut off by a crash is run again. In
-  // memory there is nothing to sync, and the mark of it would be two directories to make and remove.
+  // memory there is nothing to sync, and the mark of it would be two directories to make and
+  // remove.
   return NewMount("overlay",
                   {{"userxattr", nullptr},
                    {overlay.in_memory ? nullptr : "volatile", nullptr},

@@ -58,7 +58,8 @@ if inside "$home/lre" doctor >"$home/doctor"; then fail "lre doctor sees no serv
 grep "process $(cat "$home/outside_pid") " "$home/doctor" || { cat "$home/doctor"; fail "lre doctor names another"; }
 grep -A1 'bazel server' "$home/doctor" | grep -q 'shutdown' || fail "lre doctor does not say what to do"
 
-inside "$home/lre" up --data-dir "$home/data" --listen 127.0.0.1:0,127.0.0.1:0 >"$home/up.log" 2>&1 &
+# Not by inside: the process to end is this one, not a shell that waits for it.
+"${as_user[@]}" "$home/lre" run "$home/lre" up --data-dir "$home/data" --listen 127.0.0.1:0,127.0.0.1:0 >"$home/up.log" 2>&1 &
 up_pid=$!
 for _ in $(seq 300); do grep -q remote_executor= "$home/up.log" && break; sleep 0.1; done
 flag() { grep -o -m1 -e "--remote_$1=[^ ]*" "$home/up.log" | head -n 1; }

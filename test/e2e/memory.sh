@@ -5,12 +5,13 @@
 farm_workspace=$farm_dir/project
 copy_project "$farm_workspace"
 mkdir -p "$farm_workspace/memory"
-# tail keeps in memory what it may have to print.
+# tail keeps in memory what it may have to print until its input ends: for ten of the worker's looks at
+# memory, which without a cgroup is all that sees it.
 cat >"$farm_workspace/memory/BUILD.bazel" <<'END'
 [genrule(
     name = "mb%d" % mb,
     outs = ["mb%d.txt" % mb],
-    cmd = "head -c %d000000 /dev/zero | tail -c %d000000 | wc -c > $@; sleep 0.3" % (mb, mb),
+    cmd = "{ head -c %d000000 /dev/zero; sleep 1; } | tail -c %d000000 | wc -c > $@" % (mb, mb),
 ) for mb in [200, 900]]
 END
 farm_start --worker-slots=1 --worker-action-memory-max=100MiB --execution-minimum-properties=memory \

@@ -25,16 +25,6 @@ inline std::vector<Mount> HostUserland() {
   return mounts;
 }
 
-inline std::vector<std::string> Lines(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t at = 0; at < text.size();) {
-    size_t end = std::min(text.find('\n', at), text.size());
-    lines.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return lines;
-}
-
 // Asked of the kernel directly, so that a broken sandbox fails instead of being skipped.
 inline bool MachineHasUserNamespaces() {
   static const bool has = [] {

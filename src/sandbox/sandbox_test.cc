@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/lines.h"
 #include "sandbox/fake_sandbox_setup.h"
 
 namespace lre::sandbox {

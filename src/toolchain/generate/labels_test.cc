@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/lines.h"
 
 namespace lre::toolchain {
 namespace {
@@ -28,16 +29,6 @@ std::vector<std::string> Quoted(const std::string& text, size_t at, size_t end) 
     at = close + 1;
   }
   return strings;
-}
-
-std::vector<std::string> Lines(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t at = 0; at < text.size();) {
-    size_t end = std::min(text.find('\n', at), text.size());
-    lines.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return lines;
 }
 
 // "LABEL NAME" or "LABEL", as in test/golden/public_labels.txt.

@@ -18,6 +18,7 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <thread>
 
 #include "base/check.h"
@@ -66,23 +67,7 @@ class LogIndex::Lock {
   std::atomic<uint32_t> word_{0};
 };
 
-// Both end with their scope.
-class LogIndex::ReadGuard {
- public:
-  ReadGuard(const LogIndex& index, size_t shard)
-      // Another core than the one that goes on with it costs time, nothing else.
-      : lock_(index.LockOf(static_cast<size_t>(std::max(0, sched_getcpu())) % index.stripes_,
-                           shard)) {
-    lock_.lock();
-  }
-  ~ReadGuard() { lock_.unlock(); }
-  ReadGuard(const ReadGuard&) = delete;
-  ReadGuard& operator=(const ReadGuard&) = delete;
-
- private:
-  Lock& lock_;
-};
-
+// Ends with its scope.
 class LogIndex::WriteGuard {
  public:
   WriteGuard(const LogIndex& index, size_t shard) : index_(index), shard_(shard) {
@@ -98,19 +83,6 @@ class LogIndex::WriteGuard {
  private:
   const LogIndex& index_;
   const size_t shard_;
-};
-
-class LogIndex::CopyGuard {
- public:
-  CopyGuard(const LogIndex& index, size_t shard) : lock_(index.LockOf(index.stripes_, shard)) {
-    lock_.lock();
-  }
-  ~CopyGuard() { lock_.unlock(); }
-  CopyGuard(const CopyGuard&) = delete;
-  CopyGuard& operator=(const CopyGuard&) = delete;
-
- private:
-  Lock& lock_;
 };
 
 struct LogIndex::Shard {
@@ -204,6 +176,11 @@ LogIndex::Lock& LogIndex::LockOf(size_t stripe, size_t shard) const {
   return locks_[stripe * kShards + shard];
 }
 
+LogIndex::Lock& LogIndex::ReaderLock(size_t shard) const {
+  // Another core than the one that goes on with it costs time, nothing else.
+  return LockOf(static_cast<size_t>(std::max(0, sched_getcpu())) % stripes_, shard);
+}
+
 void LogIndex::Prefetch(const LogKey& key) const {
   const Shard& shard = shards_[ShardOf(key)];
   // Both may be about to change: a prefetch of a wrong place is slow, never wrong.
@@ -217,7 +194,7 @@ void LogIndex::Prefetch(const LogKey& key) const {
 
 std::optional<LogEntry> LogIndex::Find(const LogKey& key) const {
   const Shard& shard = shards_[ShardOf(key)];
-  ReadGuard guard(*this, ShardOf(key));
+  std::lock_guard guard(ReaderLock(ShardOf(key)));
   const LogEntry* entry = shard.Find(key);
   if (entry == nullptr) return std::nullopt;
   return Load(*entry);
@@ -227,7 +204,7 @@ std::optional<LogEntry> LogIndex::Touch(const LogKey& key, uint32_t tick, uint32
                                         bool* moved) {
   Shard& shard = shards_[ShardOf(key)];
   *moved = false;
-  ReadGuard guard(*this, ShardOf(key));
+  std::lock_guard guard(ReaderLock(ShardOf(key)));
   LogEntry* slot = shard.Find(key);
   if (slot == nullptr) return std::nullopt;
   LogEntry entry = Load(*slot);
@@ -279,7 +256,7 @@ bool LogIndex::Move(const LogKey& key, uint64_t from, uint64_t to) {
 
 void LogIndex::SetVerified(const LogKey& key, uint64_t location) {
   Shard& shard = shards_[ShardOf(key)];
-  ReadGuard guard(*this, ShardOf(key));
+  std::lock_guard guard(ReaderLock(ShardOf(key)));
   LogEntry* entry = shard.Find(key);
   if (entry == nullptr || entry->location != location) return;
   LogEntry verified;
@@ -293,7 +270,7 @@ void LogIndex::ForEach(size_t index, const std::function<void(const LogEntry&)>&
   for (std::optional<LogKey> after;;) {
     size_t count = 0;
     {
-      CopyGuard guard(*this, index);
+      std::lock_guard guard(LockOf(stripes_, index));
       const LogEntry* at = shard.table();
       // Keys only grow from here on, wherever the table has been moved to meanwhile.
       uint32_t i = after ? shard.Place(*after) : 0;
@@ -345,7 +322,7 @@ void LogIndex::Fill(size_t index, std::span<const LogEntry> entries) {
 uint64_t LogIndex::size() const {
   uint64_t total = 0;
   for (size_t i = 0; i < kShards; ++i) {
-    ReadGuard guard(*this, i);
+    std::lock_guard guard(ReaderLock(i));
     total += shards_[i].count;
   }
   return total;
@@ -354,7 +331,7 @@ uint64_t LogIndex::size() const {
 uint64_t LogIndex::memory_bytes() const {
   uint64_t total = kShards * (sizeof(Shard) + (stripes_ + 1) * sizeof(Lock));
   for (size_t i = 0; i < kShards; ++i) {
-    ReadGuard guard(*this, i);
+    std::lock_guard guard(ReaderLock(i));
     total += shards_[i].end() * sizeof(LogEntry);
   }
   return total;

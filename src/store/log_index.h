@@ -59,11 +59,10 @@ class LogIndex {
 
  private:
   class Lock;
-  class ReadGuard;
   class WriteGuard;
-  class CopyGuard;
   struct Shard;
   Lock& LockOf(size_t stripe, size_t shard) const;
+  Lock& ReaderLock(size_t shard) const;
 
   const size_t stripes_;
   const std::unique_ptr<Lock[]> locks_;  // by stripe, then shard; the last stripe is ForEach's

@@ -1,29 +1,12 @@
 #include "service/partitions.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "reapi/resource_name.h"
+#include "store/partition_name.h"
 
 namespace lre::service {
-namespace {
-
-// What the instance name of a worker says.
-std::optional<store::Partition> NumberIn(std::string_view instance_name) {
-  constexpr std::string_view kWord = "partition-";
-  const size_t slash = instance_name.rfind('/');
-  if (slash != std::string_view::npos) instance_name.remove_prefix(slash + 1);
-  if (!instance_name.starts_with(kWord)) return std::nullopt;
-  instance_name.remove_prefix(kWord.size());
-  store::Partition number = 0;
-  const char* last = instance_name.data() + instance_name.size();
-  const auto [end, error] = std::from_chars(instance_name.data(), last, number);
-  if (error != std::errc() || end != last) return std::nullopt;
-  return number;
-}
-
-}  // namespace
 
 store::Partition PartitionNumber(std::string_view name) {
   const Digest digest =
@@ -101,7 +84,7 @@ Result<store::Partition> Partitions::Find(std::string_view identity,
     return Error(Code::kPermissionDenied, "instance \"{:.200}\" is in a partition of others",
                  instance_name);
   };
-  if (auto number = NumberIn(instance_name)) {
+  if (auto number = store::PartitionIn(instance_name)) {
     const bool known = *number == 0 || numbers_.contains(*number);
     if (known && (identities_.empty() || workers_.contains(identity))) return *number;
     return denied();

@@ -3,10 +3,11 @@
 //
 // Rules, the first that fits: a caller whose TLS certificate says an identity that has a partition
 // acts there, whatever instance name it says. An instance name that ends in "partition-<number>"
-// is that of a worker (store/remote_store.h) and means that partition; it is taken from the workers
-// that are named, and from everyone when no identity has a partition. An instance name that has a
-// partition, or lies below one that has (the longest counts), means that, unless the partition
-// belongs to identities. Everything else is partition 0, and so is everything without rules.
+// is that of a worker (store/partition_name.h) and means that partition; it is taken from the
+// workers that are named, and from everyone when no identity has a partition. An instance name that
+// has a partition, or lies below one that has (the longest counts), means that, unless the
+// partition belongs to identities. Everything else is partition 0, and so is everything without
+// rules.
 //
 // A partition's number is made of its name, so it is the same after every restart and on every
 // server; names that meet in one number are refused. Errors: kInvalidArgument for instance names

@@ -8,19 +8,14 @@
 #include "reapi/error_details.h"
 #include "reapi/resource_name.h"
 #include "store/memory_store.h"
+#include "store/partition_name.h"
 
 namespace lre::store {
 namespace {
 
 namespace pb = ::build::bazel::remote::execution::v2;
 
-// "main/partition-3" is partition 3.
-Partition PartitionOf(std::string_view instance) {
-  size_t at = instance.rfind("partition-");
-  return at == instance.npos
-             ? 0
-             : static_cast<Partition>(std::stoi(std::string(instance.substr(at + 10))));
-}
+Partition PartitionOf(std::string_view instance) { return PartitionIn(instance).value_or(0); }
 
 template <typename Message>
 Message Parse(const Bytes& bytes) {

@@ -12,6 +12,7 @@
 #include "reapi/resource_name.h"
 #include "reapi/wire/field_reader.h"
 #include "reapi/wire/message_writer.h"
+#include "store/partition_name.h"
 
 namespace lre::store {
 namespace {
@@ -232,9 +233,7 @@ class RemoteStore final : public BlobStore {
 
  private:
   std::string Instance(Partition partition) const {
-    if (partition == 0) return options_.instance_name;
-    std::string separator = options_.instance_name.empty() ? "" : "/";
-    return fmt::format("{}{}partition-{}", options_.instance_name, separator, partition);
+    return InstanceWithPartition(options_.instance_name, partition);
   }
   rpc::CallOptions CallTimeout() const { return {.timeout = options_.call_timeout}; }
 

@@ -15,12 +15,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::vector<std::string> Paths(const FileTree& tree) {
-  std::vector<std::string> paths;
-  for (const auto& [path, node] : tree) paths.push_back(path);
-  return paths;
-}
-
 TEST(UnpackDeb, ReadsFilesLinksAndModesOfEveryCompression) {
   TempDir directory;
   for (const char* compression : {"xz", "gz", "zst", ""}) {

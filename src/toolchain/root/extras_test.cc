@@ -18,12 +18,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::vector<std::string> Paths(const FileTree& tree) {
-  std::vector<std::string> paths;
-  for (const auto& [path, node] : tree) paths.push_back(path);
-  return paths;
-}
-
 TEST(PatternTest, StarsStopAtFoldersUnlessThereAreTwo) {
   EXPECT_TRUE(MatchesPattern("usr/lib/*/libz.so*", "usr/lib/x86_64-linux-gnu/libz.so.1"));
   EXPECT_FALSE(MatchesPattern("usr/lib/*", "usr/lib/a/b"));

@@ -86,4 +86,10 @@ void WriteFakeDeb(const std::string& file, const std::vector<FakeEntry>& entries
   CHECK(WriteFileAtomically(file, bytes).ok());
 }
 
+std::vector<std::string> Paths(const FileTree& tree) {
+  std::vector<std::string> paths;
+  for (const auto& [path, node] : tree) paths.push_back(path);
+  return paths;
+}
+
 }  // namespace lre::toolchain

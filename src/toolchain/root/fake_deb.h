@@ -20,4 +20,7 @@ struct FakeEntry {
 void WriteFakeDeb(const std::string& file, const std::vector<FakeEntry>& entries,
                   const std::string& compression = "xz");
 
+// The paths of what was unpacked.
+std::vector<std::string> Paths(const FileTree& tree);
+
 }  // namespace lre::toolchain

@@ -16,13 +16,8 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 using testing::Not;
 
-class FailingWorkerTest : public testing::Test {
+class FailingWorkerTest : public WorkerSetupTest {
  protected:
-  void SetUp() override {
-    if (!MachineHasUserNamespaces())
-      GTEST_SKIP() << "SKIPPED: this machine refuses user namespaces";
-    setup_ = std::make_unique<WorkerSetup>();
-  }
   static Code CodeOf(const v1::Report& report) { return static_cast<Code>(report.status().code()); }
   std::string ServerLog(const v1::Report& report) {
     auto it = report.server_logs().find("worker");
@@ -30,7 +25,6 @@ class FailingWorkerTest : public testing::Test {
     EXPECT_TRUE(it->second.human_readable());
     return setup_->Blob(it->second.digest());
   }
-  std::unique_ptr<WorkerSetup> setup_;
 };
 
 TEST_F(FailingWorkerTest, UploadsALogThatSaysHowFarItCame) {

@@ -81,4 +81,15 @@ class WorkerSetup {
   Digest Upload(const TestAction& action);
 };
 
+// A test with such a setup, made where the machine can run sandboxes.
+class WorkerSetupTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!MachineHasUserNamespaces())
+      GTEST_SKIP() << "SKIPPED: this machine refuses user namespaces";
+    setup_ = std::make_unique<WorkerSetup>();
+  }
+  std::unique_ptr<WorkerSetup> setup_;
+};
+
 }  // namespace lre::worker

@@ -10,13 +10,8 @@ namespace {
 using std::chrono::seconds;
 using testing::HasSubstr;
 
-class LiveWorkerTest : public testing::Test {
+class LiveWorkerTest : public WorkerSetupTest {
  protected:
-  void SetUp() override {
-    if (!MachineHasUserNamespaces())
-      GTEST_SKIP() << "SKIPPED: this machine refuses user namespaces";
-    setup_ = std::make_unique<WorkerSetup>();
-  }
   static std::function<void(v1::Assignment&)> InputRootAt(const std::string& path) {
     return [path](v1::Assignment& assignment) {
       auto* property = assignment.mutable_command()->mutable_platform()->add_properties();
@@ -24,7 +19,6 @@ class LiveWorkerTest : public testing::Test {
       property->set_value(path);
     };
   }
-  std::unique_ptr<WorkerSetup> setup_;
 };
 
 TEST_F(LiveWorkerTest, TellsWhatTheCommandUsed) {

@@ -93,13 +93,11 @@ else:
         sys.stdout.buffer.flush()
 )";
 
-class PersistentWorkerTest : public testing::Test {
+class PersistentWorkerTest : public WorkerSetupTest {
  protected:
   void SetUp() override {
-    if (!MachineHasUserNamespaces())
-      GTEST_SKIP() << "SKIPPED: this machine refuses user namespaces";
-    setup_ = std::make_unique<WorkerSetup>();
-    if (!setup_->launcher->memory_overlay_allowed())
+    WorkerSetupTest::SetUp();
+    if (setup_ != nullptr && !setup_->launcher->memory_overlay_allowed())
       GTEST_SKIP() << "SKIPPED: this kernel has no overlays in memory";
   }
   void Start(PersistentOptions options = {}, WorkerOptions worker = {}) {
@@ -138,7 +136,6 @@ class PersistentWorkerTest : public testing::Test {
     }
     return counters;
   }
-  std::unique_ptr<WorkerSetup> setup_;
 };
 
 TEST_F(PersistentWorkerTest, OneProcessServesOneActionAfterAnotherInBothProtocols) {

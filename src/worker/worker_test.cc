@@ -17,13 +17,8 @@ using testing::SizeIs;
 
 Code CodeOf(const v1::Report& report) { return static_cast<Code>(report.status().code()); }
 
-class WorkerTest : public testing::Test {
+class WorkerTest : public WorkerSetupTest {
  protected:
-  void SetUp() override {
-    if (!MachineHasUserNamespaces())
-      GTEST_SKIP() << "SKIPPED: this machine refuses user namespaces";
-    setup_ = std::make_unique<WorkerSetup>();
-  }
   void Start(WorkerOptions options = {}) { setup_->Start(std::move(options)); }
   v1::Report Run(const TestAction& action) { return setup_->Run(action); }
   v1::Report RunOk(const TestAction& action) {
@@ -32,7 +27,6 @@ class WorkerTest : public testing::Test {
     EXPECT_EQ(report.result().exit_code(), 0) << report.result().stderr_raw();
     return report;
   }
-  std::unique_ptr<WorkerSetup> setup_;
 };
 
 TEST_F(WorkerTest, RunsACommandOnItsInputsAndReportsItsOutputs) {

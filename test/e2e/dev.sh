@@ -14,25 +14,19 @@ cc_binary(
 BUILD
 printf '#include <lre_dev.h>\n\n#include <cstdio>\nint main() { std::puts(LRE_DEV); }\n' >"$farm_workspace/edited.cc"
 
-worker_pid=
+# shellcheck source=test/e2e/serve.sh
+. "$(dirname "$0")/serve.sh"
+serve_dir=$farm_dir
 dev_end() {
-  if [ -n "$worker_pid" ]; then kill -TERM "$worker_pid" 2>/dev/null || true; wait "$worker_pid" 2>/dev/null || true; fi
+  end_fresh_worker
   farm_end
+  serve_end
 }
 trap dev_end EXIT
 
-"$lre" serve --data-dir "$farm_dir/data" --listen 127.0.0.1:0 --ready-file "$farm_dir/ready.json" >"$farm_dir/lre-up.log" 2>&1 &
-farm_pid=$!
-for _ in $(seq 300); do [ -s "$farm_dir/ready.json" ] && break; sleep 0.1; done
-address=$(grep -o '127.0.0.1:[0-9]*' "$farm_dir/ready.json" | head -n 1)
+serve server --data-dir "$farm_dir/data"
 farm_executor=grpc://$address farm_cache=grpc://$address farm_instance=main
-mkdir -p "$farm_dir/worker-store"
-# shellcheck disable=SC2016  # expanded by the inner shell
-unshare --mount --propagation private bash -c '
-  mount --bind "$1" /lre/store
-  exec "$2" worker --worker-server "$3" --worker-directory "$4/worker" --worker-name dev' \
-  worker "$farm_dir/worker-store" "$lre" "$address" "$farm_dir" >"$farm_dir/worker.log" 2>&1 &
-worker_pid=$!
+start_fresh_worker dev "$address" "$farm_dir/worker-store"
 
 cd "$farm_workspace" || exit
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }

@@ -44,11 +44,7 @@ compiler=$(eval "$("$lre" env)" && echo "$CC")
 [ "$(ls)" = "$(printf 'BUILD.bazel\nMODULE.bazel\nlre.bazelrc\nmine.cc')" ] || fail "lre sync wrote more than lre.bazelrc: $(ls)"
 
 farm_start
-farm_build remote //:mine
-expect_spawns "remote" "2 remote"
-farm_clean
-farm_build cached //:mine
-expect_spawns "clean, local" "2 remote cache hit"
+remote_then_cached 2 //:mine
 
 # A module that is not its lock's is refused by name.
 sed -i 's/"name": "lre-cc"/"name": "lre-cc", "zzz": 1/' "$origin/local-remote-execution/toolchain.json"

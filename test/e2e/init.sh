@@ -22,11 +22,7 @@ files=$(find . -name .git -prune -o -type f -exec sha256sum {} + | sort)
 [ "$files" = "$(find . -name .git -prune -o -type f -exec sha256sum {} + | sort)" ] || fail "a second lre init changes files"
 
 farm_start
-farm_build remote //:mine
-expect_spawns "remote" "2 remote"
-farm_clean
-farm_build cached //:mine
-expect_spawns "clean, local" "2 remote cache hit"
+remote_then_cached 2 //:mine
 
 # disagrees WHAT: lre check fails and says so.
 disagrees() {

@@ -14,9 +14,8 @@ cc_binary(
     srcs = ["hello_lre.cc"],
 )
 BUILD
-worker_pid=
 push_end() {
-  if [ -n "$worker_pid" ]; then kill -TERM "$worker_pid" 2>/dev/null || true; wait "$worker_pid" 2>/dev/null || true; fi
+  end_fresh_worker
   farm_end
 }
 trap push_end EXIT
@@ -53,13 +52,7 @@ done
 rm "$filler"
 
 # The worker: an empty store, made by nobody.
-mkdir -p "$farm_dir/empty-store"
-# shellcheck disable=SC2016  # expanded by the inner shell
-unshare --mount --propagation private bash -c '
-  mount --bind "$1" /lre/store
-  exec "$2" worker --worker-server "$3" --worker-directory "$4/worker" --worker-name fresh' \
-  worker "$farm_dir/empty-store" "$lre" "$address" "$farm_dir" >"$farm_dir/worker.log" 2>&1 &
-worker_pid=$!
+start_fresh_worker fresh "$address" "$farm_dir/empty-store"
 
 started=$(date +%s%N)
 farm_build remote //:hello_lre

@@ -41,6 +41,23 @@ use_module_of() {
   farm_rc=("$1/lre.bazelrc") farm_overrides=("--override_module=local-remote-execution=$1/local-remote-execution")
 }
 
+# start_fresh_worker NAME ADDRESS STORE: a worker of the server at ADDRESS whose /lre/store is the folder STORE; sets
+# worker_pid. Callers run as root, and call end_fresh_worker when they leave.
+worker_pid=
+start_fresh_worker() {
+  mkdir -p "$3"
+  # shellcheck disable=SC2016  # expanded by the inner shell
+  unshare --mount --propagation private bash -c '
+    mount --bind "$1" /lre/store
+    exec "$2" worker --worker-server "$3" --worker-directory "$4/worker" --worker-name "$5"' \
+    worker "$3" "$lre" "$2" "$farm_dir" "$1" >"$farm_dir/worker.log" 2>&1 &
+  worker_pid=$!
+}
+end_fresh_worker() {
+  if [ -n "$worker_pid" ]; then kill -TERM "$worker_pid" 2>/dev/null || true; wait "$worker_pid" 2>/dev/null || true; fi
+  worker_pid=
+}
+
 # new_sources DIR N: changes the bytes of every source, so that every action is new.
 new_sources() {
   sed -i "s/E2E_SALT .*/E2E_SALT $2/" "$1/salt.h"
@@ -59,6 +76,17 @@ expect_spawns() {
   spawns=$(farm_spawns)
   echo "$1: ${spawns:-nothing}"
   [[ "$spawns" =~ ^$2$ ]] || fail "$1: '$spawns' is not '$2'"
+}
+
+# remote_then_cached SPAWNS TARGETS...: all of them run in the farm; then, here and cleaned, every one is a hit.
+remote_then_cached() {
+  local spawns=$1
+  shift
+  farm_build remote "$@"
+  expect_spawns "remote" "$spawns remote"
+  farm_clean
+  farm_build cached "$@"
+  expect_spawns "clean, local" "$spawns remote cache hit"
 }
 
 # The number of the spawns of the last build.

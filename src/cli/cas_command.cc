@@ -22,6 +22,7 @@ struct CasFlags {
   bool recursive = false;
   bool tree = false;
   bool action = false;
+  std::string partition;
 };
 
 Result<std::vector<Digest>> ParseDigests(const std::vector<std::string>& texts) {
@@ -144,7 +145,8 @@ Status Verify(RemoteServer& server, const CasFlags& flags) {
 
 Status Evict(RemoteServer& server, const CasFlags& flags) {
   TRY_ASSIGN(const std::vector<Digest> digests, ParseDigests(flags.items));
-  TRY_ASSIGN(const uint64_t evicted, service::AdminClient(server.channel()).Evict(digests));
+  TRY_ASSIGN(const uint64_t evicted,
+             service::AdminClient(server.channel()).Evict(digests, flags.partition));
   PrintLine(fmt::format("{} of {} were there", evicted, digests.size()));
   return Status();
 }
@@ -153,7 +155,7 @@ Status Drop(RemoteServer& server, const CasFlags& flags) {
   TRY_ASSIGN(const std::vector<Digest> actions, ParseDigests(flags.items));
   service::AdminClient admin(server.channel());
   for (const Digest& action : actions) {
-    TRY(admin.DropActionResult(server.instance_name(), action));
+    TRY(admin.DropActionResult(server.instance_name(), action, flags.partition));
   }
   PrintLine(fmt::format("{} results are forgotten", actions.size()));
   return Status();
@@ -214,9 +216,9 @@ void AddCasCommand(App& app) {
       "  lre cas ls -r HASH/SIZE\n  lre cas get HASH/SIZE -o FILE\n"
       "  lre cas export --action HASH/SIZE -o action.tar\n"
       "  lre cas import action.tar --server other:50051\n"
+      "A tenant's partition is that of the instance name, or of the certificate.\n"
       "stat and verify without digests, evict and drop work with servers of this program only, "
-      "from "
-      "their machine or with a TLS client certificate.");
+      "from their machine or with a TLS client certificate.");
   auto add = [&](const char* name, const char* help, Run run) {
     return std::pair(command->add_subcommand(name, help), run);
   };
@@ -240,8 +242,13 @@ void AddCasCommand(App& app) {
           Verify),
       "DIGEST", false);
   verify->add_flag("--tree", verify_flags->tree, "The digests are Directories: all below them too");
-  declare(add("evict", "Make blobs absent", Evict), "DIGEST", true);
-  declare(add("drop", "Forget the results of actions", Drop), "ACTION_DIGEST", true);
+  for (auto [sub, flags] :
+       {declare(add("evict", "Make blobs absent", Evict), "DIGEST", true),
+        declare(add("drop", "Forget the results of actions", Drop), "ACTION_DIGEST", true)}) {
+    sub->add_option("--partition", flags->partition,
+                    "Of the tenant of this name (partitions.*) instead of one's own")
+        ->type_name("NAME");
+  }
   auto [out, out_flags] =
       declare(add("export", "Write blobs into an archive", Export), "DIGEST", true);
   out->add_option("-o,--output", out_flags->output, "The archive (tar)")

@@ -69,6 +69,24 @@ TEST(Help, WithoutATopicListsTheCommands) {
   EXPECT_TRUE(status.ok());
 }
 
+TEST(LateFlags, AreThereForWhoGivesTheCommandAndForWhoAsks) {
+  CLI::App given, asked;
+  App with{given}, about{asked};
+  AddWorkerCommand(with);
+  AddHelpCommand(about);
+  AddWorkerCommand(about);
+
+  given.parse("worker --worker-slots 3");
+  asked.parse("help worker");
+  testing::internal::CaptureStdout();
+  const Status status = about.action();
+  const std::string help = testing::internal::GetCapturedStdout();
+
+  EXPECT_TRUE(with.action);
+  EXPECT_TRUE(status.ok());
+  EXPECT_THAT(help, testing::HasSubstr("--worker-slots"));
+}
+
 TEST(ShellQuote, IsReadBackByAShell) {
   const std::string text = "it's \"$HOME\" `x` \\ \n*";
   Result<SubprocessResult> result =
@@ -96,6 +114,7 @@ TEST(Completion, OffersCommandsAndFlagsThatThereAre) {
   AddServeCommand(app);
   AddStoreCommand(app);
   AddCompletionCommand(app);
+  DeclareAll(app);
   Result<std::string> bash = CompletionScript(cli, "bash");
   ASSERT_TRUE(bash);
   EXPECT_EQ(Completed(*bash, {"lre", "s"}), "serve store\n");

@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "base/status.h"
 
@@ -19,7 +21,14 @@ struct App {
   CLI::App& cli;
   Action action;
   int exit_code = 1;  // when the action fails
+  std::vector<std::function<void()>> late_flags;
 };
+
+// Runs `declare` once, when the command is given: a hundred flags take longer to declare than `lre
+// env` takes for the rest.
+void DeclareLate(App& app, CLI::App& command, std::function<void()> declare);
+// Runs all of them: for who asks about commands that were not given.
+void DeclareAll(App& app);
 
 void AddUpCommand(App& app);
 void AddServeCommand(App& app);

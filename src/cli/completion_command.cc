@@ -133,6 +133,7 @@ void AddCompletionCommand(App& app) {
   command->add_option("SHELL", *shell, "bash, zsh or fish")->required();
   command->callback([&app, shell] {
     app.action = [&app, shell]() -> Status {
+      DeclareAll(app);
       Result<std::string> script = CompletionScript(app.cli, *shell);
       if (!script) {
         app.exit_code = 2;

@@ -76,8 +76,8 @@ Result<FoundUserland> FindUserland(const server::Config& config) {
 }
 
 // The userland of the toolchain that was pushed last, fetched; nullopt when none was.
-std::optional<worker::Userland> PushedUserland(const worker::ReadActionResult& read,
-                                               worker::StorePathSource& store_paths) {
+Result<std::optional<worker::Userland>> PushedUserland(const worker::ReadActionResult& read,
+                                                       worker::StorePathSource& store_paths) {
   Result<worker::Userland> found = [&]() -> Result<worker::Userland> {
     TRY_ASSIGN(Bytes bytes, read(reapi::ToolchainKey(kDefaultToolchain).action));
     TRY_ASSIGN(reapi::StoreIndexEntry entry, reapi::ParseStoreIndexEntry(bytes.view()));
@@ -93,6 +93,7 @@ std::optional<worker::Userland> PushedUserland(const worker::ReadActionResult& r
         {{"paths", fmt::format("{}", fmt::join(found->store_paths, " "))}});
     return std::move(*found);
   }
+  if (found.error().code() == Code::kUnavailable) return std::unexpected(found.error());
   if (found.error().code() != Code::kNotFound)
     Log(kWarning, "worker_userland", {{"error", found.error().ToString()}});
   return std::nullopt;
@@ -219,8 +220,12 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
   options.properties = config.worker_properties;
   options.slots = WorkerSlots(config);
   options.cache_bytes_max = config.worker_cache_bytes_max;
+  options.directory_cache_bytes_max = config.worker_directory_cache_bytes_max;
+  options.stdout_bytes_max = config.worker_stdout_bytes_max;
+  options.memory_files_bytes_max = config.worker_memory_files_bytes_max;
   options.action_memory_bytes_max = config.worker_action_memory_bytes_max;
   options.network_allowed = config.worker_network == "host";
+  options.patience.away_max = config.worker_server_away_max;
   options.persistent = {.processes_max = config.worker_persistent_max,
                         .idle_max = config.worker_persistent_idle_max,
                         .requests_max = config.worker_persistent_requests_max,
@@ -229,7 +234,8 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
       config.worker_sandbox == "none" ? sandbox::Isolation::kNone : sandbox::Isolation::kNamespaces;
   options.find_userland = [read = setup.read_result, store_paths = handle.store_paths,
                            local = std::move(found.userland)] {
-    return local ? local : PushedUserland(read, *store_paths);
+    return local ? Result<std::optional<worker::Userland>>(local)
+                 : PushedUserland(read, *store_paths);
   };
   TRY_ASSIGN(handle.worker,
              worker::Worker::Start({setup.cas, setup.launcher, *handle.connector,

@@ -75,13 +75,16 @@ Status Run(server::Config config, const std::string& ready_file, bool with_worke
 
 // What `up` and `serve` share: the flags, without the sections that mean nothing to the command.
 void Serve(App& app, CLI::App& command, std::vector<std::string> left_out, bool with_worker) {
-  auto flags = std::make_shared<ConfigFlags>(command, std::move(left_out));
+  auto flags = std::make_shared<std::optional<ConfigFlags>>();
   auto ready_file = std::make_shared<std::string>();
   command.add_option("--ready-file", *ready_file, "Write a JSON file here once it serves")
       ->type_name("FILE");
+  DeclareLate(app, command, [&command, flags, left_out = std::move(left_out)] {
+    flags->emplace(command, left_out);
+  });
   command.callback([&app, flags, ready_file, with_worker] {
     app.action = [flags, ready_file, with_worker]() -> Status {
-      TRY_ASSIGN(server::Config config, flags->Read());
+      TRY_ASSIGN(server::Config config, (*flags)->Read());
       return Run(std::move(config), *ready_file, with_worker);
     };
   });

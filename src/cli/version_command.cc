@@ -51,6 +51,7 @@ void AddHelpCommand(App& app) {
       }
       for (const CLI::App* sub : app.cli.get_subcommands(nullptr)) {
         if (sub->get_name() != *topic) continue;
+        DeclareAll(app);
         Print(sub->help());
         return Status();
       }

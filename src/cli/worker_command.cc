@@ -94,12 +94,14 @@ void AddWorkerCommand(App& app) {
       "  lre worker --worker-server cache.example:50052 --worker-directory /var/lib/lre-worker\n"
       "  lre worker --worker-server 127.0.0.1:50052 --data-dir /tmp/w --worker-slots 4 \\\n"
       "      --worker-properties OSFamily=linux,pool=big");
-  auto flags = std::make_shared<ConfigFlags>(
-      *command, std::vector<std::string>{"store.", "execution.", "action_cache.", "listen",
-                                         "insecure", "loops", "io_threads"});
+  auto flags = std::make_shared<std::optional<ConfigFlags>>();
+  DeclareLate(app, *command, [command, flags] {
+    flags->emplace(*command, std::vector<std::string>{"store.", "execution.", "action_cache.",
+                                                      "listen", "insecure", "loops", "io_threads"});
+  });
   command->callback([&app, flags] {
     app.action = [flags]() -> Status {
-      TRY_ASSIGN(server::Config config, flags->Read());
+      TRY_ASSIGN(server::Config config, (*flags)->Read());
       return Run(config);
     };
   });

@@ -33,7 +33,7 @@ struct Transfer {
 
   void ReadStatus() {
     long status = 0;
-    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+    Curl().easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
     // file:// has none.
     response.status =
         status == 0 ? (request.offset > 0 || request.end ? 206 : 200) : static_cast<int>(status);
@@ -113,9 +113,9 @@ curl_socket_t OnOpenSocket(void* context, curlsocktype, curl_sockaddr* address) 
 }
 
 // libcurl's settings are varargs; this keeps their types right.
-void Set(CURL* handle, CURLoption option, long value) { curl_easy_setopt(handle, option, value); }
+void Set(CURL* handle, CURLoption option, long value) { Curl().easy_setopt(handle, option, value); }
 void Set(CURL* handle, CURLoption option, const std::string& value) {
-  curl_easy_setopt(handle, option, value.c_str());
+  Curl().easy_setopt(handle, option, value.c_str());
 }
 
 long Milliseconds(Duration duration) {
@@ -170,13 +170,13 @@ void SetConnection(CURL* handle, const HttpClientOptions& options, const HttpReq
 
 void SetRequest(CURL* handle, const HttpRequest& request, curl_slist* headers) {
   Set(handle, CURLOPT_URL, request.url);
-  if (headers != nullptr) curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+  if (headers != nullptr) Curl().easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
   if (request.method == "HEAD") {
     Set(handle, CURLOPT_NOBODY, 1);
   } else if (!request.body.empty() || request.method == "PUT" || request.method == "POST") {
-    curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
-                     static_cast<curl_off_t>(request.body.size()));
-    curl_easy_setopt(handle, CURLOPT_POSTFIELDS, request.body.data());
+    Curl().easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
+                       static_cast<curl_off_t>(request.body.size()));
+    Curl().easy_setopt(handle, CURLOPT_POSTFIELDS, request.body.data());
     Set(handle, CURLOPT_CUSTOMREQUEST, request.method);
   } else if (request.method != "GET") {
     Set(handle, CURLOPT_CUSTOMREQUEST, request.method);
@@ -189,12 +189,12 @@ void SetRequest(CURL* handle, const HttpRequest& request, curl_slist* headers) {
 }
 
 void SetCallbacks(CURL* handle, Transfer* transfer) {
-  curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, OnBody);
-  curl_easy_setopt(handle, CURLOPT_WRITEDATA, transfer);
-  curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, OnHeader);
-  curl_easy_setopt(handle, CURLOPT_HEADERDATA, transfer);
-  curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, OnProgress);
-  curl_easy_setopt(handle, CURLOPT_XFERINFODATA, transfer);
+  Curl().easy_setopt(handle, CURLOPT_WRITEFUNCTION, OnBody);
+  Curl().easy_setopt(handle, CURLOPT_WRITEDATA, transfer);
+  Curl().easy_setopt(handle, CURLOPT_HEADERFUNCTION, OnHeader);
+  Curl().easy_setopt(handle, CURLOPT_HEADERDATA, transfer);
+  Curl().easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, OnProgress);
+  Curl().easy_setopt(handle, CURLOPT_XFERINFODATA, transfer);
   Set(handle, CURLOPT_NOPROGRESS, 0);
 }
 
@@ -240,30 +240,28 @@ bool IsRetryableStatus(int status) {
 
 CurlHandles::~CurlHandles() {
   idle_.With([](std::vector<CURL*>& idle) {
-    for (CURL* handle : idle) curl_easy_cleanup(handle);
+    for (CURL* handle : idle) Curl().easy_cleanup(handle);
   });
 }
 
 CURL* CurlHandles::Take() {
-  static std::once_flag once;  // libcurl's own global state
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
   CURL* handle = idle_.With([](std::vector<CURL*>& idle) -> CURL* {
     if (idle.empty()) return nullptr;
     CURL* last = idle.back();
     idle.pop_back();
     return last;
   });
-  return handle != nullptr ? handle : curl_easy_init();
+  return handle != nullptr ? handle : Curl().easy_init();
 }
 
 void CurlHandles::Give(CURL* handle) {
-  curl_easy_reset(handle);  // keeps connections
+  Curl().easy_reset(handle);  // keeps connections
   const bool kept = idle_.With([&](std::vector<CURL*>& idle) {
     if (idle.size() >= idle_max_) return false;
     idle.push_back(handle);
     return true;
   });
-  if (!kept) curl_easy_cleanup(handle);
+  if (!kept) Curl().easy_cleanup(handle);
 }
 
 namespace {
@@ -272,33 +270,34 @@ namespace {
 TransferOutcome RunHop(CurlHandles& handles, const HttpClientOptions& options,
                        const HttpRequest& request, BodySink& sink, std::string* redirect) {
   const std::string shown = RedactUrl(request.url);
+  if (Status loaded = LoadCurl(); !loaded.ok()) return {std::move(loaded)};
   CURL* handle = handles.Take();
   if (handle == nullptr) return {ErrorStatus(Code::kInternal, "{}: no curl handle", shown)};
   Transfer transfer{.options = options, .request = request, .sink = sink, .handle = handle};
   curl_slist* headers = nullptr;
   for (const std::string& header : request.headers) {
-    headers = curl_slist_append(headers, header.c_str());
+    headers = Curl().slist_append(headers, header.c_str());
   }
   char reason[CURL_ERROR_SIZE] = "";
   SetConnection(handle, options, request);
   SetRequest(handle, request, headers);
   SetCallbacks(handle, &transfer);
-  curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, reason);
+  Curl().easy_setopt(handle, CURLOPT_ERRORBUFFER, reason);
   if (request.public_addresses_only && !HasProxy(options, request.url.starts_with("https:"))) {
-    curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
-    curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, &transfer);
+    Curl().easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
+    Curl().easy_setopt(handle, CURLOPT_OPENSOCKETDATA, &transfer);
   }
 
-  const CURLcode code = curl_easy_perform(handle);
+  const CURLcode code = Curl().easy_perform(handle);
   if (code == CURLE_OK && transfer.failure.ok()) transfer.failure = transfer.Begin();
   const char* effective = nullptr;
-  curl_easy_getinfo(handle, CURLINFO_EFFECTIVE_URL, &effective);
+  Curl().easy_getinfo(handle, CURLINFO_EFFECTIVE_URL, &effective);
   transfer.response.url = effective != nullptr ? effective : request.url;
   const char* next = nullptr;
-  curl_easy_getinfo(handle, CURLINFO_REDIRECT_URL, &next);
+  Curl().easy_getinfo(handle, CURLINFO_REDIRECT_URL, &next);
   *redirect = request.check_hop && next != nullptr ? next : "";
   handles.Give(handle);
-  curl_slist_free_all(headers);
+  Curl().slist_free_all(headers);
 
   TransferOutcome outcome{.response = std::move(transfer.response)};
   const auto [status_code, retryable] = Classify(code);
@@ -312,7 +311,7 @@ TransferOutcome RunHop(CurlHandles& handles, const HttpClientOptions& options,
     outcome.status = ErrorStatus(Code::kDeadlineExceeded, "{}: no answer in time", shown);
   } else if (code != CURLE_OK) {
     outcome.status = ErrorStatus(status_code, "{}: {}", shown,
-                                 reason[0] != '\0' ? reason : curl_easy_strerror(code));
+                                 reason[0] != '\0' ? reason : Curl().easy_strerror(code));
     outcome.retryable = retryable;
   } else if (IsRetryableStatus(outcome.response.status)) {
     outcome.retryable = true;
@@ -349,19 +348,21 @@ TransferOutcome RunTransfer(CurlHandles& handles, const HttpClientOptions& optio
 }
 
 Result<UrlParts> ParseUrl(const std::string& url) {
-  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), curl_url_cleanup);
+  TRY(LoadCurl());
+  const std::unique_ptr<CURLU, decltype(CurlLibrary::url_cleanup)> parsed(Curl().url(),
+                                                                          Curl().url_cleanup);
   auto part = [&](CURLUPart which, unsigned flags) {
     char* text = nullptr;
     std::string value;
-    if (curl_url_get(parsed.get(), which, &text, flags) == CURLUE_OK) value = text;
-    curl_free(text);
+    if (Curl().url_get(parsed.get(), which, &text, flags) == CURLUE_OK) value = text;
+    Curl().free(text);
     std::transform(value.begin(), value.end(), value.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return value;
   };
   UrlParts parts;
-  if (parsed != nullptr && curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(),
-                                        CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
+  if (parsed != nullptr && Curl().url_set(parsed.get(), CURLUPART_URL, url.c_str(),
+                                          CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
     parts = {.scheme = part(CURLUPART_SCHEME, 0),
              .host = part(CURLUPART_HOST, CURLU_URLDECODE),
              .port = part(CURLUPART_PORT, CURLU_DEFAULT_PORT)};

@@ -2,12 +2,11 @@
 // are all here. A CurlHandles is thread-safe; a transfer runs on the calling thread.
 #pragma once
 
-#include <curl/curl.h>
-
 #include <memory>
 #include <vector>
 
 #include "base/guarded.h"
+#include "http_client/curl_library.h"
 #include "http_client/http_client.h"
 
 namespace lre {

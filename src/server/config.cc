@@ -202,8 +202,8 @@ Status CheckScheduling(const Config& config) {
   if (scheduler.timeout_default > scheduler.timeout_max) {
     return Bad("execution.timeout_default is longer than execution.timeout_max");
   }
-  if (config.worker_heartbeat <= Duration(0) ||
-      config.worker_heartbeat > scheduler.worker_silence_max / 2) {
+  if (config.worker_link.heartbeat_interval <= Duration(0) ||
+      config.worker_link.heartbeat_interval > scheduler.worker_silence_max / 2) {
     return Bad("scheduler.worker_heartbeat is 0, or more than half of worker_silence_max");
   }
   if (config.pools.size() > scheduler.pools_max) {

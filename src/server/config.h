@@ -17,7 +17,10 @@
 #include "service/byte_stream_service.h"
 #include "service/cas_service.h"
 #include "service/chunk_methods.h"
+#include "service/execution_service.h"
+#include "service/operations_service.h"
 #include "service/scheduler_thread.h"
+#include "service/worker_link.h"
 
 namespace lre::server {
 
@@ -107,7 +110,10 @@ struct Config {
 
   bool execution = true;
   service::SchedulerThreadOptions scheduling;
-  Duration worker_heartbeat = std::chrono::seconds(5);
+  service::ExecutionOptions execution_service;
+  service::OperationsOptions operations;
+  service::WorkerLinkOptions worker_link;
+  int input_leases_directories_max = 1'000'000;                // of one action
   std::vector<std::pair<std::string, double>> tenant_weights;  // by the partition's name
   std::vector<scheduler::PoolDeclared> pools;                  // of workers that may come
   bool pools_only = false;
@@ -121,9 +127,13 @@ struct Config {
   Duration worker_store_check_interval = std::chrono::hours(24);
   std::vector<std::pair<std::string, std::string>> worker_properties;
   std::string worker_cgroup;  // a delegated cgroup v2 for actions; empty: none
+  uint64_t worker_directory_cache_bytes_max = 32 << 20;
+  uint64_t worker_stdout_bytes_max = 64 << 20;
+  uint64_t worker_memory_files_bytes_max = 256 << 20;
   uint64_t worker_action_memory_bytes_max = 0;
   int worker_action_processes_max = 8192;
   std::string worker_network = "none";
+  Duration worker_server_away_max = std::chrono::minutes(2);
   int worker_persistent_max = 4;  // processes that stay; 0: none
   Duration worker_persistent_idle_max = std::chrono::seconds(60);
   int worker_persistent_requests_max = 1000;

@@ -125,6 +125,33 @@ std::vector<ConfigKey> ClientKeys() {
   };
 }
 
+// Of messages, and of what one call may ask for.
+std::vector<ConfigKey> MessageKeys() {
+  return {
+      Size("execution.action_size_max", "Of one Action message.",
+           LRE_FIELD(execution_service.action_bytes_max)),
+      Size("execution.command_size_max", "Of one Command message.",
+           LRE_FIELD(execution_service.command_bytes_max)),
+      Size("execution.inline_max",
+           "Of one stdout, stderr or file that a client wants in the answer of Execute.",
+           LRE_FIELD(execution_service.inline_bytes_max)),
+      Count("execution.input_directories_max",
+            "Directories of the inputs of one action that are kept while it waits and runs; those "
+            "of larger ones stay as long as any other blob.",
+            &Config::input_leases_directories_max, 1),
+      Count("operations.page_max", "Operations that one page of ListOperations looks at.",
+            LRE_FIELD(operations.operations_page_max), 1),
+      Time("operations.wait_max", "Of one WaitOperation; a longer wish, and none, are cut to it.",
+           LRE_FIELD(operations.wait_max)),
+      Size("worker_link.message_max", "Of one message of a worker.",
+           LRE_FIELD(worker_link.message_bytes_max)),
+      Count("worker_link.running_max", "Attempts that a worker may come back with.",
+            LRE_FIELD(worker_link.running_max), 1),
+      Count("worker_link.properties_max", "Platform properties of one worker.",
+            LRE_FIELD(worker_link.properties_max), 1),
+  };
+}
+
 std::vector<ConfigKey> FairnessKeys() {
   return {
       Weights("scheduler.tenant_weights",
@@ -187,7 +214,7 @@ std::vector<ConfigKey> BoundKeys() {
 std::vector<ConfigKey> LivenessKeys() {
   return {
       Time("scheduler.worker_heartbeat", "How often a worker says that it lives.",
-           LRE_FIELD(worker_heartbeat)),
+           LRE_FIELD(worker_link.heartbeat_interval)),
       Time("scheduler.worker_silence_max", "A worker that says nothing for so long is lost.",
            LRE_SCHEDULER(worker_silence_max)),
       Time("scheduler.reconnect_grace",
@@ -258,7 +285,7 @@ std::vector<ConfigKey> LogStreamKeys() {
 
 std::vector<ConfigKey> ExecutionKeys() {
   std::vector<ConfigKey> all;
-  for (const auto& keys : {ClientKeys(), FairnessKeys(), BoundKeys(), LivenessKeys(),
+  for (const auto& keys : {ClientKeys(), MessageKeys(), FairnessKeys(), BoundKeys(), LivenessKeys(),
                            PlacementKeys(), LogStreamKeys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }

@@ -17,7 +17,7 @@ std::string ExactDuration(Duration duration);
 std::vector<ConfigKey> ActionCacheKeys();
 // [cas], [byte_stream] and [chunks].
 std::vector<ConfigKey> TransferKeys();
-// [execution], [scheduler] and [log_streams].
+// [execution], [operations], [worker_link], [scheduler] and [log_streams].
 std::vector<ConfigKey> ExecutionKeys();
 
 }  // namespace lre::server

@@ -262,6 +262,8 @@ std::vector<ConfigKey> WorkerKeys() {
       Count("worker.slots", "Actions at once; 0: one per core.", &C::worker_slots),
       Size("worker.cache_size_max", "Bytes of input files that the worker keeps.",
            &C::worker_cache_bytes_max),
+      Size("worker.directory_cache_max", "Bytes of Directory messages that it keeps in memory.",
+           &C::worker_directory_cache_bytes_max),
       Size("worker.store_max",
            "Bytes of toolchain store paths that the worker fetches from the CAS and keeps; what "
            "`lre sync` made does not count.",
@@ -271,6 +273,10 @@ std::vector<ConfigKey> WorkerKeys() {
           "How often every toolchain store path is hashed again, besides before its first use; 0s: "
           "never.",
           &C::worker_store_check_interval),
+      Time("worker.server_away_max",
+           "How long an action waits to fetch its inputs and to upload its outputs while the "
+           "server is not there; then it fails, and runs again.",
+           &C::worker_server_away_max),
       Pairs("worker.properties", "NAME=VALUE,...",
             "Platform properties that the worker offers; a name may come several times.",
             &C::worker_properties),
@@ -286,6 +292,13 @@ std::vector<ConfigKey> WorkerKeys() {
            "the "
            "memory and processes of actions there. Empty: by other means.",
            &C::worker_cgroup),
+      Size("worker.stdout_max",
+           "Bytes of stdout, and of stderr, of one action; the rest is dropped.",
+           &C::worker_stdout_bytes_max),
+      Size("worker.memory_files_max",
+           "Bytes that an action may write to memory; one that writes more is run again with its "
+           "files on disk.",
+           &C::worker_memory_files_bytes_max),
       Size("worker.action_memory_max",
            "Bytes of memory, files in /tmp included, that ends an action which uses more; 0: no "
            "bound. An action for which the scheduler set aside more may use that.",

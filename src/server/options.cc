@@ -71,8 +71,9 @@ service::SchedulerThreadOptions SchedulerOptionsOf(const Config& config) {
 }
 
 service::WorkerLinkOptions WorkerLinkOptionsOf(const Config& config) {
-  return {.heartbeat_interval = config.worker_heartbeat,
-          .silence_max = config.scheduling.scheduler.worker_silence_max};
+  service::WorkerLinkOptions options = config.worker_link;
+  options.silence_max = config.scheduling.scheduler.worker_silence_max;
+  return options;
 }
 
 service::ByteStreamOptions ByteStreamOptionsOf(const Config& config) {
@@ -138,7 +139,8 @@ service::PartitionRules PartitionRulesOf(const Config& config) {
 service::InputLeasesOptions InputLeasesOptionsOf(const Config& config) {
   // What was touched is kept at least for lease_min, however full the store is.
   const Duration shortest = std::min(config.store_lease, config.store_lease_min);
-  return {.interval = std::max<Duration>(shortest / 3, std::chrono::seconds(1))};
+  return {.interval = std::max<Duration>(shortest / 3, std::chrono::seconds(1)),
+          .directories_max = static_cast<size_t>(config.input_leases_directories_max)};
 }
 
 int64_t BlobBytesMaxOf(const Config& config) {

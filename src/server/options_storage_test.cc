@@ -61,10 +61,13 @@ batch_max = "8MiB"
 batch_announced = "1MiB"
 answer_max = "5KiB"
 tree_directories_max = 6
+tree_page = "24KiB"
+inline_hash_max = "25KiB"
 [byte_stream]
 message_max = "7KiB"
 uploads_parked_max = 8
 upload_idle_max = "9s"
+inline_write_max = "26KiB"
 zstd_cache = "10KiB"
 [chunks]
 fast_cdc_average = "64KiB"
@@ -91,6 +94,9 @@ uris_max = 23
   EXPECT_EQ(CapabilitiesOptionsOf(config).batch_total_size_bytes_max, 1 << 20);
   EXPECT_EQ(config.cas.answer_bytes_max, 5u << 10);
   EXPECT_EQ(config.cas.tree_directories_max, 6u);
+  EXPECT_EQ(config.cas.tree_page_bytes, 24u << 10);
+  EXPECT_EQ(config.cas.inline_hash_bytes_max, 25u << 10);
+  EXPECT_EQ(ByteStreamOptionsOf(config).inline_write_bytes_max, 26u << 10);
   EXPECT_EQ(ByteStreamOptionsOf(config).write_message_bytes_max, 7u << 10);
   EXPECT_EQ(ByteStreamOptionsOf(config).uploads_parked_max, 8u);
   EXPECT_EQ(ByteStreamOptionsOf(config).upload_idle_max, 9s);

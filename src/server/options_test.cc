@@ -210,6 +210,38 @@ identities = ["blue=b"]
   EXPECT_EQ(options.cores_property, "cpus");
 }
 
+TEST(Options, ReachWhatBoundsMessages) {
+  const Config config = Parsed(R"(
+[store]
+lease = "9h"
+lease_min = "3h"
+[execution]
+action_size_max = "1KiB"
+command_size_max = "2KiB"
+inline_max = "3KiB"
+input_directories_max = 4
+[operations]
+page_max = 5
+wait_max = "6s"
+[worker_link]
+message_max = "7KiB"
+running_max = 8
+properties_max = 9
+)");
+  EXPECT_EQ(config.execution_service.action_bytes_max, 1u << 10);
+  EXPECT_EQ(config.execution_service.command_bytes_max, 2u << 10);
+  EXPECT_EQ(config.execution_service.inline_bytes_max, 3u << 10);
+  EXPECT_EQ(InputLeasesOptionsOf(config).directories_max, 4u);
+  EXPECT_EQ(InputLeasesOptionsOf(config).interval, 1h);
+  EXPECT_EQ(InputLeasesOptionsOf(Config()).directories_max,
+            service::InputLeasesOptions().directories_max);
+  EXPECT_EQ(config.operations.operations_page_max, 5u);
+  EXPECT_EQ(config.operations.wait_max, 6s);
+  EXPECT_EQ(WorkerLinkOptionsOf(config).message_bytes_max, 7u << 10);
+  EXPECT_EQ(WorkerLinkOptionsOf(config).running_max, 8u);
+  EXPECT_EQ(WorkerLinkOptionsOf(config).properties_max, 9u);
+}
+
 TEST(Options, ReachLogStreamsAndPools) {
   const Config config = Parsed(R"(
 [scheduler]

@@ -275,8 +275,9 @@ std::vector<rpc::Method> RunningServer::Methods() {
   }
   if (scheduler_) {
     add(service::ExecutionMethods(
-        {blobs, *storage_.action_cache, *scheduler_, io_, clock_, partitions_, inputs_.get()}));
-    add(service::OperationsMethods(*scheduler_, partitions_));
+        {blobs, *storage_.action_cache, *scheduler_, io_, clock_, partitions_, inputs_.get()},
+        config_.execution_service));
+    add(service::OperationsMethods(*scheduler_, partitions_, config_.operations));
     std::vector<rpc::Method> worker_link = service::WorkerLinkMethods(*scheduler_, link_options_);
     service::ForWorkersOnly(worker_link, partitions_);
     add(std::move(worker_link));

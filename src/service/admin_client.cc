@@ -32,13 +32,15 @@ Result<CacheStat> AdminClient::Stat() {
                    .pinned_bytes = static_cast<uint64_t>(response.pinned_bytes())};
 }
 
-Result<uint64_t> AdminClient::Evict(const std::vector<Digest>& digests) {
+Result<uint64_t> AdminClient::Evict(const std::vector<Digest>& digests,
+                                    const std::string& partition) {
   uint64_t evicted = 0;
   // One by one: a request has one digest function.
   for (const Digest& digest : digests) {
     admin::EvictRequest request;
     request.set_digest_function(reapi::ToProto(digest.function));
     *request.add_digests() = reapi::ToProto(digest);
+    request.set_partition(partition);
     admin::EvictResponse response;
     TRY(Call("Evict", request, &response));
     evicted += static_cast<uint64_t>(response.evicted());
@@ -52,11 +54,13 @@ Result<uint64_t> AdminClient::Verify() {
   return static_cast<uint64_t>(response.damaged());
 }
 
-Status AdminClient::DropActionResult(const std::string& instance_name, const Digest& action) {
+Status AdminClient::DropActionResult(const std::string& instance_name, const Digest& action,
+                                     const std::string& partition) {
   admin::DropActionResultRequest request;
   request.set_instance_name(instance_name);
   request.set_digest_function(reapi::ToProto(action.function));
   *request.mutable_action_digest() = reapi::ToProto(action);
+  request.set_partition(partition);
   admin::DropActionResultResponse response;
   return Call("DropActionResult", request, &response);
 }

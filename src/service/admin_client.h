@@ -30,11 +30,12 @@ class AdminClient {
   explicit AdminClient(rpc::Channel& channel) : channel_(channel) {}
 
   Result<CacheStat> Stat();
-  // How many of them were there.
-  Result<uint64_t> Evict(const std::vector<Digest>& digests);
+  // How many of them were there. `partition`: of a tenant, by name; empty: the caller's.
+  Result<uint64_t> Evict(const std::vector<Digest>& digests, const std::string& partition = {});
   // How many were damaged, and are absent now. Takes as long as reading all that is stored.
   Result<uint64_t> Verify();
-  Status DropActionResult(const std::string& instance_name, const Digest& action);
+  Status DropActionResult(const std::string& instance_name, const Digest& action,
+                          const std::string& partition = {});
 
  private:
   Status Call(const char* method, const google::protobuf::MessageLite& request,

@@ -170,6 +170,11 @@ TEST(UnpackArchiveTest, IsBounded) {
   EXPECT_TRUE(Unpack(archive, store, {.unpacked_bytes_max = 1100}));
   EXPECT_EQ(Unpack(archive, store, {.entries_max = 1}).error().code(), Code::kResourceExhausted);
   EXPECT_TRUE(Unpack(archive, store, {.entries_max = 2}));
+  auto large = Unpack(archive, store, {.file_bytes_max = 599});
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code(), Code::kResourceExhausted);
+  EXPECT_NE(large.error().message().find("599"), std::string::npos) << large.error().message();
+  EXPECT_TRUE(Unpack(archive, store, {.file_bytes_max = 600}));
 }
 
 TEST(UnpackArchiveTest, DamagedArchivesAreRefusedOrRead) {

@@ -11,6 +11,15 @@
 namespace lre::store {
 namespace {
 constexpr uint64_t kBatchBytesMax = 256 << 10;
+
+// Whether a digest may be there twice. Cheaper than a table, and the answer is nearly always no.
+bool MayRepeat(std::span<const std::pair<Digest, Bytes>> blobs) {
+  std::vector<uint64_t> starts(blobs.size());
+  for (size_t i = 0; i < blobs.size(); ++i)
+    std::memcpy(&starts[i], blobs[i].first.hash.data(), sizeof starts[i]);
+  std::sort(starts.begin(), starts.end());
+  return std::adjacent_find(starts.begin(), starts.end()) != starts.end();
+}
 }  // namespace
 
 struct LogStoreImpl::BatchRecord {
@@ -83,6 +92,7 @@ std::optional<std::vector<Status>> LogStoreImpl::PutBatch(
   uint64_t batch_max = std::min(kBatchBytesMax, options_.segment_bytes / 4), pending = 0;
   std::vector<BatchRecord> records;
   std::list<std::string> encoded;  // payloads that are not the blobs' own bytes
+  const bool may_repeat = MayRepeat(blobs);
   for (size_t i = 0; i < blobs.size(); ++i) {
     const auto& [digest, bytes] = blobs[i];
     BlobKey key{digest, partition};
@@ -96,6 +106,13 @@ std::optional<std::vector<Status>> LogStoreImpl::PutBatch(
     LogKey log_key = KeyOfBlob(secret_, digest, partition);
     auto entry = FindAndTouch(log_key);
     if (entry && !entry->is_list()) continue;
+    if (may_repeat && std::any_of(records.begin(), records.end(),
+                                  [&](const BatchRecord& r) { return r.key == log_key; })) {
+      // The same bytes, and how writing them ends is not known yet: found, once they are written.
+      if (!PutRecords(records, kBlocking, answers)) return std::nullopt;
+      pending = 0;
+      if (FindAndTouch(log_key)) continue;
+    }
     RecordHeader header = BlobHeader(key);
     std::string_view payload = bytes.view();
     if (Compresses(partition)) {

@@ -371,6 +371,25 @@ TEST_F(LogStoreTest, ABlobBeyondItsBoundIsRefusedByEveryWayToWrite) {
   EXPECT_EQ(ReadAll(*store_, KeyOf(before)), before) << "what was there stays";
 }
 
+TEST_F(LogStoreTest, ABlobThatIsTwiceInABatchIsWrittenOnce) {
+  Open();
+  const std::string twice = TextOf(1, 300), once = TextOf(2, 300);
+  const std::vector<std::pair<Digest, Bytes>> blobs = {{KeyOf(twice).digest, Bytes(twice)},
+                                                       {KeyOf(once).digest, Bytes(once)},
+                                                       {KeyOf(twice).digest, Bytes(once)},
+                                                       {KeyOf(twice).digest, Bytes(twice)}};
+
+  auto answers = store_->TryPutMany(0, blobs, false);
+
+  ASSERT_TRUE(answers);
+  EXPECT_THAT(*answers,
+              ElementsAre(Status(), Status(),
+                          testing::Property(&Status::code, Code::kInvalidArgument), Status()));
+  EXPECT_EQ(ReadAll(*store_, KeyOf(twice)), twice);
+  EXPECT_EQ(ReadAll(*store_, KeyOf(once)), once);
+  EXPECT_EQ(std::filesystem::file_size(dir_ / "store/journal-00000001"), 64 + 2 * 40u);
+}
+
 TEST_F(LogStoreTest, ADirectoryThatIsNotAStoreIsNotTakenForAnEmptyOne) {
   std::filesystem::create_directories(dir_ / "store");
   ASSERT_TRUE(WriteFileAtomically(dir_ / "store/store", "something else").ok());

@@ -76,6 +76,7 @@ struct Executor::Job {
   const v1::Assignment& assignment;
   const Callbacks& callbacks;
   std::stop_token stop;
+  Patience patience;
 
   pb::ActionResult result;
   DigestFunction function = DigestFunction::kSha256;
@@ -116,7 +117,7 @@ void Executor::CleanUp() {
 
 v1::Report Executor::Run(const v1::Assignment& assignment, const Callbacks& callbacks,
                          std::stop_token stop) {
-  Job job{assignment, callbacks, std::move(stop)};
+  Job job{assignment, callbacks, stop, {parts_.clock, options_.patience, stop}};
   pb::ExecutedActionMetadata& metadata = *job.metadata();
   metadata.set_worker(options_.worker_name);
   *metadata.mutable_queued_timestamp() = assignment.queued_timestamp();
@@ -142,7 +143,7 @@ v1::Report Executor::Run(const v1::Assignment& assignment, const Callbacks& call
 
 // Of what went wrong in the worker, and of what people will want explained: not of missing inputs,
 // which the client uploads, nor of a cancelled action.
-void Executor::AddServerLog(const Job& job, const Status& status, v1::Report& report) const {
+void Executor::AddServerLog(Job& job, const Status& status, v1::Report& report) const {
   bool failed = !status.ok() && status.code() != Code::kCancelled &&
                 reapi::MissingBlobsOf(status, job.function).empty();
   if (!failed && (job.notes.empty() || job.result.exit_code() == 0)) return;
@@ -154,8 +155,9 @@ void Executor::AddServerLog(const Job& job, const Status& status, v1::Report& re
                                     .notes = job.notes,
                                     .status = status}));
   blob.digest = ComputeDigest(job.function, blob.bytes.view());
+  auto upload = [&] { return UploadBlobs(parts_.cas, job.partition(), {blob}); };
   // The store may be what failed.
-  if (!UploadBlobs(parts_.cas, job.partition(), {blob}).ok()) return;
+  if (!(status.code() == Code::kUnavailable ? upload() : job.patience.Do(upload)).ok()) return;
   pb::LogFile& log = (*report.mutable_server_logs())["worker"];
   reapi::ToProto(blob.digest, log.mutable_digest());
   log.set_human_readable(true);
@@ -219,7 +221,7 @@ Status Executor::Stage(Job& job) {
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_start_timestamp());
   if (!directory_made_) TRY(SystemFiles().MakeDirectories(options_.directory));
   directory_made_ = true;
-  TRY(lower_.Update({job.input_root, job.partition()}));
+  TRY(job.patience.Do([&] { return lower_.Update({job.input_root, job.partition()}); }));
   TRY(PrepareWorkspace(job));
   SetTime(parts_.clock.WallNow(), job.metadata()->mutable_input_fetch_completed_timestamp());
   return {};
@@ -270,8 +272,12 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   if (!job.command.working_directory.empty())
     command.working_directory +=
         (command.working_directory == "/" ? "" : "/") + job.command.working_directory;
-  TRY_ASSIGN(RootContents root_contents,
-             parts_.mounts.For(store_paths, job.assignment.action_digest().hash()));
+  RootContents root_contents;
+  TRY(job.patience.Do([&]() -> Status {
+    TRY_ASSIGN(root_contents,
+               parts_.mounts.For(store_paths, job.assignment.action_digest().hash()));
+    return {};
+  }));
   job.store_paths = std::move(root_contents.hold);
   if (!job.attested) Attest(root_contents.store_paths, job.metadata());
   job.attested = true;
@@ -446,7 +452,7 @@ Status Executor::Collect(Job& job) {
     job.result.MergeFrom(collected.result);
     for (OutputBlob& blob : collected.blobs) job.blobs.push_back(std::move(blob));
   }
-  TRY(UploadBlobs(parts_.cas, job.partition(), job.blobs));
+  TRY(job.patience.Do([&] { return UploadBlobs(parts_.cas, job.partition(), job.blobs); }));
   adoptable_partition_ = job.partition();
   for (OutputBlob& blob : job.blobs) {
     if (blob.adoptable && options_.adopt_outputs) adoptable_.push_back(std::move(blob));

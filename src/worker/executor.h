@@ -24,6 +24,7 @@
 #include "worker/large_actions.h"
 #include "worker/lower_tree.h"
 #include "worker/outputs.h"
+#include "worker/patience.h"
 #include "worker/persistent_action.h"
 #include "worker/persistent_processes.h"
 #include "worker/root_mounts.h"
@@ -54,6 +55,8 @@ struct ExecutorOptions {
   // Whether the property network=host gives an action the network of this machine.
   bool network_allowed = false;
   PersistentOptions persistent;
+  // With a server that does not answer while inputs are fetched and outputs uploaded.
+  PatienceOptions patience;
 };
 
 // What the slots of a worker share.
@@ -105,7 +108,7 @@ class Executor {
   void AddUsage(Job& job, const sandbox::Outcome& outcome) const;
   Status Collect(Job& job);
   Status AddStream(Job& job, bool is_stderr);
-  void AddServerLog(const Job& job, const Status& status, v1::Report& report) const;
+  void AddServerLog(Job& job, const Status& status, v1::Report& report) const;
   Status CheckDisk() const;
   void Progress(Job& job, v1::Progress::Stage stage);
 

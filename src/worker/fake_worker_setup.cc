@@ -28,7 +28,7 @@ void WorkerSetup::Start(WorkerOptions options) {
   options.directory = directory / "worker";
   options.name = "tester";
   if (options.isolation == sandbox::Isolation::kNamespaces) options.extra_mounts = HostUserland();
-  auto started = Worker::Start({cas, *launcher, server, store_paths, SystemClock(), metrics},
+  auto started = Worker::Start({*blobs, *launcher, server, store_paths, SystemClock(), metrics},
                                std::move(options));
   ASSERT_TRUE(started) << ToStatus(started).ToString();
   worker = std::move(*started);

@@ -68,6 +68,7 @@ class WorkerSetup {
   std::string Output(const v1::Report& report, const std::string& path);
 
   store::FakeBlobStore cas;
+  store::BlobStore* blobs = &cas;  // the worker's, when it starts
   TempDir directory;
   std::unique_ptr<sandbox::Launcher> launcher;
   FakeServer server;

@@ -75,11 +75,11 @@ RootMounts::RootMounts(StorePathSource& source, UserlandFinder find_userland,
                        std::vector<Mount> others)
     : source_(source), find_userland_(std::move(find_userland)), others_(std::move(others)) {}
 
-Userland RootMounts::FindUserland() {
+Result<Userland> RootMounts::FindUserland() {
   std::lock_guard lock(mutex_);  // the others wait for what they need too
   if (userland_) return *userland_;
-  if (!find_userland_ || SystemClock().Now() < look_again_at_) return {};
-  userland_ = find_userland_();
+  if (!find_userland_ || SystemClock().Now() < look_again_at_) return Userland();
+  TRY_ASSIGN(userland_, find_userland_());
   look_again_at_ = SystemClock().Now() + kLookAgain;
   return userland_.value_or(Userland());
 }
@@ -87,7 +87,7 @@ Userland RootMounts::FindUserland() {
 Result<RootContents> RootMounts::For(const std::set<std::string>& store_paths,
                                      const std::string& user) {
   std::vector<std::string> wanted(store_paths.begin(), store_paths.end());
-  Userland userland = FindUserland();
+  TRY_ASSIGN(Userland userland, FindUserland());
   wanted.insert(wanted.end(), userland.store_paths.begin(), userland.store_paths.end());
   RootContents root{.mounts = others_, .store_paths = {}, .hold = nullptr};
   if (!wanted.empty()) {

@@ -41,8 +41,8 @@ struct RootContents {
   std::shared_ptr<const void> hold;
 };
 
-// Looks for a userland; nullopt: there is none yet.
-using UserlandFinder = std::function<std::optional<Userland>()>;
+// Looks for a userland; nullopt: there is none yet. Errors: kUnavailable, when nobody can say.
+using UserlandFinder = std::function<Result<std::optional<Userland>>()>;
 
 class RootMounts {
  public:
@@ -56,7 +56,7 @@ class RootMounts {
   Result<RootContents> For(const std::set<std::string>& store_paths, const std::string& user = {});
 
  private:
-  Userland FindUserland();
+  Result<Userland> FindUserland();
 
   StorePathSource& source_;
   const UserlandFinder find_userland_;

@@ -138,7 +138,8 @@ class LinkedWorker final : public Worker {
                        .store_prefix = options_.store_prefix,
                        .disk_free_bytes_min = options_.disk_free_bytes_min,
                        .network_allowed = options_.network_allowed,
-                       .persistent = options_.persistent});
+                       .persistent = options_.persistent,
+                       .patience = options_.patience});
     for (;;) {
       Instant expiry = executor.NextExpiry();
       // Not the group's stop token: Close lets each slot end after its task was cancelled.

@@ -19,6 +19,7 @@
 #include "sandbox/sandbox.h"
 #include "store/blob_store.h"
 #include "worker/link.h"
+#include "worker/patience.h"
 #include "worker/persistent_processes.h"
 #include "worker/root_mounts.h"
 
@@ -49,6 +50,7 @@ struct WorkerOptions {
   // offered.
   bool network_allowed = false;
   PersistentOptions persistent;  // processes that stay, see docs/adr/0008
+  PatienceOptions patience;      // see ExecutorOptions
   Duration reconnect_min = std::chrono::milliseconds(100);  // doubles up to
   Duration reconnect_max = std::chrono::seconds(5);
   Duration welcome_max = std::chrono::seconds(20);  // from connecting to the server's welcome

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 #include "base/file.h"
 #include "digest/digest.h"
@@ -24,13 +25,15 @@ class SuiteReader {
               const ResolveOptions& options)
       : archive_(archive), suite_(std::move(suite)), http_(http), options_(options) {}
 
-  // From the first of `roots` that has it and can prove it.
-  Result<SuiteIndex> Read(const std::vector<std::string>& roots, const std::string& architecture);
+  // From the first of `roots` that has it for all `systems` and can prove it.
+  Result<std::vector<SuiteIndex>> Read(const std::vector<std::string>& roots,
+                                       const std::vector<std::string>& systems);
   // The indices that were read, for pruning the cache.
   const std::vector<std::string>& used() const { return used_; }
 
  private:
-  Result<SuiteIndex> ReadFrom(const std::string& root, const std::string& architecture);
+  Result<std::vector<SuiteIndex>> ReadFrom(const std::string& root,
+                                           const std::vector<std::string>& systems);
   Result<Release> ReadRelease(const std::string& base);
   Result<std::string> ReadIndex(const std::string& base, const Release& release,
                                 const std::string& name);
@@ -106,30 +109,35 @@ Result<std::string> SuiteReader::ReadIndex(const std::string& base, const Releas
   return Error(Code::kNotFound, "the Release file names no {}", name);
 }
 
-Result<SuiteIndex> SuiteReader::ReadFrom(const std::string& root, const std::string& architecture) {
+Result<std::vector<SuiteIndex>> SuiteReader::ReadFrom(const std::string& root,
+                                                      const std::vector<std::string>& systems) {
   const std::string base = root + "/dists/" + suite_ + "/";
   TRY_ASSIGN(const Release release, ReadRelease(base));
-  SuiteIndex index{.suite = suite_};
-  for (const std::string& component : archive_.components) {
-    std::vector<std::string> architectures = {architecture};
-    if (release.all_is_separate) architectures.push_back("all");
-    for (const std::string& each : architectures) {
-      TRY_ASSIGN(const std::string text,
-                 ReadIndex(base, release, fmt::format("{}/binary-{}/Packages", component, each)));
-      index.packages += text;
-      index.packages += "\n\n";  // paragraphs of two files never join
+  std::vector<SuiteIndex> indices;
+  for (const std::string& system : systems) {
+    SuiteIndex& index = indices.emplace_back(SuiteIndex{.suite = suite_, .system = system});
+    TRY_ASSIGN(const std::string architecture, DebianArchitecture(system));
+    for (const std::string& component : archive_.components) {
+      std::vector<std::string> architectures = {architecture};
+      if (release.all_is_separate) architectures.push_back("all");
+      for (const std::string& each : architectures) {
+        TRY_ASSIGN(const std::string text,
+                   ReadIndex(base, release, fmt::format("{}/binary-{}/Packages", component, each)));
+        index.packages += text;
+        index.packages += "\n\n";  // paragraphs of two files never join
+      }
     }
   }
-  return index;
+  return indices;
 }
 
-Result<SuiteIndex> SuiteReader::Read(const std::vector<std::string>& roots,
-                                     const std::string& architecture) {
+Result<std::vector<SuiteIndex>> SuiteReader::Read(const std::vector<std::string>& roots,
+                                                  const std::vector<std::string>& systems) {
   Status last = ErrorStatus(Code::kFailedPrecondition, "no mirror");
   for (const std::string& root : roots) {
-    Result<SuiteIndex> index = ReadFrom(root, architecture);
-    if (index) return index;
-    last = index.error().WithContext(fmt::format("suite {} at {}", suite_, RedactUrl(root)));
+    Result<std::vector<SuiteIndex>> indices = ReadFrom(root, systems);
+    if (indices) return indices;
+    last = indices.error().WithContext(fmt::format("suite {} at {}", suite_, RedactUrl(root)));
     if (last.code() == Code::kCancelled) break;
     if (roots.size() > 1) Say(last.message());
   }
@@ -173,7 +181,7 @@ Result<Lock> Resolve(const Spec& spec, const Mirrors& mirrors, HttpClient& http,
     TRY_ASSIGN(options.cache_directory, DefaultCacheDirectory());
   }
   TRY(SystemFiles().MakeDirectories(options.cache_directory + "/indices"));
-  TRY_ASSIGN(const std::string architecture, DebianArchitecture(options.solve.system));
+  const std::vector<std::string> systems = SystemsOf(spec, options.solve.system);
   std::vector<SuiteIndex> indices;
   std::vector<std::string> used;
   for (const ArchiveSpec& archive : spec.archives) {
@@ -186,8 +194,8 @@ Result<Lock> Resolve(const Spec& spec, const Mirrors& mirrors, HttpClient& http,
         continue;
       }
       SuiteReader reader(archive, suite, http, options);
-      TRY_ASSIGN(SuiteIndex index, reader.Read(roots->second, architecture));
-      indices.push_back(std::move(index));
+      TRY_ASSIGN(std::vector<SuiteIndex> read, reader.Read(roots->second, systems));
+      std::move(read.begin(), read.end(), std::back_inserter(indices));
       used.insert(used.end(), reader.used().begin(), reader.used().end());
     }
   }

@@ -25,7 +25,7 @@ bazel_dep(name = "platforms", version = "0.0.10")
 bazel_dep(name = "rules_cc", version = "0.0.17")
 )";
   if (input.java != nullptr) out += "bazel_dep(name = \"rules_java\", version = \"7.6.5\")\n";
-  if (input.python != nullptr) out += "bazel_dep(name = \"rules_python\", version = \"0.22.1\")\n";
+  if (input.python != nullptr) out += "bazel_dep(name = \"rules_python\", version = \"0.40.0\")\n";
   return out;
 }
 

@@ -11,6 +11,7 @@ namespace {
 struct Flag {
   std::string text;
   std::string why;  // a comment above; empty: belongs to the one above
+  std::string_view command = "build";
 };
 
 void AddJavaFlags(const JavaFacts& java, std::vector<Flag>* flags) {
@@ -20,6 +21,12 @@ void AddJavaFlags(const JavaFacts& java, std::vector<Flag>* flags) {
     flags->push_back({fmt::format("--{}=lre_jdk", flag), ""});
   for (const char* flag : {"java_language_version", "tool_java_language_version"})
     flags->push_back({fmt::format("--{}={}", flag, java.major), ""});
+  // By the name that Bazel 7 gives it; to another this says nothing.
+  auto repository = java.tools.find("repository");
+  if (repository == java.tools.end()) return;
+  flags->push_back(
+      {"--override_repository=rules_java~~toolchains~remote_java_tools=" + repository->second,
+       "The runner of java_test, which has no toolchain: not downloaded.", "common"});
 }
 
 // Another compiler by choice: --config=clang, --config=clang-libcxx.
@@ -127,8 +134,7 @@ std::string Environment(const GenerateInput& input, const GenerateOptions& optio
 }  // namespace
 
 std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options) {
-  std::string command =
-      options.bazelrc_prefix.empty() ? "build" : "build:" + options.bazelrc_prefix;
+  const std::string config = options.bazelrc_prefix.empty() ? "" : ":" + options.bazelrc_prefix;
   std::string out = FileHead(input, "#", "Bazel's flags for Local Remote Execution.");
   out += "#\n# In .bazelrc:  try-import %workspace%/lre.bazelrc\n";
   if (!options.bazelrc_prefix.empty()) {
@@ -138,7 +144,7 @@ std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options) 
   out += Environment(input, options);
   for (const Flag& flag : Flags(input)) {
     if (!flag.why.empty()) out += "\n" + Commented(flag.why);
-    out += fmt::format("{} {}\n", command, flag.text);
+    out += fmt::format("{}{} {}\n", flag.command, config, flag.text);
   }
   if (input.clang != nullptr) out += ClangConfigs(input, options);
   return out;

@@ -112,7 +112,8 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
   TRY(CheckPlain("java home", further.java->home));
   for (const auto& [name, tool] : further.java->tools) TRY(CheckPlain("java tool " + name, tool));
   if (further.java->tools.empty()) return {};
-  for (const char* tool : {"GenClass", "Jacoco", "JavaBuilder", "cp", "ijar", "sh", "singlejar"}) {
+  for (const char* tool :
+       {"GenClass", "Jacoco", "JavaBuilder", "Turbine", "cp", "ijar", "sh", "singlejar"}) {
     if (further.java->tools.contains(tool)) continue;
     return ErrorStatus(Code::kInvalidArgument, "manifest {}: java.tools lacks \"{}\"", further.name,
                        tool);

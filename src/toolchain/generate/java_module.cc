@@ -86,7 +86,11 @@ def _tool_impl(ctx):
     script = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.write(
         script,
-        "#!%s\nexec %s \"$@\"\n" % (ctx.attr.shell, " ".join(ctx.attr.command)),
+        "#!%s\n%sexec %s \"$@\"\n" % (
+            ctx.attr.shell,
+            "case $1 in -D*) shift ;; esac\n" if ctx.attr.drop_java_home else "",
+            " ".join(ctx.attr.command),
+        ),
         is_executable = True,
     )
     return [DefaultInfo(
@@ -100,6 +104,9 @@ lre_java_tool = rule(
         "command": attr.string_list(
             doc = "What runs, before the caller's arguments.",
             mandatory = True,
+        ),
+        "drop_java_home": attr.bool(
+            doc = "Bazel begins the arguments of a header compiler with -Djava.home: what the command has anyway.",
         ),
         "shell": attr.string(mandatory = True),
     },
@@ -133,10 +140,10 @@ lre_store_file = rule(
 }
 
 std::string Tool(const JavaFacts& java, std::string_view name,
-                 const std::vector<std::string>& command) {
-  return fmt::format("\nlre_java_tool(\n    name = {},\n    command = {},\n    shell = {},\n)\n",
-                     StarlarkString(name), StarlarkList(command, 4),
-                     StarlarkString(java.tools.at("sh")));
+                 const std::vector<std::string>& command, std::string_view more = "") {
+  return fmt::format(
+      "\nlre_java_tool(\n    name = {},\n    command = {},\n{}    shell = {},\n)\n",
+      StarlarkString(name), StarlarkList(command, 4), more, StarlarkString(java.tools.at("sh")));
 }
 
 // What JavaBuilder needs of the JDK: javac's own packages, and steady file names and messages.
@@ -179,6 +186,12 @@ java_runtime(
   out += Tool(java, "JavaBuilder", JavaBuilderCommand(java));
   out += Tool(java, "GenClass",
               {java.home + "/bin/java", "-XX:-UsePerfData", "-jar", java.tools.at("GenClass")});
+  // Small inputs and a second of work: the compilers that are good at long runs only cost here.
+  out += Tool(java, "Turbine",
+              {java.home + "/bin/java", "-XX:-UsePerfData", "-XX:+UseSerialGC",
+               "-XX:TieredStopAtLevel=1", "-cp", java.tools.at("Turbine"),
+               "com.google.turbine.main.Main"},
+              "    drop_java_home = True,\n");
   out += Tool(java, "ijar", {java.tools.at("ijar")});
   out += Tool(java, "singlejar", {java.tools.at("singlejar")});
   out += fmt::format(R"(
@@ -188,16 +201,15 @@ lre_store_file(
     path = {jacoco},
 )
 
-# Interfaces are taken by ijar from what was compiled: the archive's turbine is older than what Bazel
-# asks of it.
+# Interfaces are taken by turbine from sources, so that what depends on a library need not wait for
+# its compiler; by ijar from jars that are not built here.
 [
     java_toolchain(
         name = "toolchain_java%d" % version,
         bootclasspath = ["@rules_java//toolchains:platformclasspath"],
-        forcibly_disable_header_compilation = True,
         genclass = [":GenClass"],
-        header_compiler = [":GenClass"],
-        header_compiler_direct = [":GenClass"],
+        header_compiler = [":Turbine"],
+        header_compiler_direct = [":Turbine"],
         ijar = [":ijar"],
         jacocorunner = ":jacoco.jar",
         java_runtime = ":jdk",

@@ -22,8 +22,34 @@ toolchain(
     toolchain = "//generated-python/python:runtimes",
     toolchain_type = "@bazel_tools//tools/python:toolchain_type",
 )
+
+# What extension modules are compiled against: @rules_python//python/cc:current_py_cc_headers.
+toolchain(
+    name = "python-cc-toolchain",
+    target_compatible_with = [
+        "//generated-cc/config:lre",
+        "@platforms//cpu:{cpu}",
+        "@platforms//os:linux",
+    ],
+    toolchain = "//generated-python/python:cc",
+    toolchain_type = "@rules_python//python/cc:toolchain_type",
+)
 )",
                      fmt::arg("cpu", input.cpu));
+}
+
+// "3.11" of "3.11.2".
+std::string MinorVersion(const std::string& version) {
+  const size_t dot = version.find('.');
+  return version.substr(0, dot == version.npos ? dot : version.find('.', dot + 1));
+}
+
+// For programs that Python is a part of. The library lies where the distribution puts libraries.
+std::vector<std::string> LinkFlags(const GenerateInput& input, const PythonFacts& python) {
+  const std::string directory =
+      fmt::format("{}/usr/lib/{}-linux-gnu",
+                  python.interpreter.substr(0, python.interpreter.find("/usr/bin/")), input.cpu);
+  return {"-L" + directory, "-lpython" + MinorVersion(python.version), "-Wl,-rpath," + directory};
 }
 
 std::string PythonBuild(const GenerateInput& input) {
@@ -32,7 +58,8 @@ std::string PythonBuild(const GenerateInput& input) {
          fmt::format(R"(
 load("@rules_python//python:py_runtime.bzl", "py_runtime")
 load("@rules_python//python:py_runtime_pair.bzl", "py_runtime_pair")
-load(":headers.bzl", "lre_python_headers")
+load("@rules_python//python/cc:py_cc_toolchain.bzl", "py_cc_toolchain")
+load(":cc.bzl", "lre_python_cc")
 
 package(default_visibility = ["//visibility:public"])
 
@@ -48,31 +75,58 @@ py_runtime_pair(
     py3_runtime = ":runtime",
 )
 
-# For extension modules: deps of the cc_binary(linkshared = True) that is one.
-lre_python_headers(
+# For C and C++: an extension module is a cc_binary(linkshared = True) with the headers; a program
+# that Python is a part of links the library, too.
+lre_python_cc(
     name = "headers",
     include_directories = {includes},
+)
+
+lre_python_cc(
+    name = "library",
+    include_directories = {includes},
+    link_flags = {link_flags},
+)
+
+py_cc_toolchain(
+    name = "cc",
+    headers = ":headers",
+    libs = ":library",
+    python_version = {version},
 )
 )",
                      fmt::arg("interpreter", StarlarkString(python.interpreter)),
                      fmt::arg("shebang", StarlarkString("#!" + python.interpreter)),
-                     fmt::arg("includes", StarlarkList(python.include_dirs, 4)));
+                     fmt::arg("includes", StarlarkList(python.include_dirs, 4)),
+                     fmt::arg("link_flags", StarlarkList(LinkFlags(input, python), 4)),
+                     fmt::arg("version", StarlarkString(MinorVersion(python.version))));
 }
 
-std::string HeadersText(const GenerateInput& input) {
-  return FileHead(*input.python, "#", "Headers of the store for C and C++.") + R"(
+std::string CcText(const GenerateInput& input) {
+  return FileHead(*input.python, "#", "Python's headers and library for C and C++.") + R"(
 load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
 load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
 
-def _headers_impl(ctx):
-    return [CcInfo(compilation_context = cc_common.create_compilation_context(
-        system_includes = depset(ctx.attr.include_directories),
-    ))]
+def _cc_impl(ctx):
+    return [CcInfo(
+        compilation_context = cc_common.create_compilation_context(
+            system_includes = depset(ctx.attr.include_directories),
+        ),
+        linking_context = cc_common.create_linking_context(
+            linker_inputs = depset([cc_common.create_linker_input(
+                owner = ctx.label,
+                user_link_flags = ctx.attr.link_flags,
+            )]),
+        ),
+    )]
 
-lre_python_headers = rule(
-    implementation = _headers_impl,
-    attrs = {"include_directories": attr.string_list(mandatory = True)},
-    doc = "The headers are no inputs: the directory in the command line says which they are.",
+lre_python_cc = rule(
+    implementation = _cc_impl,
+    attrs = {
+        "include_directories": attr.string_list(mandatory = True),
+        "link_flags": attr.string_list(),
+    },
+    doc = "Files of the store are no inputs: the directories in the command line say which they are.",
     provides = [CcInfo],
 )
 )";
@@ -154,7 +208,7 @@ cc_binary(
     name = "examples_count.so",
     srcs = ["examples_count.c"],
     linkshared = True,
-    deps = ["//generated-python/python:headers"],
+    deps = ["@rules_python//python/cc:current_py_cc_headers"],
 )
 
 py_library(
@@ -190,7 +244,7 @@ std::vector<GeneratedFile> PythonModule(const GenerateInput& input) {
       {module + input.python->name + ".json", PrintManifest(*input.python)},
       {module + "generated-python/config/BUILD.bazel", ConfigBuild(input)},
       {module + "generated-python/python/BUILD.bazel", PythonBuild(input)},
-      {module + "generated-python/python/headers.bzl", HeadersText(input)},
+      {module + "generated-python/python/cc.bzl", CcText(input)},
       {examples + "BUILD.bazel",
        FileHead(*input.python, "#", "Python of the store, with a module in C.") +
            std::string(kBuild) + std::string(SaidExample())},

@@ -36,9 +36,12 @@ bool Holds(const Lock& lock, const std::string& role, const std::string& package
   const auto path = lock.paths.find(role);
   if (path == lock.paths.end()) return false;
   const auto& packages = path->second.packages;
-  if (std::binary_search(packages.begin(), packages.end(), package)) return true;
-  const auto with_suite = std::lower_bound(packages.begin(), packages.end(), package + "@");
-  if (with_suite != packages.end() && with_suite->starts_with(package + "@")) return true;
+  if (std::any_of(packages.begin(), packages.end(), [&](const std::string& locked) {
+        const std::string plain = WithoutArchitecture(locked);
+        return std::string_view(plain).substr(0, plain.find('@')) == package;
+      })) {
+    return true;
+  }
   const auto& references = path->second.references;
   return std::any_of(references.begin(), references.end(),
                      [&](const std::string& reference) { return Holds(lock, reference, package); });
@@ -52,7 +55,7 @@ bool Fits(const std::string& name, const StoreSpec& store, const LockedPath& pat
     return asked == locked;
   };
   const std::string& role = store.role.empty() ? name : store.role;
-  return role == path.role && Sorted(store.drop) == path.drop &&
+  return role == path.role && store.system == path.system && Sorted(store.drop) == path.drop &&
          std::equal(store.extras.begin(), store.extras.end(), path.extras.begin(),
                     path.extras.end(), same);
 }

@@ -31,9 +31,10 @@ bool IsArchivePath(std::string_view path) {
 }
 
 bool IsLockedName(std::string_view name) {
-  const size_t at = name.find('@');
-  return IsPackageName(name.substr(0, at)) &&
-         (at == name.npos || IsArchiveWord(name.substr(at + 1)));
+  const std::string plain = WithoutArchitecture(name);
+  const size_t at = plain.find('@');
+  return IsPackageName(std::string_view(plain).substr(0, at)) &&
+         (at == plain.npos || IsArchiveWord(std::string_view(plain).substr(at + 1)));
 }
 
 Result<std::vector<std::string>> SortedStrings(TomlTable& table, std::string_view key) {
@@ -146,6 +147,10 @@ Result<LockedPath> ParsePath(const std::string& name, TomlTable& table) {
   TRY_ASSIGN(path.packages, SortedStrings(table, "packages"));
   TRY_ASSIGN(path.references, SortedStrings(table, "references"));
   TRY_ASSIGN(path.drop, SortedStrings(table, "drop"));
+  TRY_ASSIGN(path.system, table.StringOr("system", ""));
+  if (!path.system.empty() && !IsSystem(path.system)) {
+    return std::unexpected(table.ErrorAt("system", "none of x86_64-linux, aarch64-linux"));
+  }
   TRY(table.EachTable("add", [&](const std::string& extra_name, TomlTable& inner) -> Status {
     TRY_ASSIGN(Extra extra, ParseExtra(extra_name, inner));
     path.extras.push_back(std::move(extra));
@@ -166,7 +171,7 @@ Status ParsePaths(TomlTable& root, Lock* lock) {
   }));
   const std::vector<std::string> names = Names(lock->paths);
   TRY(root.EachTable("store", [&](const std::string& name, TomlTable& table) -> Status {
-    for (const char* key : {"packages", "references", "role", "label", "add", "drop"}) {
+    for (const char* key : {"packages", "references", "role", "label", "system", "add", "drop"}) {
       table.Has(key);
     }
     return CheckKnown(table, "references", lock->paths.at(name).references, names);
@@ -200,6 +205,8 @@ void PrintToolchain(const std::string& name, const LockedToolchain& toolchain, s
   const ToolchainSettings& settings = toolchain.settings;
   *out += fmt::format("\n[toolchain.{}]\n", TomlQuote(name));
   PrintString("extends", settings.extends, out);
+  PrintString("system", settings.system, out);
+  PrintString("target", settings.target, out);
   PrintStrings("paths", toolchain.paths, out);
   PrintSome("libraries", settings.libraries, out);
   PrintSome("tools", settings.tools, out);
@@ -220,6 +227,7 @@ void PrintPath(const std::string& name, const LockedPath& path, std::string* out
   *out += fmt::format("\n[store.{}]\n", TomlQuote(name));
   if (path.role != name) PrintString("role", path.role, out);
   PrintString("label", path.label, out);
+  PrintString("system", path.system, out);
   PrintStrings("references", path.references, out);
   PrintStrings("packages", path.packages, out);
   PrintSome("drop", path.drop, out);
@@ -239,7 +247,7 @@ void PrintPath(const std::string& name, const LockedPath& path, std::string* out
 int LockSchema(const Lock& lock) {
   for (const auto& [name, path] : lock.paths) {
     if (path.role != name || !path.extras.empty() || !path.drop.empty()) return 2;
-    if (!path.label.empty()) return 2;
+    if (!path.label.empty() || !path.system.empty()) return 2;
   }
   for (const auto& [name, toolchain] : lock.toolchains)
     if (toolchain.settings != ToolchainSettings()) return 2;
@@ -293,14 +301,32 @@ Result<std::vector<std::string>> OrderedPaths(const Lock& lock, std::string_view
                  DidYouMean(toolchain, Names(lock.toolchains)));
   }
   TRY_ASSIGN(std::vector<std::string> names, OrderRoles(ReferencesOf(lock), found->second.paths));
-  std::map<std::string, std::string> by_role;
+  std::map<std::pair<std::string, std::string>, std::string> by_role;
   for (const std::string& name : names) {
-    const auto [other, fresh] = by_role.emplace(lock.paths.at(name).role, name);
+    const LockedPath& path = lock.paths.at(name);
+    const auto [other, fresh] = by_role.emplace(std::pair(path.system, path.role), name);
     if (fresh) continue;
     return Error(Code::kInvalidArgument, "toolchain {}: {} and {} have the same role, {}",
-                 toolchain, other->second, name, other->first);
+                 toolchain, other->second, name, path.role);
   }
   return names;
+}
+
+const std::string& SystemOf(const Lock& lock, const std::string& toolchain) {
+  const std::string& system = lock.toolchains.at(toolchain).settings.system;
+  return system.empty() ? lock.system : system;
+}
+
+const std::string& TargetOf(const Lock& lock, const std::string& toolchain) {
+  const std::string& target = lock.toolchains.at(toolchain).settings.target;
+  return target.empty() ? SystemOf(lock, toolchain) : target;
+}
+
+std::string WithoutArchitecture(std::string_view name) {
+  const size_t colon = name.find(':');
+  if (colon == name.npos) return std::string(name);
+  const size_t at = std::min(name.find('@', colon), name.size());
+  return std::string(name.substr(0, colon)) + std::string(name.substr(at));
 }
 
 Result<Lock> LockOf(const Lock& lock, std::string_view toolchain) {

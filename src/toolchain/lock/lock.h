@@ -16,7 +16,8 @@
 namespace lre::toolchain {
 
 struct LockedPackage {
-  // "gcc-12"; with its suite, "libc6@trixie", when it is for a store path with archives of its own.
+  // "gcc-12"; with its suite, "libc6@trixie", when it is for a store path with archives of its own;
+  // "libc6:arm64", when it is for one of another system than the lock's.
   std::string name;
   std::string version;       // "12.2.0-14+deb12u1"
   std::string architecture;  // "amd64" or "all"
@@ -41,6 +42,7 @@ struct LockedPath {
   std::string label;
   std::vector<Extra> extras;      // by name, each with its hash
   std::vector<std::string> drop;  // sorted
+  std::string system;             // empty: that of the lock
   friend bool operator==(const LockedPath&, const LockedPath&) = default;
 };
 
@@ -68,8 +70,14 @@ std::string PrintLock(const Lock& lock);
 // Reads schemas 1 and 2. kInvalidArgument with line and key: what is missing, unknown, duplicated,
 // of the wrong type, a role or package that is named but not there, a reference cycle.
 Result<Lock> ParseLock(std::string_view text);
+// Where the toolchain runs, and what it builds for. REQUIRES: it is in the lock.
+const std::string& SystemOf(const Lock& lock, const std::string& toolchain);
+const std::string& TargetOf(const Lock& lock, const std::string& toolchain);
+// A locked package's name as in its archive, with the suite: "libc6@trixie" of
+// "libc6:arm64@trixie".
+std::string WithoutArchitecture(std::string_view name);
 // Names of the paths that `toolchain` needs, references before referrers. kInvalidArgument: two of
-// them have one role.
+// them have one role and one system.
 Result<std::vector<std::string>> OrderedPaths(const Lock& lock, std::string_view toolchain);
 // What of the lock `toolchain` is made of: a lock with it alone. What changes elsewhere in a lock
 // does not change this.

@@ -220,7 +220,7 @@ const StorePath* Manifest::Find(std::string_view role) const {
 }
 
 int ManifestSchema(const Manifest& manifest) {
-  const bool more = !manifest.extends.empty() || !manifest.tools.empty() ||
+  const bool more = !manifest.extends.empty() || !manifest.target.empty() || !manifest.tools.empty() ||
                     !manifest.exec_compatible_with.empty() ||
                     !manifest.target_compatible_with.empty();
   return more ? 2 : 1;
@@ -237,6 +237,7 @@ std::string PrintManifest(const Manifest& manifest) {
   if (manifest.java) json["java"] = ToJson(*manifest.java);
   if (manifest.python) json["python"] = ToJson(*manifest.python);
   if (!manifest.extends.empty()) json["extends"] = manifest.extends;
+  if (!manifest.target.empty()) json["target"] = manifest.target;
   if (!manifest.tools.empty()) json["tools"] = manifest.tools;
   if (!manifest.exec_compatible_with.empty())
     json["exec_compatible_with"] = manifest.exec_compatible_with;
@@ -279,6 +280,7 @@ Result<Manifest> ParseManifest(std::string_view text) {
     TRY_ASSIGN(manifest.python, ReadPython(*python));
   }
   reader.ReadOptional("extends", manifest.extends);
+  reader.ReadOptional("target", manifest.target);
   reader.ReadOptional("tools", manifest.tools);
   reader.ReadOptional("exec_compatible_with", manifest.exec_compatible_with);
   reader.ReadOptional("target_compatible_with", manifest.target_compatible_with);

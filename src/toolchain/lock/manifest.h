@@ -18,7 +18,8 @@ namespace lre::toolchain {
 // One immutable tree in the toolchain store.
 struct StorePath {
   // "libc", "sysroot", "binutils", "gcc", "base", ... unique within a toolchain. Its path need not
-  // end with it: a newer binutils is "...-binutils-next" and has role "binutils".
+  // end with it: a newer binutils is "...-binutils-next" and has role "binutils". Of another system
+  // than the toolchain's own: with that system, "sysroot.aarch64".
   std::string role;
   std::string path;                     // "/lre/store/<hash>-gcc"
   std::string tree;                     // digest of its root REAPI Directory, "sha256:<hex>/<size>"
@@ -57,7 +58,8 @@ struct JavaFacts {
   int major = 0;        // 17
   std::string version;  // "17.0.13"
   // Bazel's Java tools: "JavaBuilder", "GenClass", "Runner", "Jacoco" (.jar), "ijar", "singlejar",
-  // "sh", "cp" -> absolute path. Empty: the toolchain has none.
+  // "sh", "cp" -> absolute path; "Turbine" -> a class path; "repository" -> a folder that takes the
+  // place of Bazel's @remote_java_tools, where there is one. Empty: the toolchain has none.
   std::map<std::string, std::string> tools;
   friend bool operator==(const JavaFacts&, const JavaFacts&) = default;
 };
@@ -82,11 +84,13 @@ struct Manifest {
   std::optional<JavaFacts> java;
   std::optional<PythonFacts> python;
   std::string extends;  // the toolchain it was made from, "lre-cc"; empty: none
+  std::string target;   // the system it builds for, "aarch64-linux"; empty: `system`
   std::map<std::string, std::string> tools;  // programs offered by name -> absolute path
   // Bazel labels of constraint values, further to those of every toolchain.
   std::vector<std::string> exec_compatible_with, target_compatible_with;
   // The store path with this role; nullptr when the toolchain has none.
   const StorePath* Find(std::string_view role) const;
+  const std::string& Target() const { return target.empty() ? system : target; }
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 

@@ -27,6 +27,7 @@ extern "C" {
 }
 #undef requires
 
+#include "base/late_library.h"
 #include "toolchain/lock/control_file.h"
 #include "toolchain/spec/toml_reader.h"
 
@@ -108,9 +109,12 @@ Status SolverPool::Load(const SuiteIndex& index, int priority) {
   repo->priority = priority;
   suites_[repo] = index.suite;
   if (index.packages.empty()) return {};
+  // Only `lre lock` reads indices, and the library brings in all that reads rpm's.
+  decltype(&::repo_add_debpackages) add_packages = nullptr;
+  TRY(LoadLate("libsolvext.so.1", "repo_add_debpackages", add_packages));
   FILE* file = fmemopen(const_cast<char*>(index.packages.data()), index.packages.size(), "r");
   if (file == nullptr) return ErrnoStatus(errno, "fmemopen of the index of " + index.suite);
-  const int failed = repo_add_debpackages(repo, file, 0);
+  const int failed = add_packages(repo, file, 0);
   (void)fclose(file);
   if (failed != 0) {
     return ErrorStatus(Code::kDataLoss, "index of {}: {}", index.suite, pool_errstr(pool_.get()));
@@ -244,16 +248,16 @@ Status ReadFileFields(const ControlParagraph& paragraph, LockedPackage* package)
   return {};
 }
 
-Status ReadAllFileFields(const std::vector<SuiteIndex>& indices,
+Status ReadAllFileFields(const std::vector<const SuiteIndex*>& indices,
                          std::map<std::string, LockedPackage>* packages) {
-  for (const SuiteIndex& index : indices) {
-    std::string_view rest = index.packages;
+  for (const SuiteIndex* index : indices) {
+    std::string_view rest = index->packages;
     while (const auto paragraph = NextParagraph(&rest)) {
       const auto name = paragraph->Field("Package");
       const auto found = name ? packages->find(*name) : packages->end();
       if (found == packages->end()) continue;
       LockedPackage& package = found->second;
-      if (package.suite != index.suite || !package.sha256.empty() ||
+      if (package.suite != index->suite || !package.sha256.empty() ||
           paragraph->Field("Version") != package.version ||
           paragraph->Field("Architecture") != package.architecture) {
         continue;
@@ -295,11 +299,13 @@ void AddHeld(const Spec& spec, const Lock& lock, const std::string& name,
   }
 }
 
-// Roles that take their packages from the same archives; they are solved together. Names of
-// packages are those of the archives here, and those of the lock only in the lock.
+// Roles that take their packages from the same archives, for one system; they are solved together.
+// Names of packages are those of the archives here, and those of the lock only in the lock.
 class RoleGroup {
  public:
-  RoleGroup(const Spec& spec, const StoreSpec& any) : spec_(spec) {
+  RoleGroup(const Spec& spec, const StoreSpec& any, const std::string& system)
+      : spec_(spec), system_(any.system.empty() ? system : any.system) {
+    if (system_ != system) mark_ = ":" + DebianArchitecture(system_).value_or("");
     for (const ArchiveSpec* archive : ArchivesOf(spec, any))
       suites_.insert(archive->suites.begin(), archive->suites.end());
     own_archives_ = !any.archives.empty();
@@ -313,20 +319,25 @@ class RoleGroup {
                Lock* lock) const;
 
  private:
-  // "libc6" of "libc6@trixie", when that is a name of this group in a lock.
+  // "libc6" of "libc6@trixie" or "libc6:arm64", when that is a name of this group in a lock.
   std::optional<std::string> OwnName(const std::string& locked) const {
     const size_t at = locked.find('@');
     if ((at != locked.npos) != own_archives_) return std::nullopt;
     if (own_archives_ && !suites_.contains(locked.substr(at + 1))) return std::nullopt;
-    return locked.substr(0, at);
+    const std::string name = locked.substr(0, at);
+    const size_t colon = std::min(name.find(':'), name.size());
+    if (name.substr(colon) != mark_) return std::nullopt;
+    return name.substr(0, colon);
   }
   std::string LockedName(const LockedPackage& package) const {
-    return own_archives_ ? package.name + "@" + package.suite : package.name;
+    return package.name + mark_ + (own_archives_ ? "@" + package.suite : "");
   }
   std::map<std::string, std::string> KeptVersions(const SolveOptions& options) const;
   Status FillPaths(const SolverPool& pool, Lock* lock) const;
 
   const Spec& spec_;
+  const std::string system_;
+  std::string mark_;  // ":arm64", in names of the lock; empty for the lock's own system
   std::set<std::string> suites_;
   bool own_archives_ = false;
   std::set<std::string> names_, requested_;  // of paths, of packages
@@ -337,7 +348,8 @@ std::map<std::string, std::string> RoleGroup::KeptVersions(const SolveOptions& o
   const std::set<std::string> changing(options.update.begin(), options.update.end());
   for (const auto& [name, package] : options.previous->packages) {
     const auto own = OwnName(name);
-    if (own && !changing.contains(name)) versions.emplace(*own, package.version);
+    if (own && !changing.contains(name) && !changing.contains(WithoutArchitecture(name)))
+      versions.emplace(*own, package.version);
   }
   return versions;
 }
@@ -362,7 +374,8 @@ Status RoleGroup::FillPaths(const SolverPool& pool, Lock* lock) const {
                     .references = store.references,
                     .label = store.label == name ? "" : store.label,
                     .extras = store.extras,
-                    .drop = store.drop};
+                    .drop = store.drop,
+                    .system = store.system};
     path.packages.assign(packages.begin(), packages.end());
     std::sort(path.references.begin(), path.references.end());
     std::sort(path.drop.begin(), path.drop.end());
@@ -373,12 +386,17 @@ Status RoleGroup::FillPaths(const SolverPool& pool, Lock* lock) const {
 
 Status RoleGroup::Solve(const std::vector<SuiteIndex>& indices, const SolveOptions& options,
                         Lock* lock) const {
-  TRY_ASSIGN(std::string architecture, DebianArchitecture(options.system));
+  TRY_ASSIGN(std::string architecture, DebianArchitecture(system_));
   SolverPool pool(std::move(architecture));
-  int priority = static_cast<int>(indices.size());
+  std::vector<const SuiteIndex*> mine;
   for (const SuiteIndex& index : indices) {
-    if (!suites_.contains(index.suite)) continue;
-    TRY(pool.Load(index, spec_.prefer == Preference::kFirstSuite ? priority-- : 0));
+    if (suites_.contains(index.suite) &&
+        (index.system.empty() ? options.system : index.system) == system_)
+      mine.push_back(&index);
+  }
+  int priority = static_cast<int>(mine.size());
+  for (const SuiteIndex* index : mine) {
+    TRY(pool.Load(*index, spec_.prefer == Preference::kFirstSuite ? priority-- : 0));
   }
   if (options.previous != nullptr) pool.Keep(KeptVersions(options));
   TRY(pool.Decide(requested_));
@@ -389,7 +407,7 @@ Status RoleGroup::Solve(const std::vector<SuiteIndex>& indices, const SolveOptio
   for (const auto& [role, path] : own.paths) {
     for (const std::string& name : path.packages) own.packages[name] = chosen.at(name);
   }
-  TRY(ReadAllFileFields(indices, &own.packages));
+  TRY(ReadAllFileFields(mine, &own.packages));
   for (auto& [role, path] : own.paths) {
     for (std::string& name : path.packages) name = LockedName(chosen.at(name));
     std::sort(path.packages.begin(), path.packages.end());
@@ -420,6 +438,16 @@ Status CheckUpdate(const SolveOptions& options) {
 
 }  // namespace
 
+std::vector<std::string> SystemsOf(const Spec& spec, const std::string& system) {
+  std::set<std::string> others;
+  for (const auto& [name, store] : spec.store) {
+    if (!store.system.empty() && store.system != system) others.insert(store.system);
+  }
+  std::vector<std::string> systems = {system};
+  systems.insert(systems.end(), others.begin(), others.end());
+  return systems;
+}
+
 Result<std::string> DebianArchitecture(std::string_view system) {
   if (system == "x86_64-linux") return "amd64";
   if (system == "aarch64-linux") return "arm64";
@@ -430,13 +458,16 @@ Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
                    const SolveOptions& options) {
   TRY(DebianArchitecture(options.system));
   TRY(CheckUpdate(options));
-  std::map<std::vector<std::string>, RoleGroup> groups;  // by the archives they name
+  // By the system they are for and the archives they name.
+  std::map<std::pair<std::string, std::vector<std::string>>, RoleGroup> groups;
   for (const auto& [name, store] : spec.store) {
-    groups.try_emplace(store.archives, spec, store).first->second.Add(name, store);
+    const std::string other = store.system == options.system ? "" : store.system;
+    groups.try_emplace(std::pair(other, store.archives), spec, store, options.system)
+        .first->second.Add(name, store);
   }
   Lock lock{.system = options.system};
   if (!spec.archives.empty()) lock.distribution = spec.archives.front().Distribution();
-  for (const auto& [archives, group] : groups) TRY(group.Solve(indices, options, &lock));
+  for (const auto& [which, group] : groups) TRY(group.Solve(indices, options, &lock));
   for (const auto& [name, toolchain] : spec.toolchains) {
     LockedToolchain locked{.paths = toolchain.paths, .settings = toolchain.settings};
     std::sort(locked.paths.begin(), locked.paths.end());

@@ -19,10 +19,11 @@
 
 namespace lre::toolchain {
 
-// The Packages files of one suite, concatenated. Earlier indices are preferred.
+// The Packages files of one suite for one system, concatenated. Earlier indices are preferred.
 struct SuiteIndex {
   std::string suite;
   std::string packages;
+  std::string system;  // empty: SolveOptions::system
 };
 
 struct SolveOptions {
@@ -38,6 +39,9 @@ struct SolveOptions {
 // each other (with libsolv's reasons).
 Result<Lock> Solve(const Spec& spec, const std::vector<SuiteIndex>& indices,
                    const SolveOptions& options);
+
+// Those that paths of the request are for, `system` first.
+std::vector<std::string> SystemsOf(const Spec& spec, const std::string& system);
 
 // "amd64" of "x86_64-linux", "arm64" of "aarch64-linux"; kInvalidArgument for others.
 Result<std::string> DebianArchitecture(std::string_view system);

@@ -51,14 +51,17 @@ void FindTools(const ProbeInput& input, JavaFacts& facts) {
         fmt::format("{}/usr/lib/{}/bazel/java_tools", path.path, input.system.triplet);
     if (!FileExists(folder)) continue;
     std::string tools = path.path + "/usr/share/bazel/tools/java_tools/";
+    const std::string jars = path.path + "/usr/share/java/";
     facts.tools = {{"ijar", folder + "/bin/ijar"},
                    {"singlejar", folder + "/bin/singlejar"},
                    {"JavaBuilder", tools + "JavaBuilder_deploy.jar"},
                    {"GenClass", tools + "GenClass_deploy.jar"},
                    {"Runner", tools + "Runner_deploy.jar"},
                    {"Jacoco", tools + "JacocoCoverage_jarjar_deploy.jar"},
+                   {"Turbine", fmt::format("{0}turbine.jar:{0}guava.jar:{0}protobuf.jar", jars)},
                    {"sh", path.path + "/usr/bin/sh"},
                    {"cp", path.path + "/usr/bin/cp"}};
+    if (FileExists(folder + "/BUILD.bazel")) facts.tools["repository"] = folder;
     return;
   }
 }
@@ -98,6 +101,10 @@ Status SelfTestJava(const JavaFacts& facts, const std::string& scratch) {
   TRY(Ask({tool("ijar"), "classes.jar", "interface.jar"}, scratch));
   TRY(Ask({tool("singlejar"), "--output", "deploy.jar", "--main_class", "SelfTest", "--sources",
            "classes.jar", "--normalize"},
+          scratch));
+  TRY(Ask({java, "-cp", tool("Turbine"), "com.google.turbine.main.Main", "--output", "header.jar",
+           "--output_deps", "header.jdeps", "--system", facts.home, "--sources", "SelfTest.java",
+           "--javacopts", "-source", std::to_string(facts.major), "--"},
           scratch));
   TRY_ASSIGN(said, Ask({java, "-jar", "deploy.jar"}, scratch));
   if (said != "trusted")

@@ -37,6 +37,45 @@ std::optional<uint32_t> SixBits(char c) {
   return std::nullopt;
 }
 
+// The names by which rules_java and @bazel_tools ask for tools, but for those that are no
+// deploy jars here. They are files: the JDK that runs them is the toolchain's. BUILD.bazel is read
+// before the package's own BUILD, whose test runner lacks JUnit.
+constexpr std::string_view kRepository = R"(package(default_visibility = ["//visibility:public"])
+
+[
+    filegroup(
+        name = name,
+        srcs = srcs,
+    )
+    for name, srcs in {
+        "GenClass": ["GenClass_deploy.jar"],
+        "JacocoCoverage": ["JacocoCoverage_jarjar_deploy.jar"],
+        "JavaBuilder": ["JavaBuilder_deploy.jar"],
+        "Runner": [
+            "Runner_deploy.jar",
+            "hamcrest.jar",
+            "junit4.jar",
+        ],
+        "VanillaJavaBuilder": ["VanillaJavaBuilder_deploy.jar"],
+        "ijar": ["bin/ijar"],
+        "ijar_cc_binary": ["bin/ijar"],
+        "jacoco_coverage_runner": ["JacocoCoverage_jarjar_deploy.jar"],
+        "jacoco_coverage_runner_filegroup": ["JacocoCoverage_jarjar_deploy.jar"],
+        "singlejar": ["bin/singlejar"],
+        "singlejar_cc_bin": ["bin/singlejar"],
+    }.items()
+]
+)";
+
+void AddRepository(FileTree& tree, const std::string& folder) {
+  for (const char* name : {"hamcrest", "junit4"})
+    if (!tree.contains(fmt::format("usr/share/java/{}.jar", name))) return;
+  for (const char* name : {"hamcrest", "junit4"})
+    tree[fmt::format("{}/{}.jar", folder, name)] = {
+        .content = fmt::format("/usr/share/java/{}.jar", name), .symlink = true};
+  tree[folder + "/BUILD.bazel"] = {.content = std::string(kRepository)};
+}
+
 }  // namespace
 
 std::optional<std::string> FindJdk(const FileTree& tree) {
@@ -119,7 +158,8 @@ Status FinishJdk(FileTree& tree, const std::string& jdk) {
   return {};
 }
 
-void FinishJavaTools(FileTree& tree) {
+void FinishJavaTools(FileTree& tree, const std::string& folder) {
+  AddRepository(tree, folder);
   const char* busybox = tree.contains("usr/bin/busybox") ? "/usr/bin/busybox" : "";
   if (*busybox == '\0') return;
   for (const char* name : {"cp", "sh"})

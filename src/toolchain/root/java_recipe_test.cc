@@ -64,12 +64,26 @@ TEST(JavaRecipeTest, GivesBusyboxTheNamesThatJavaActionsUse) {
   FileTree tree, without;
   tree["usr/bin/busybox"] = {.content = "ELF", .executable = true};
 
-  FinishJavaTools(tree);
-  FinishJavaTools(without);
+  FinishJavaTools(tree, "usr/lib/tools");
+  FinishJavaTools(without, "usr/lib/tools");
 
   EXPECT_EQ(tree["usr/bin/sh"].content, "/usr/bin/busybox");
   EXPECT_EQ(tree["usr/bin/cp"].content, "/usr/bin/busybox");
   EXPECT_TRUE(without.empty());
+}
+
+TEST(JavaRecipeTest, MakesARepositoryWhoseTestRunnerBringsJUnit) {
+  FileTree tree;
+  tree["usr/share/java/junit4.jar"] = {.content = "zip"};
+  FinishJavaTools(tree, "usr/lib/tools");
+  EXPECT_EQ(tree.size(), 1u);
+
+  tree["usr/share/java/hamcrest.jar"] = {.content = "hamcrest-2.2.jar", .symlink = true};
+  FinishJavaTools(tree, "usr/lib/tools");
+
+  EXPECT_THAT(tree["usr/lib/tools/BUILD.bazel"].content, HasSubstr("\"junit4.jar\""));
+  EXPECT_EQ(tree["usr/lib/tools/junit4.jar"].content, "/usr/share/java/junit4.jar");
+  EXPECT_TRUE(tree["usr/lib/tools/hamcrest.jar"].symlink);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "toolchain/root/emulation.h"
+#include "toolchain/spec/spec.h"
 
 namespace lre::toolchain {
 namespace {
@@ -40,9 +42,12 @@ const StorePath* FindRole(const std::vector<StorePath>& paths, std::string_view 
 }
 
 // "glibc_2.36" from the headers that programs are compiled against.
-Result<std::string> LibcVersion(const std::string& compiler) {
+Result<std::string> LibcVersion(const std::string& compiler,
+                                const std::vector<std::string>& flags) {
+  std::vector<std::string> arguments = {compiler, "-E", "-P", "-x", "c", "-"};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
   TRY_ASSIGN(SubprocessResult result,
-             RunSubprocess({.arguments = {compiler, "-E", "-P", "-x", "c", "-"},
+             RunSubprocess({.arguments = std::move(arguments),
                             .environment = std::vector<std::string>{},
                             .directory = "/",
                             .input = "#include <features.h>\n__GLIBC__ __GLIBC_MINOR__\n"}));
@@ -69,24 +74,53 @@ class CcProbe {
       TRY(FindGcc(*gcc));
     }
     if (facts_.compiler.empty()) return std::optional<CcFacts>();
+    TRY(CheckRunsHere(input_.system.system));
     const std::string& driver = facts_.tools[facts_.compiler];
+    if (const StorePath* sysroot = LinkedWith("sysroot")) facts_.sysroot = sysroot->path;
+    if (Crosses()) TRY(AimAtTarget());
     TRY_ASSIGN(Answer version,
                Ask(driver, {facts_.compiler == "gcc" ? "-dumpfullversion" : "-dumpversion"}));
-    TRY_ASSIGN(Answer target, Ask(driver, {"-dumpmachine"}));
+    TRY_ASSIGN(Answer target, AskAimed(driver, {"-dumpmachine"}));
     facts_.version = version.output;
     facts_.target = target.output;
-    if (const StorePath* sysroot = FindRole(input_.paths, "sysroot"))
-      facts_.sysroot = sysroot->path;
-    TRY_ASSIGN(facts_.libc, LibcVersion(driver));
+    TRY_ASSIGN(facts_.libc, LibcVersion(driver, facts_.compile_flags));
     TRY(CheckPrograms(driver));
     TRY(FindIncludes());
     TRY(FindRuntime());
     facts_.link_libs = {"-lstdc++", "-lm"};
-    if (const StorePath* libcxx = FindRole(input_.paths, "libcxx")) TRY(FindLibcxx(*libcxx));
+    if (const StorePath* libcxx = LinkedWith("libcxx")) TRY(FindLibcxx(*libcxx));
     return std::optional(std::move(facts_));
   }
 
  private:
+  bool Crosses() const { return input_.target.system != input_.system.system; }
+  // What programs are linked with is there for both systems when they differ.
+  const StorePath* LinkedWith(const std::string& role) const {
+    return FindRole(input_.paths,
+                    Crosses() ? role + "." + SystemSuffix(input_.target.system) : role);
+  }
+  Result<Answer> AskAimed(const std::string& program, std::vector<std::string> arguments) const {
+    arguments.insert(arguments.end(), facts_.compile_flags.begin(), facts_.compile_flags.end());
+    return Ask(program, std::move(arguments));
+  }
+
+  // The flags that make this system's clang one for the other, over those of its configuration
+  // files.
+  Status AimAtTarget() {
+    if (facts_.compiler != "clang" || facts_.sysroot.empty())
+      return ErrorStatus(Code::kFailedPrecondition,
+                         "only a clang with a sysroot of {} builds for it from {}",
+                         input_.target.system, input_.system.system);
+    const std::string parent = facts_.sysroot + "/usr/lib/gcc/" + input_.target.triplet;
+    TRY_ASSIGN(std::vector<std::string> versions, SystemFiles().List(parent));
+    if (versions.empty())
+      return ErrorStatus(Code::kFailedPrecondition, "{} is empty", parent);
+    facts_.compile_flags = {"--target=" + input_.target.triplet, "--sysroot=" + facts_.sysroot,
+                            "--gcc-install-dir=" + parent + "/" + versions.back()};
+    facts_.link_flags = facts_.compile_flags;
+    return {};
+  }
+
   Status FindGcc(const StorePath& gcc) {
     TRY_ASSIGN(std::vector<std::string> files, SystemFiles().List(gcc.path + "/usr/bin"));
     for (const char* name :
@@ -126,6 +160,14 @@ class CcProbe {
     const StorePath* llvm_tools = FindRole(input_.paths, "llvm-tools");
     if (llvm_tools == nullptr) return {};
     TRY_ASSIGN(bin, LlvmPrograms(*llvm_tools));
+    // Unlike binutils they know every processor.
+    if (Crosses()) {
+      facts_.tools.erase("as");
+      for (const char* name : {"ld.bfd", "ld.gold", "c++filt"}) facts_.tools.erase(name);
+      for (const char* name : {"ar", "nm", "objcopy", "objdump", "ranlib", "readelf", "strip"})
+        facts_.tools[name] = bin + "llvm-" + name;
+      facts_.tools["c++filt"] = bin + "llvm-cxxfilt";
+    }
     // binutils' dwp does not know the debug packages of DWARF 5, clang's default.
     for (auto [name, program] : {std::pair{"dwp", "llvm-dwp"},
                                  // By a link of the name gcov it speaks as that does.
@@ -167,7 +209,7 @@ class CcProbe {
     else
       names.push_back("ld.lld");
     for (const std::string& name : names) {
-      TRY_ASSIGN(Answer answer, Ask(driver, {"-print-prog-name=" + name}));
+      TRY_ASSIGN(Answer answer, AskAimed(driver, {"-print-prog-name=" + name}));
       if (!answer.output.starts_with(prefix_ + "/"))
         return ErrorStatus(Code::kFailedPrecondition,
                            "{} would run '{}' as {}, which is not in the store", driver, name,
@@ -196,8 +238,8 @@ class CcProbe {
       const char* language = std::string_view(tool).ends_with("++") ? "c++" : "c";
       // The first says nothing here, the second changes how directories are spelled.
       for (const char* option : {"-pipe", "-no-canonical-prefixes"}) {
-        TRY_ASSIGN(Answer answer, Ask(facts_.tools[tool], {option, "-E", "-x", language, "-v",
-                                                           "/dev/null", "-o", "/dev/null"}));
+        TRY_ASSIGN(Answer answer, AskAimed(facts_.tools[tool], {option, "-E", "-x", language, "-v",
+                                                                "/dev/null", "-o", "/dev/null"}));
         TRY_ASSIGN(std::vector<std::string> directories, ParseIncludeSearch(answer.error_output));
         TRY(AddIncludes(directories));
         // Dependency files name a header by its real path when that is shorter: links lead
@@ -217,21 +259,21 @@ class CcProbe {
   }
 
   Status FindRuntime() {
-    const StorePath* libc = FindRole(input_.paths, "libc");
+    const StorePath* libc = LinkedWith("libc");
+    const SystemFacts& target = input_.target;
     if (libc == nullptr)
       return ErrorStatus(Code::kFailedPrecondition,
                          "a toolchain with a compiler has no path for libc");
     for (std::string_view directory :
-         {"usr/lib/" + input_.system.triplet, std::string("usr/lib")}) {
-      std::string path = fmt::format("{}/{}/{}", libc->path, directory, input_.system.loader);
+         {"usr/lib/" + target.triplet, std::string("usr/lib")}) {
+      std::string path = fmt::format("{}/{}/{}", libc->path, directory, target.loader);
       if (facts_.loader.empty() && FileExists(path)) facts_.loader = path;
     }
     if (facts_.loader.empty())
-      return ErrorStatus(Code::kFailedPrecondition, "{} has no {}", libc->path,
-                         input_.system.loader);
-    facts_.library_paths = {libc->path + "/usr/lib/" + input_.system.triplet};
+      return ErrorStatus(Code::kFailedPrecondition, "{} has no {}", libc->path, target.loader);
+    facts_.library_paths = {libc->path + "/usr/lib/" + target.triplet};
     if (!facts_.sysroot.empty())
-      facts_.library_paths.push_back(facts_.sysroot + "/usr/lib/" + input_.system.triplet);
+      facts_.library_paths.push_back(facts_.sysroot + "/usr/lib/" + target.triplet);
     return {};
   }
 
@@ -287,7 +329,8 @@ Status CheckLinkTrace(std::string_view trace, const std::string& prefix,
 
 }  // namespace
 
-Status SelfTestCc(const CcFacts& facts, const std::string& prefix, const std::string& scratch) {
+Status SelfTestCc(const CcFacts& facts, const std::string& prefix, const std::string& scratch,
+                  std::string_view target) {
   const bool clang = facts.compiler == "clang";
   auto compiler = facts.tools.find(clang ? "clang++" : "g++");
   if (compiler == facts.tools.end()) return {};
@@ -311,9 +354,11 @@ Status SelfTestCc(const CcFacts& facts, const std::string& prefix, const std::st
   }
   for (const std::vector<std::string>& mode : modes) {
     std::vector<std::string> arguments = {"-O1", source, "-o", program, "-Wl,--trace"};
-    arguments.insert(arguments.end(), mode.begin(), mode.end());
+    for (const auto* more : {&mode, &facts.compile_flags, &facts.link_flags})
+      arguments.insert(arguments.end(), more->begin(), more->end());
     TRY_ASSIGN(Answer link, Ask(compiler->second, arguments));
     TRY(CheckLinkTrace(link.output, prefix, scratch));
+    if (!CheckRunsHere(target).ok()) continue;
     TRY_ASSIGN(Answer run, Ask(program, {}));
     if (run.output != "caught")
       return ErrorStatus(Code::kFailedPrecondition,

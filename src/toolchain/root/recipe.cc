@@ -12,6 +12,7 @@
 #include "base/subprocess.h"
 #include "toolchain/elf/relocate.h"
 #include "toolchain/root/clang_recipe.h"
+#include "toolchain/root/emulation.h"
 #include "toolchain/root/java_recipe.h"
 #include "toolchain/root/launcher.h"
 #include "toolchain/root/python_recipe.h"
@@ -121,6 +122,7 @@ void LinkMissing(FileTree& tree, const Reference& from, const std::string& folde
 
 Result<std::string> DumpSpecs(const FileTree& tree, const RecipeInput& input,
                               const std::string& driver) {
+  TRY(CheckRunsHere(input.relocation.system.system));
   std::string program = input.scratch + "/" + RandomHex(8) + "-driver";
   TRY(WriteFileAtomically(program, tree.find(driver)->second.content, 0755));
   auto result = RunSubprocess(
@@ -220,6 +222,7 @@ Status PutBaseLaunchers(FileTree& tree, const RecipeInput& input) {
 }
 
 Status FinishPython(FileTree& tree, const RecipeInput& input, const std::string& python) {
+  TRY(CheckRunsHere(input.relocation.system.system));
   TRY(CompilePython(tree, python,
                     {.store_path = input.relocation.store_path,
                      .scratch = input.scratch,
@@ -325,7 +328,8 @@ Result<FileTree> ApplyRecipe(FileTree tree, const RecipeInput& input) {
   TRY(DisarmGccPrefixes(tree, drivers, input.relocation.system));
   AddAlternatives(tree);
   if (auto jdk = FindJdk(tree)) TRY(FinishJdk(tree, *jdk));
-  if (FindJavaTools(tree, input.relocation.system.triplet)) FinishJavaTools(tree);
+  if (auto tools = FindJavaTools(tree, input.relocation.system.triplet))
+    FinishJavaTools(tree, *tools);
   std::optional<std::string> python = FindPython(tree);
   if (python) TRY(PreparePython(tree, *python, input.relocation.system.triplet));
   std::optional<std::string> llvm = FindClang(tree);

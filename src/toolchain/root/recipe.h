@@ -9,8 +9,9 @@
 //   jdk       gets its cacerts (java_recipe.h);
 //   python    gets compiled modules and a launcher (python_recipe.h);
 //   base      gets the names that maintainer scripts would make (awk, sh), and launchers.
-// Any change here that changes bytes must raise kRecipeVersion (sync.h). Thread-safe; runs the
-// compiler driver once (for -dumpspecs), so only for this machine's own system.
+// Any change here that changes bytes must raise kRecipeVersion (sync.h). Thread-safe. GCC's driver
+// (for -dumpspecs) and Python (for its modules) are run once, so paths with these can only be made
+// where programs of their system run (emulation.h); all others anywhere.
 #pragma once
 
 #include <string>

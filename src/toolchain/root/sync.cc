@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "digest/digest.h"
 #include "toolchain/root/deb.h"
+#include "toolchain/root/emulation.h"
 #include "toolchain/root/extras.h"
 #include "toolchain/root/java_probe.h"
 #include "toolchain/root/parallel.h"
@@ -48,11 +49,13 @@ std::string LabelOf(const std::string& path) {
 std::string IdentityText(const Lock& lock, const LockedPath& locked, const SyncOptions& options,
                          const std::map<std::string, std::string>& path_of_name) {
   std::string text = fmt::format("lre store path\nrecipe {}\nprefix {}\nsystem {}\nrole {}\n",
-                                 kRecipeVersion, options.prefix, lock.system, locked.role);
+                                 kRecipeVersion, options.prefix,
+                                 locked.system.empty() ? lock.system : locked.system, locked.role);
   for (const std::string& name : locked.packages) {
     const LockedPackage& package = lock.packages.at(name);
-    text += fmt::format("package {} {} {} {}\n", package.name, package.version,
-                        package.architecture, package.sha256);
+    // The same path has the same name, whichever system the lock is for.
+    text += fmt::format("package {} {} {} {}\n", WithoutArchitecture(package.name),
+                        package.version, package.architecture, package.sha256);
   }
   for (const Extra& extra : locked.extras) {
     text += fmt::format("add {} {} {} {} {} {}\n", extra.name, ExtraKindName(extra.kind),
@@ -73,26 +76,25 @@ std::string IdentityText(const Lock& lock, const LockedPath& locked, const SyncO
 // Makes one store path, start to end.
 class PathMaker {
  public:
-  PathMaker(const Lock& lock, const std::vector<std::string>& names, const SyncOptions& options,
-            ToolchainStore& store, SystemFacts system)
-      : lock_(lock), options_(options), store_(store), system_(std::move(system)) {
-    for (const std::string& name : names) locked_.emplace(lock.paths.at(name).role, name);
-  }
+  PathMaker(const Lock& lock, const SyncOptions& options, ToolchainStore& store)
+      : lock_(lock), options_(options), store_(store) {}
 
-  // A path that is there: others are made against it.
-  Status Know(const StorePath& path) {
-    if (references_.contains(path.role)) return {};
+  // A path that is there: others are made against it. `name` is that in the lock.
+  Status Know(const std::string& name, const StorePath& path) {
     TRY_ASSIGN(TreeListing listing, store_.Listing(path.path));
-    references_.emplace(path.role, MakeReference(path.role, path.path, std::move(listing)));
+    references_.emplace(
+        name, MakeReference(lock_.paths.at(name).role, path.path, std::move(listing)));
     return {};
   }
 
   // REQUIRES: everything it references is known.
-  Status Make(const StorePath& planned) {
-    TRY_ASSIGN(FileTree tree, UnpackPackages(LockedOf(planned.role)));
-    TRY(ShapeTree(tree, LockedOf(planned.role), options_));
+  Status Make(const std::string& name, StorePath planned) {
+    const LockedPath& locked = lock_.paths.at(name);
+    planned.role = locked.role;
+    TRY_ASSIGN(FileTree tree, UnpackPackages(locked));
+    TRY(ShapeTree(tree, locked, options_));
     TRY_ASSIGN(std::string staging, store_.NewStaging());
-    Status status = MakeIn(staging, planned, std::move(tree));
+    Status status = MakeIn(staging, locked, planned, std::move(tree));
     // Whatever went wrong, what is half made goes; a crash leaves it to the next collection.
     if (!status.ok()) (void)RemoveTree(staging).ok();
     return status.ok() ? status : status.WithContext(planned.path);
@@ -134,20 +136,16 @@ class PathMaker {
     return merged;
   }
 
-  const LockedPath& LockedOf(const std::string& role) const {
-    return lock_.paths.at(locked_.at(role));
-  }
-
   // Nearest first: what a path references itself comes before what those reference; but the libc
   // path before all, as a newer binutils, say, brings a libc of its own.
-  std::vector<const Reference*> TransitiveReferences(const std::string& role) const {
+  std::vector<const Reference*> TransitiveReferences(const LockedPath& of) const {
     std::vector<const Reference*> found;
-    std::vector<std::string> queue = LockedOf(role).references;
+    std::vector<std::string> queue = of.references;
     std::set<std::string> seen;
     for (size_t i = 0; i < queue.size(); ++i) {
       if (!seen.insert(queue[i]).second) continue;
       const LockedPath& locked = lock_.paths.at(queue[i]);
-      found.push_back(&references_.at(locked.role));
+      found.push_back(&references_.at(queue[i]));
       queue.insert(queue.end(), locked.references.begin(), locked.references.end());
     }
     std::stable_partition(found.begin(), found.end(),
@@ -155,11 +153,14 @@ class PathMaker {
     return found;
   }
 
-  Status MakeIn(const std::string& staging, const StorePath& planned, FileTree tree) {
+  Status MakeIn(const std::string& staging, const LockedPath& locked, const StorePath& planned,
+                FileTree tree) {
+    TRY_ASSIGN(SystemFacts system,
+               FindSystem(locked.system.empty() ? lock_.system : locked.system));
     RecipeInput input{.role = planned.role,
                       .relocation = {.store_path = planned.path,
-                                     .references = TransitiveReferences(planned.role),
-                                     .system = system_,
+                                     .references = TransitiveReferences(locked),
+                                     .system = std::move(system),
                                      .threads = options_.threads},
                       .scratch = staging};
     TRY_ASSIGN(tree, ApplyRecipe(std::move(tree), input));
@@ -195,9 +196,7 @@ class PathMaker {
   const Lock& lock_;
   const SyncOptions& options_;
   ToolchainStore& store_;
-  SystemFacts system_;
-  std::map<std::string, std::string> locked_;    // role -> name in the lock
-  std::map<std::string, Reference> references_;  // by role
+  std::map<std::string, Reference> references_;  // by name in the lock
 };
 
 // Where the manifest of this toolchain, made from just these paths, is kept.
@@ -231,24 +230,20 @@ class SilentProgress final : public SyncProgress {
 Status MakeMissing(const Lock& lock, const std::vector<std::string>& names,
                    const std::vector<StorePath>& planned, const SyncOptions& options,
                    ToolchainStore& store, SyncProgress& progress) {
-  TRY_ASSIGN(SystemFacts system, FindSystem(lock.system));
-  if (lock.system != ThisSystem())
-    return ErrorStatus(Code::kFailedPrecondition,
-                       "the lock is for {}, this machine is {}: its compilers cannot be run here",
-                       lock.system, ThisSystem());
-  PathMaker maker(lock, names, options, store, std::move(system));
-  int done = 0, total = static_cast<int>(planned.size());
-  for (const StorePath& path : planned) {
-    ++done;
+  PathMaker maker(lock, options, store);
+  const int total = static_cast<int>(planned.size());
+  for (int done = 1; done <= total; ++done) {
+    const std::string& name = names[static_cast<size_t>(done - 1)];
+    const StorePath& path = planned[static_cast<size_t>(done - 1)];
     if (!store.Contains(path.path)) {
       progress.Step("making", path.path, done, total);
       TRY_ASSIGN(UniqueFd lock_file, store.LockName(path.path.substr(options.prefix.size() + 1)));
       // Someone else may have made it while we waited.
-      if (!store.Contains(path.path)) TRY(maker.Make(path));
+      if (!store.Contains(path.path)) TRY(maker.Make(name, path));
     } else {
       progress.Step("present", path.path, done, total);
     }
-    TRY(maker.Know(path));
+    TRY(maker.Know(name, path));
   }
   return {};
 }
@@ -257,7 +252,8 @@ Status SelfTest(const Manifest& manifest, const SyncOptions& options) {
   TRY_ASSIGN(std::unique_ptr<ToolchainStore> store, ToolchainStore::Open(options.prefix));
   TRY_ASSIGN(std::string scratch, store->NewStaging());
   Status status;
-  if (manifest.cc) status = SelfTestCc(*manifest.cc, options.prefix, scratch);
+  if (manifest.cc) status = SelfTestCc(*manifest.cc, options.prefix, scratch, manifest.Target());
+  if (manifest.java && status.ok()) status = CheckRunsHere(manifest.system);
   if (manifest.java && status.ok()) status = SelfTestJava(*manifest.java, scratch);
   (void)RemoveTree(scratch).ok();
   return status;
@@ -284,11 +280,15 @@ Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view t
         return Error(Code::kInvalidArgument,
                      "path '{}' has package {}, which the lock does not describe", name, package);
     StorePath path{.role = locked.role};
+    const std::string& system = locked.system.empty() ? lock.system : locked.system;
+    if (system != SystemOf(lock, std::string(toolchain)))
+      path.role += "." + SystemSuffix(system);
     path.path = fmt::format("{}/{}-{}", options.prefix,
                             ShortHash(IdentityText(lock, locked, options, path_of_name)), label);
     path_of_name[name] = path.path;
     for (const std::string& package : locked.packages)
-      path.packages.push_back(package + "=" + lock.packages.at(package).version);
+      path.packages.push_back(WithoutArchitecture(package) + "=" +
+                              lock.packages.at(package).version);
     for (const Extra& extra : locked.extras)
       path.packages.push_back(extra.from + "=" + extra.sha256);
     std::sort(path.packages.begin(), path.packages.end());
@@ -319,8 +319,10 @@ Result<NeededFiles> FilesToFetch(const Lock& lock, std::string_view toolchain,
 
 Status Describe(const Lock& lock, const SyncOptions& options, bool self_test, Manifest* manifest) {
   TRY_ASSIGN(SystemFacts system, FindSystem(manifest->system));
+  TRY_ASSIGN(SystemFacts target, FindSystem(manifest->Target()));
   const ToolchainSettings& settings = lock.toolchains.find(manifest->name)->second.settings;
-  ProbeInput input{.paths = manifest->paths, .system = std::move(system)};
+  ProbeInput input{
+      .paths = manifest->paths, .system = std::move(system), .target = std::move(target)};
   TRY_ASSIGN(manifest->cc, ProbeCc(input, options.prefix));
   if (manifest->cc) AddLibraries(settings.libraries, input, manifest);
   TRY_ASSIGN(manifest->java, ProbeJava(input));
@@ -349,12 +351,15 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
   TRY_ASSIGN(std::vector<std::string> names, OrderedPaths(lock, toolchain));
   TRY(MakeMissing(lock, names, planned, options, *store, progress));
   Manifest manifest{.name = std::string(toolchain),
-                    .system = lock.system,
+                    .system = SystemOf(lock, std::string(toolchain)),
                     .prefix = options.prefix,
                     .lock = options.lock_digest,
                     .recipe = std::string(kRecipeVersion)};
+  if (const std::string& target = TargetOf(lock, manifest.name); target != manifest.system)
+    manifest.target = target;
   for (const StorePath& path : planned) {
     TRY_ASSIGN(StorePath made, store->Find(path.path));
+    made.role = path.role;
     manifest.paths.push_back(std::move(made));
   }
   progress.Step("probing", toolchain, static_cast<int>(planned.size()),

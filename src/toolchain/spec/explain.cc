@@ -22,6 +22,8 @@ std::string ExplainSpec(const Spec& spec) {
     text += fmt::format("toolchain {}: {}", name, fmt::join(toolchain.paths, ", "));
     const ToolchainSettings& settings = toolchain.settings;
     if (!settings.extends.empty()) text += fmt::format("; extends {}", settings.extends);
+    if (!settings.system.empty()) text += fmt::format("; for {}", settings.system);
+    if (!settings.target.empty()) text += fmt::format("; builds for {}", settings.target);
     if (!settings.tools.empty()) {
       text += fmt::format("; offers {}", fmt::join(settings.tools, ", "));
     }
@@ -33,6 +35,7 @@ std::string ExplainSpec(const Spec& spec) {
   for (const auto& [role, store] : spec.store) {
     text += fmt::format("store path {}: ", role);
     if (store.role != role) text += fmt::format("as {}, ", store.role);
+    if (!store.system.empty()) text += fmt::format("for {}, ", store.system);
     if (!store.packages.empty()) {
       text += fmt::format("{} and what they need", fmt::join(store.packages, ", "));
     }

@@ -79,6 +79,8 @@ Status AddTo(StoreSpec& store, const WrittenStore& written) {
 
 void AddSettings(ToolchainSettings& to, const ToolchainSettings& from) {
   to.extends = from.extends;
+  if (!from.system.empty()) to.system = from.system;
+  if (!from.target.empty()) to.target = from.target;
   for (auto list :
        {&ToolchainSettings::libraries, &ToolchainSettings::tools,
         &ToolchainSettings::exec_compatible_with, &ToolchainSettings::target_compatible_with}) {
@@ -138,6 +140,11 @@ class ToolchainExtender {
     TRY(CheckRoles());
     for (const auto& [role, name] : by_role_) {
       TRY_ASSIGN(std::string concrete, Concrete(name));
+      const std::string& system =
+          IsLinkedWith(role) ? toolchain_.settings.target : toolchain_.settings.system;
+      if (!system.empty()) {
+        TRY_ASSIGN(concrete, ForSystem(concrete, system));
+      }
       toolchain_.paths.push_back(std::move(concrete));
     }
     return std::move(toolchain_);
@@ -158,6 +165,37 @@ class ToolchainExtender {
                          toolchain_.name, role, DidYouMean(role, Names(by_role_)));
     }
     return {};
+  }
+
+  // Whether it is for the programs that a compiler for another system makes.
+  bool IsLinkedWith(const std::string& role) const {
+    if (toolchain_.settings.target.empty()) return false;
+    const std::vector<std::string>& libraries = toolchain_.settings.libraries;
+    return role == "libc" || role == "sysroot" || role == "libcxx" ||
+           std::count(libraries.begin(), libraries.end(), role) > 0;
+  }
+
+  // The same path made of the packages of `system`.
+  Result<std::string> ForSystem(const std::string& name, const std::string& system) {
+    StoreSpec copy = spec_->store.at(name);
+    if (copy.system == system) return name;
+    copy.name = name + "." + SystemSuffix(system);
+    copy.system = system;
+    if (const auto there = spec_->store.find(copy.name); there != spec_->store.end()) {
+      if (there->second.system == system) return copy.name;
+      return Error(Code::kInvalidArgument, "toolchain.{} needs a path of its own named {}, which is there",
+                   toolchain_.name, copy.name);
+    }
+    if (!IsRoleName(copy.name)) {
+      return Error(Code::kInvalidArgument, "toolchain.{}: {} is too long for a path's name",
+                   toolchain_.name, copy.name);
+    }
+    for (std::string& reference : copy.references) {
+      TRY_ASSIGN(reference, ForSystem(reference, system));
+    }
+    const std::string copied = copy.name;
+    spec_->store.emplace(copied, std::move(copy));
+    return copied;
   }
 
   // The path `name` as this toolchain needs it: itself, or one with other references.

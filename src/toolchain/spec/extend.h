@@ -28,6 +28,10 @@ struct WrittenToolchain {
 Result<std::map<std::string, StoreSpec>> ExtendStores(
     const std::map<std::string, WrittenStore>& written);
 
+// A toolchain for another system has each path once more, named "<name>.aarch64"; one that builds
+// for another system has what programs are linked with of that one: libc, sysroot, libcxx and its
+// libraries.
+//
 // Writes out toolchains into `spec` (whose `store` is complete). A path that a toolchain adds takes
 // the place of one with the same role. What references that one, directly or not, is then made
 // against the new one: `spec.store` gets a path of its own for it, named "<name>.<toolchain>", with

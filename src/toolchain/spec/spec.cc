@@ -278,6 +278,16 @@ Status ParseToolchains(TomlTable& root, Spec* spec) {
 
 }  // namespace
 
+bool IsSystem(std::string_view system) {
+  return system == "x86_64-linux" || system == "aarch64-linux";
+}
+
+std::string SystemSuffix(std::string_view system) {
+  std::string suffix(system.substr(0, system.find("-linux")));
+  std::replace(suffix.begin(), suffix.end(), '_', '-');
+  return suffix;
+}
+
 bool IsRoleName(std::string_view name) { return IsName(name, ".-", 64); }
 
 bool IsSha256(std::string_view hex) {
@@ -353,6 +363,12 @@ Status ParsePlace(TomlTable& table, Extra* extra) {
 Result<ToolchainSettings> ParseSettings(TomlTable& table) {
   ToolchainSettings settings;
   TRY_ASSIGN(settings.extends, table.StringOr("extends", ""));
+  for (auto [key, system] : {std::pair{"system", &settings.system}, {"target", &settings.target}}) {
+    TRY_ASSIGN(*system, table.StringOr(key, ""));
+    if (system->empty() || IsSystem(*system)) continue;
+    return std::unexpected(table.ErrorAt(
+        key, fmt::format("\"{}\" is none of x86_64-linux, aarch64-linux", *system)));
+  }
   TRY_ASSIGN(settings.libraries, table.Strings("libraries"));
   TRY_ASSIGN(settings.tools, table.Strings("tools"));
   for (const std::string& tool : settings.tools) {

@@ -67,6 +67,7 @@ struct StoreSpec {
   std::vector<std::string> archives;
   std::vector<Extra> extras;      // by name
   std::vector<std::string> drop;  // patterns of files left out: '*' any but '/', '**' any
+  std::string system;             // whose programs it holds; empty: that of the lock
   friend bool operator==(const StoreSpec&, const StoreSpec&) = default;
 };
 
@@ -74,6 +75,8 @@ struct StoreSpec {
 // stands for the path with that role.
 struct ToolchainSettings {
   std::string extends;                 // the toolchain it was made from; empty: none
+  std::string system;                  // where it runs; empty: on that of the lock
+  std::string target;                  // what it builds for; empty: for where it runs
   std::vector<std::string> libraries;  // roles whose headers and libraries the compiler finds
   std::vector<std::string> tools;      // programs that are offered by name: "protoc"
   std::vector<std::string> compile_flags, cxx_flags, link_flags, link_libs;
@@ -104,7 +107,8 @@ struct Spec {
   // scripts, which are never run.
   std::vector<std::string> ignore;
   // By name; what is extended is written out, and a path that some toolchain needs with another
-  // reference is there once more, as "gcc.my-cc" (see Extend in extend.h).
+  // reference is there once more, as "gcc.my-cc", or for another system, as "gcc.aarch64" (see
+  // extend.h).
   std::map<std::string, StoreSpec> store;
   std::map<std::string, ToolchainSpec> toolchains;  // by name
   friend bool operator==(const Spec&, const Spec&) = default;
@@ -124,6 +128,11 @@ Spec AtFolder(Spec spec, const std::string& folder);
 
 // What a parsed request means, for people: several lines.
 std::string ExplainSpec(const Spec& spec);
+
+// "x86_64-linux" or "aarch64-linux".
+bool IsSystem(std::string_view system);
+// "aarch64" of "aarch64-linux", as part of a name: "libc.aarch64".
+std::string SystemSuffix(std::string_view system);
 
 // Checks shared with the lock. A role or toolchain: [a-z0-9][a-z0-9.-]*, at most 64 characters.
 bool IsRoleName(std::string_view name);

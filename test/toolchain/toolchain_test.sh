@@ -40,15 +40,18 @@ userland() { # tar, make and system(3) want /bin/sh, which a worker's root has a
 check "the userland works in an empty root without PATH" userland
 
 # GCC asks for the folders above its own too.
-check "the compiler opens and probes nothing outside the store" opens_only "/lre(/lib/gcc/.*)?\$" "$gxx" -O2 -flto
+check "the compiler opens and probes nothing outside the store" opens_only "/lre(/lib/gcc/.*)?\$" \
+  "$gxx" -O2 -flto throws.cc -o traced "${in_store[@]}"
+check "the link editor reads nothing outside the store" links_only "$gxx" -O2
+check "the link editor reads nothing outside the store, static" links_only "$gxx" -O2 -static
+check "the same bytes on six distributions" distributions "$gxx" -O2
+check "the same bytes where the machine's own files are hostile" same_on_evil_machine "$gxx" -O2 -g
 
 # A hostile environment changes no byte.
 poisoned() {
-  mkdir -p "$work/evil"
-  echo '#error evil header' >"$work/evil/stdio.h"; cp "$work/evil/stdio.h" "$work/evil/iostream"
-  echo garbage >"$work/evil/libstdc++.so"; echo garbage >"$work/evil/libz.so.1"; echo garbage >"$work/evil/libc.so.6"
-  printf '#!/bin/sh\nexit 1\n' >"$work/evil/as"; cp "$work/evil/as" "$work/evil/ld"; chmod +x "$work"/evil/[al][sd]
+  evil_folder
   cd "$work"
+  rm -f clean dirty
   env -i "$gxx" -O2 -g throws.cc -o clean
   env CPATH="$work/evil" C_INCLUDE_PATH="$work/evil" CPLUS_INCLUDE_PATH="$work/evil" LIBRARY_PATH="$work/evil" COMPILER_PATH="$work/evil" \
     GCC_EXEC_PREFIX="$work/evil/" LD_LIBRARY_PATH="$work/evil" PATH="$work/evil:$PATH" LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 \

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/lines.h"
 #include "base/subprocess.h"
+#include "toolchain/root/emulation.h"
 
 namespace lre::toolchain {
 namespace {
@@ -38,6 +39,7 @@ Result<std::optional<PythonFacts>> ProbePython(const ProbeInput& input, const st
   PythonFacts facts;
   TRY_ASSIGN(facts.interpreter, FindInterpreter(input.paths));
   if (facts.interpreter.empty()) return std::optional<PythonFacts>();
+  TRY(CheckRunsHere(input.system.system));
   TRY_ASSIGN(SubprocessResult result,
              RunSubprocess({.arguments = {facts.interpreter, "-c", std::string(kQuestions)},
                             .environment = std::vector<std::string>{},

@@ -2,7 +2,6 @@
 // (SO_REUSEPORT may put all on one), and the drain.
 #include "rpc/server.h"
 
-#include <malloc.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -233,17 +232,7 @@ std::unique_ptr<Socket> ServerImpl::NewSocket(UniqueFd fd) {
   return tls ? tls->Wrap(std::move(fd), {}) : NewPlainSocket(std::move(fd));
 }
 
-// Messages of some hundred KiB come and go all the time. As it is, the allocator gives such memory
-// back to the kernel each time, and half of what a large FindMissingBlobs costs is getting it
-// again. Now an arena (there is one for about each thread) keeps up to 8 MiB; larger pieces still
-// go back.
-void KeepFreedMemory() {
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  mallopt(M_TRIM_THRESHOLD, 8 << 20);
-}
-
 Status ServerImpl::Open() {
-  KeepFreedMemory();
   TRY(ReloadCertificates());
   int count = context.options.loops;
   if (count <= 0) count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));

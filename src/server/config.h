@@ -35,6 +35,7 @@ struct Config {
   int loops = 0;
   int io_threads = 8;
   int io_queue_max = 65'536;
+  Duration freed_memory_interval = std::chrono::seconds(30);
 
   std::string tls_certificate, tls_key, tls_client_ca;
 
@@ -80,6 +81,7 @@ struct Config {
   bool action_cache_updates = true;
   std::vector<std::string> action_cache_update_instances;  // empty: every one
   int action_cache_blobs_max = 200'000;                    // of one result
+  int action_cache_seen_max = 20'000;
   // As the services have them; options.h fills in what other fields say.
   service::ActionCacheServiceOptions action_cache;
   service::CasOptions cas;

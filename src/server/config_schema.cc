@@ -79,6 +79,10 @@ std::vector<ConfigKey> ServingKeys() {
       Count("io_threads", "Threads for work that waits for the disk.", &C::io_threads),
       Count("io_queue_max", "Requests that wait for one of them; more are refused.",
             &C::io_queue_max, 1),
+      Time("freed_memory_interval",
+           "Memory that is not in use goes back to the system so often; 0s: when the C library "
+           "thinks fit.",
+           &C::freed_memory_interval),
       Text("tls.certificate", "PATH", "PEM certificate chain; with tls.key it turns TLS on.",
            &C::tls_certificate),
       Text("tls.key", "PATH", "PEM private key.", &C::tls_key),

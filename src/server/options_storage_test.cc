@@ -52,6 +52,7 @@ blob_max = "7MiB"
 TEST(StorageOptions, ReachTheServices) {
   const Config config = Parsed(R"(
 io_queue_max = 17
+freed_memory_interval = "7s"
 [action_cache]
 result_max = "1KiB"
 inline_max = "2KiB"
@@ -86,6 +87,7 @@ entries_max = 22
 uris_max = 23
 )");
   EXPECT_EQ(config.io_queue_max, 17);
+  EXPECT_EQ(config.freed_memory_interval, std::chrono::seconds(7));
   EXPECT_EQ(ActionCacheServiceOptionsOf(config).result_bytes_max, 1u << 10);
   EXPECT_EQ(ActionCacheServiceOptionsOf(config).inline_bytes_max, 2u << 10);
   EXPECT_EQ(StoredActionCacheOptionsOf(config).result_bytes_max, 1u << 10);

@@ -11,6 +11,7 @@
 #include "action_cache/read_through_action_cache.h"
 #include "action_cache/stored_action_cache.h"
 #include "base/file.h"
+#include "base/freed_memory.h"
 #include "base/log.h"
 #include "base/quantity.h"
 #include "base/thread_pool.h"
@@ -33,6 +34,7 @@
 #include "service/operations_service.h"
 #include "service/pin_service.h"
 #include "service/reflection_service.h"
+#include "service/seen_actions.h"
 #include "store/existence_cache_store.h"
 #include "store/log_store.h"
 #include "store/memory_store.h"
@@ -224,12 +226,14 @@ class RunningServer final : public Server {
   const Clock& clock_;
   const Instant started_ = clock_.Now();
   const service::WorkerLinkOptions link_options_ = WorkerLinkOptionsOf(config_);
+  const FreedMemory freed_memory_{config_.freed_memory_interval};
   Metrics metrics_;
   service::Partitions partitions_;
   Storage storage_;
   ThreadPool io_{{.name = "io",
                   .threads = config_.io_threads,
                   .queue_items_max = static_cast<size_t>(config_.io_queue_max)}};
+  service::SeenActions seen_actions_{static_cast<size_t>(config_.action_cache_seen_max)};
   std::unique_ptr<service::InputLeases> inputs_;
   std::unique_ptr<service::SchedulerThread> scheduler_;
   std::unique_ptr<service::AssetService> assets_;
@@ -282,7 +286,8 @@ std::vector<rpc::Method> RunningServer::Methods() {
     service::ForWorkersOnly(worker_link, partitions_);
     add(std::move(worker_link));
   }
-  return methods;
+  add(service::ExplainMethods(seen_actions_, partitions_));
+  return service::WithSeenActions(std::move(methods), seen_actions_, partitions_, clock_);
 }
 
 std::vector<std::pair<std::string, std::string>> RunningServer::Facts() {

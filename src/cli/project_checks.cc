@@ -10,6 +10,7 @@
 #include "toolchain/fetch/extra_files.h"
 #include "toolchain/generate/generate.h"
 #include "toolchain/lock/solver.h"
+#include "toolchain/root/relocate_tree.h"
 #include "toolchain/root/sync.h"
 #include "toolchain/spec/spec.h"
 
@@ -106,6 +107,12 @@ class ProjectCheck {
     if (!store) return Bad("paths", store.error().message(), fix);
     for (const toolchain::StorePath& path : manifest.paths) {
       Result<toolchain::StorePath> here = (*store)->Find(path.path);
+      const bool home = manifest.system == toolchain::ThisSystem() &&
+                        manifest.Target() == toolchain::ThisSystem();
+      if (!here && !home) {
+        return Good("paths",
+                    fmt::format("{} is for {}, and not here", manifest.name, manifest.Target()));
+      }
       if (!here) {
         findings_.push_back({"paths", missing, path.path + " is not here", fix});
         return;

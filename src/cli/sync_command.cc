@@ -12,6 +12,8 @@
 #include "toolchain/fetch/extra_files.h"
 #include "toolchain/fetch/fetcher.h"
 #include "toolchain/fetch/resolve.h"
+#include "toolchain/root/emulation.h"
+#include "toolchain/root/relocate_tree.h"
 #include "toolchain/root/roots.h"
 
 namespace lre::cli {
@@ -100,6 +102,19 @@ Status RunImported(SyncFlags flags, const ImportedModule& module) {
   return Status();
 }
 
+// Toolchains of other systems are asked what they are, and tried, if their programs can be run
+// here.
+void RunOthersHere(const toolchain::Lock& lock, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (!lock.toolchains.contains(name)) continue;
+    for (const std::string& system :
+         {toolchain::SystemOf(lock, name), toolchain::TargetOf(lock, name)}) {
+      const Status status = toolchain::MakeRunHere(system);
+      if (!status.ok()) PrintLine(Coloured("note:", Colour::kYellow) + " " + status.message());
+    }
+  }
+}
+
 Status Run(SyncFlags flags) {
   if (flags.lock == kLockFile && !FileExists(kLockFile)) {
     TRY_ASSIGN(const std::string cache, toolchain::DefaultCacheDirectory());
@@ -110,7 +125,11 @@ Status Run(SyncFlags flags) {
 
   TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock));
   if (flags.toolchains.empty()) {
-    for (const auto& [name, toolchain] : lock.toolchains) flags.toolchains.push_back(name);
+    for (const auto& [name, toolchain] : lock.toolchains) {
+      const bool home = toolchain::SystemOf(lock, name) == toolchain::ThisSystem() &&
+                        toolchain::TargetOf(lock, name) == toolchain::ThisSystem();
+      if (home) flags.toolchains.push_back(name);
+    }
   }
   if (flags.toolchains.empty()) {
     return ErrorStatus(Code::kInvalidArgument, "{} has no toolchain", flags.lock);
@@ -118,6 +137,7 @@ Status Run(SyncFlags flags) {
   if (!flags.manifest.empty() && flags.toolchains.size() > 1) {
     return Status(Code::kInvalidArgument, "--manifest is for one toolchain; name it");
   }
+  RunOthersHere(lock, flags.toolchains);
   for (const std::string& name : flags.toolchains) TRY(SyncOne(lock, name, flags));
   return Status();
 }
@@ -153,7 +173,9 @@ void AddSyncCommand(App& app) {
       "  lre sync\n"
       "  lre sync lre-cc --print     also print the store paths");
   auto flags = std::make_shared<SyncFlags>();
-  command->add_option("TOOLCHAIN", flags->toolchains, "Which ones; all of the lock when not given");
+  command->add_option(
+      "TOOLCHAIN", flags->toolchains,
+      "Which ones; when not given, all of the lock that run on this machine and build for it");
   command->add_option("--lock", flags->lock, "The lock [lre.lock]")->type_name("FILE");
   command->add_option("--spec", flags->spec, "Where mirrors are configured [lre.toml]")
       ->type_name("FILE");

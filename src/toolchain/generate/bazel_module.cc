@@ -99,10 +99,10 @@ platform(
         "@platforms//os:linux",
     ],
     exec_properties = {{
-        "OSFamily": "linux",
+{1}        "OSFamily": "linux",
     }},
 )
-
+{2}
 toolchain(
     name = "cc-toolchain",
     exec_compatible_with = [
@@ -118,7 +118,12 @@ toolchain(
     toolchain_type = "@bazel_tools//tools/cpp:toolchain_type",
 )
 )",
-                     input.cpu);
+                     input.cpu,
+                     // With one kind of worker there is nothing to tell apart.
+                     input.other_cpus.empty()
+                         ? ""
+                         : fmt::format("        \"ISA\": \"{}\",\n", IsaOf(input.cpu)),
+                     OtherPlatforms(input));
 }
 
 std::string ExamplesBuild(const GenerateInput& input) {

@@ -58,6 +58,8 @@ std::string ClangConfigs(const GenerateInput& input, const GenerateOptions& opti
   return out;
 }
 
+  for (const std::string& label : SystemsToolchainLabels(input, /*clang=*/true))
+    out += fmt::format("build:{} --extra_toolchains={}\n", name, label);
 std::vector<Flag> Flags(const GenerateInput& input) {
   constexpr std::string_view kModule = "@local-remote-execution//generated-cc/config";
   std::vector<Flag> flags = {
@@ -105,6 +107,9 @@ std::vector<Flag> Flags(const GenerateInput& input) {
 std::string Commented(std::string_view text) {
   std::string out = "# ";
   for (char c : text) {
+  std::string why = "Compilers of other systems and for them.";
+  for (const std::string& label : SystemsToolchainLabels(input, /*clang=*/false))
+    flags.push_back({"--extra_toolchains=" + label, std::exchange(why, "")});
     out += c;
     if (c == '\n') out += "# ";
   }
@@ -151,3 +156,4 @@ std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options) 
 }
 
 }  // namespace lre::toolchain
+  out += SystemsConfigs(input, options);

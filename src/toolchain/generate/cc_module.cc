@@ -118,7 +118,8 @@ cc_toolchain(
       fmt::arg("builtin_includes", StarlarkList(IncludeDirectories(input, cc), 4)),
       fmt::arg("sysroot", StarlarkString(cc.sysroot)),
       fmt::arg("compile_flags", StarlarkList(cc.compile_flags, 4)),
-      fmt::arg("compiler", StarlarkString(cc.compiler)), fmt::arg("cpu", StarlarkString(input.cpu)),
+      fmt::arg("compiler", StarlarkString(cc.compiler)),
+      fmt::arg("cpu", StarlarkString(CpuOf(variant.manifest.Target()))),
       fmt::arg("cxx_flags", StarlarkList(variant.cxx_flags, 4)),
       fmt::arg("empty", StarlarkString(cc.sysroot + "/usr/include/stdc-predef.h")),
       fmt::arg("link_flags", StarlarkList(cc.link_flags, 4)),
@@ -139,8 +140,7 @@ std::string Tool(const GenerateInput& input, const CcFacts& cc, const std::strin
   return found != cc.tools.end() ? found->second : FailingTool(input);
 }
 
-std::string Build(const GenerateInput& input, const Manifest& manifest) {
-  const std::string_view bzl = &manifest == &input.manifest ? "" : "//generated-cc/cc";
+std::string Build(const GenerateInput& input, const Manifest& manifest, std::string_view bzl) {
   std::string out =
       FileHead(manifest, "#", "The compiler, by absolute paths in the store.") +
       fmt::format(R"(
@@ -298,7 +298,10 @@ std::string FailingTool(const GenerateInput& input) { return input.base + "/usr/
 
 std::vector<GeneratedFile> CcPackage(const GenerateInput& input, const Manifest& manifest,
                                      const std::string& folder) {
-  std::vector<GeneratedFile> files = {{folder + "/BUILD.bazel", Build(input, manifest)},
+  // The first has the .bzl files of all.
+  const std::string first = std::string(kModule) + "generated-cc/cc";
+  const std::string_view bzl = folder == first ? "" : "//generated-cc/cc";
+  std::vector<GeneratedFile> files = {{folder + "/BUILD.bazel", Build(input, manifest, bzl)},
                                       {folder + "/toolchain.json", Marker(manifest)}};
   if (manifest.cc->compiler == "clang")
     files.push_back({folder + "/module.modulemap", ModuleMap(input, *manifest.cc)});

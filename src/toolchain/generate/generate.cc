@@ -90,7 +90,22 @@ Status CheckCompiler(const Manifest& manifest) {
   return {};
 }
 
-// What one module holds must be for one system and in one store.
+Status CheckSystem(const Manifest& manifest) {
+  for (const std::string& system : {manifest.system, manifest.Target()}) {
+    if (!CpuOf(system).empty()) continue;
+    return ErrorStatus(Code::kInvalidArgument,
+                       "manifest {}: no Bazel platform is known for system \"{}\" (x86_64-linux, "
+                       "aarch64-linux)",
+                       manifest.name, system);
+  }
+  return {};
+}
+
+bool IsForeign(const Manifest& manifest, const Manifest& further) {
+  return further.system != manifest.system || further.Target() != manifest.system;
+}
+
+// What one module holds must be in one store.
 Status CheckFurther(const Manifest& manifest, const Manifest& further) {
   if (further.system != manifest.system || further.prefix != manifest.prefix) {
     return ErrorStatus(Code::kInvalidArgument,
@@ -100,7 +115,9 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
                        manifest.prefix);
   }
   TRY(CheckPlain("name", further.name));
-  if (further.cc && (further.cc->compiler == "clang" || IsOwn(further)))
+  TRY(CheckSystem(further));
+  if (further.cc &&
+      (further.cc->compiler == "clang" || IsOwn(further) || IsForeign(manifest, further)))
     TRY(CheckCompiler(further));
   TRY(CheckOwn(further));
   if (further.python) {
@@ -121,17 +138,39 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
   return {};
 }
 
-Result<std::string> CpuOf(const Manifest& manifest) {
-  constexpr std::pair<std::string_view, std::string_view> kSystems[] = {
-      {"x86_64-linux", "x86_64"}, {"aarch64-linux", "aarch64"}};
-  for (const auto& [system, cpu] : kSystems) {
-    if (manifest.system == system) return std::string(cpu);
+void AddForeign(const Manifest& foreign, GenerateInput* input) {
+  for (const std::string& system : {foreign.system, foreign.Target()}) {
+    const std::string cpu = CpuOf(system);
+    if (cpu != input->cpu && std::ranges::find(input->other_cpus, cpu) == input->other_cpus.end())
+      input->other_cpus.push_back(cpu);
   }
-  return Error(Code::kInvalidArgument,
-               "manifest {}: no Bazel platform is known for system \"{}\" (x86_64-linux, "
-               "aarch64-linux)",
-               manifest.name, manifest.system);
+  if (foreign.cc) input->foreign.push_back(&foreign);
 }
+
+// Bazel tells JDKs by their versions.
+Status AddJdk(const Manifest& manifest, GenerateInput* input) {
+  if (input->java == nullptr) {
+    input->java = &manifest;
+    return {};
+  }
+  std::vector<const Manifest*> present = input->jdks;
+  present.push_back(input->java);
+  for (const Manifest* other : present) {
+    if (other->java->major != manifest.java->major) continue;
+    return ErrorStatus(Code::kInvalidArgument,
+                       "manifests {} and {} both have a JDK {}: one module cannot have both",
+                       other->name, manifest.name, manifest.java->major);
+  }
+  input->jdks.push_back(&manifest);
+  return {};
+}
+
+std::string CpuOf(std::string_view system) {
+  if (system == "x86_64-linux") return "x86_64";
+  return system == "aarch64-linux" ? "aarch64" : "";
+}
+
+std::string IsaOf(std::string_view cpu) { return cpu == "aarch64" ? "arm-a64" : "x86-64"; }
 
 }  // namespace
 
@@ -153,18 +192,22 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
                  "manifest {}: no store path with role \"base\", which holds the shell",
                  manifest.name);
   }
-  TRY_ASSIGN(std::string cpu, CpuOf(manifest));
+  TRY(CheckSystem(manifest));
   // The probe names the shell's launcher, which puts the userland first in PATH.
   auto shell = cc.tools.find("bash");
   GenerateInput input{
       .manifest = manifest,
       .cc = cc,
       .digest = ManifestDigest(manifest),
-      .cpu = std::move(cpu),
+      .cpu = CpuOf(manifest.system),
       .base = base->path,
       .shell = shell != cc.tools.end() ? shell->second : base->path + "/usr/bin/bash",
       .path = base->path + "/usr/bin:/bin:/usr/bin",
   };
+    if (IsForeign(manifest, other)) {
+      AddForeign(other, &input);
+      continue;
+    }
   for (const Manifest& other : further) {
     TRY(CheckFurther(manifest, other));
     // One that extends another is registered beside it, whatever it has.
@@ -209,6 +252,7 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
   std::ranges::move(ToolsModule(input, manifest), std::back_inserter(files));
   for (const Manifest* own : input.own)
     std::ranges::move(OwnModule(input, *own), std::back_inserter(files));
+  std::ranges::move(SystemsModule(input), std::back_inserter(files));
   files.push_back({"lre.bazelrc", Bazelrc(input, options)});
   files.push_back({"lre.cmake", CmakeToolchain(input, input.manifest)});
   if (input.clang != nullptr)

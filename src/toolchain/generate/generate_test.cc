@@ -250,7 +250,7 @@ TEST(GenerateTest, NeitherJavaNorTheCompilerEntersTheOthersFiles) {
 
 TEST(GenerateTest, RefusesAFurtherToolchainForAnotherSystemOrWithoutItsTools) {
   Manifest other_system = JavaManifest(), no_ijar = JavaManifest();
-  other_system.system = "aarch64-linux";
+  other_system.system = "riscv64-linux";
   no_ijar.java->tools.erase("ijar");
 
   for (auto [manifest, message] :

@@ -25,7 +25,12 @@ struct GenerateInput {
   const Manifest* clang = nullptr;
   const Manifest* java = nullptr;
   const Manifest* python = nullptr;
-  std::vector<const Manifest*> own;  // further ones of IsOwn
+  std::vector<const Manifest*> jdks;  // JDKs further to `java`, for --java_runtime_version
+  std::vector<const Manifest*> own;   // further ones of IsOwn
+  // Further ones with a compiler that run on another system or build for one, and the processors of
+  // those systems.
+  std::vector<const Manifest*> foreign;
+  std::vector<std::string> other_cpus;
 };
 // kInvalidArgument names what the manifest lacks. What is in `further` outlives the input.
 Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
@@ -61,6 +66,17 @@ std::string CcFeaturesText();
 std::string_view CcLinkFeaturesText();
 // A program of the store that fails, for tools that a toolchain lacks.
 std::string FailingTool(const GenerateInput& input);
+// Compilers that run on another system or build for one (systems_module.cc): their packages, what
+// of them is registered (with --config=clang another one), what is registered beside `platform`,
+// and the configs of lre.bazelrc that run everything on another system.
+std::vector<GeneratedFile> SystemsModule(const GenerateInput& input);
+std::vector<std::string> SystemsToolchainLabels(const GenerateInput& input, bool clang);
+std::string OtherPlatforms(const GenerateInput& input);
+std::string SystemsConfigs(const GenerateInput& input, const GenerateOptions& options);
+// The constraint in @platforms//cpu of a system that MakeGenerateInput accepted.
+std::string CpuOf(std::string_view system);
+// The value of the platform property ISA, by the REAPI's lexicon.
+std::string IsaOf(std::string_view cpu);
 // The store paths that compiling and linking depend on: in the order of the manifest.
 std::vector<const StorePath*> CcClosure(const Manifest& manifest);
 

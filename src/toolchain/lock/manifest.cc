@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "toolchain/spec/spec.h"
+
 namespace lre::toolchain {
 namespace {
 
@@ -219,9 +221,15 @@ const StorePath* Manifest::Find(std::string_view role) const {
   return nullptr;
 }
 
+const StorePath* Manifest::FindForTarget(std::string_view role) const {
+  const StorePath* other =
+      target.empty() ? nullptr : Find(std::string(role) + "." + SystemSuffix(target));
+  return other != nullptr ? other : Find(role);
+}
+
 int ManifestSchema(const Manifest& manifest) {
-  const bool more = !manifest.extends.empty() || !manifest.target.empty() || !manifest.tools.empty() ||
-                    !manifest.exec_compatible_with.empty() ||
+  const bool more = !manifest.extends.empty() || !manifest.target.empty() ||
+                    !manifest.tools.empty() || !manifest.exec_compatible_with.empty() ||
                     !manifest.target_compatible_with.empty();
   return more ? 2 : 1;
 }

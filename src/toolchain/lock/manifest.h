@@ -90,6 +90,8 @@ struct Manifest {
   std::vector<std::string> exec_compatible_with, target_compatible_with;
   // The store path with this role; nullptr when the toolchain has none.
   const StorePath* Find(std::string_view role) const;
+  // The same; of a toolchain that builds for another system that of the other, if it has both.
+  const StorePath* FindForTarget(std::string_view role) const;
   const std::string& Target() const { return target.empty() ? system : target; }
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };

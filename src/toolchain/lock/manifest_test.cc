@@ -152,5 +152,18 @@ TEST(Manifest, SurvivesMutatedText) {
   }
 }
 
+TEST(Manifest, ReadsBackWhatItBuildsFor) {
+  Manifest manifest = Example();
+  EXPECT_EQ(manifest.Target(), "x86_64-linux");
+  EXPECT_THAT(PrintManifest(manifest), Not(HasSubstr("aarch64")));
+  manifest.target = "aarch64-linux";
+  manifest.paths.push_back({.role = "libc.aarch64", .path = "/lre/store/cc-libc"});
+
+  EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
+  EXPECT_EQ(ManifestSchema(manifest), 2);
+  EXPECT_EQ(manifest.FindForTarget("libc")->path, "/lre/store/cc-libc");
+  EXPECT_EQ(manifest.FindForTarget("gcc"), manifest.Find("gcc"));
+}
+
 }  // namespace
 }  // namespace lre::toolchain

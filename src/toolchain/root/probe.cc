@@ -113,8 +113,7 @@ class CcProbe {
                          input_.target.system, input_.system.system);
     const std::string parent = facts_.sysroot + "/usr/lib/gcc/" + input_.target.triplet;
     TRY_ASSIGN(std::vector<std::string> versions, SystemFiles().List(parent));
-    if (versions.empty())
-      return ErrorStatus(Code::kFailedPrecondition, "{} is empty", parent);
+    if (versions.empty()) return ErrorStatus(Code::kFailedPrecondition, "{} is empty", parent);
     facts_.compile_flags = {"--target=" + input_.target.triplet, "--sysroot=" + facts_.sysroot,
                             "--gcc-install-dir=" + parent + "/" + versions.back()};
     facts_.link_flags = facts_.compile_flags;
@@ -264,8 +263,7 @@ class CcProbe {
     if (libc == nullptr)
       return ErrorStatus(Code::kFailedPrecondition,
                          "a toolchain with a compiler has no path for libc");
-    for (std::string_view directory :
-         {"usr/lib/" + target.triplet, std::string("usr/lib")}) {
+    for (std::string_view directory : {"usr/lib/" + target.triplet, std::string("usr/lib")}) {
       std::string path = fmt::format("{}/{}/{}", libc->path, directory, target.loader);
       if (facts_.loader.empty() && FileExists(path)) facts_.loader = path;
     }

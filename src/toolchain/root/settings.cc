@@ -11,8 +11,9 @@ std::string Expanded(const std::string& text, const Manifest& manifest) {
   for (size_t at = 0; at < text.size();) {
     const size_t open = text.find('{', at);
     const size_t close = open == text.npos ? open : text.find('}', open);
-    const StorePath* path =
-        close == text.npos ? nullptr : manifest.Find(text.substr(open + 1, close - open - 1));
+    const StorePath* path = close == text.npos
+                                ? nullptr
+                                : manifest.FindForTarget(text.substr(open + 1, close - open - 1));
     if (path == nullptr) return expanded + text.substr(at);
     expanded += text.substr(at, open - at) + path->path;
     at = close + 1;
@@ -31,10 +32,10 @@ void AddLibraries(const std::vector<std::string>& roles, const ProbeInput& input
                   Manifest* manifest) {
   CcFacts& cc = *manifest->cc;
   for (const std::string& role : roles) {
-    const StorePath* path = manifest->Find(role);
+    const StorePath* path = manifest->FindForTarget(role);
     if (path == nullptr) continue;
     for (const std::string& below :
-         {std::string("/usr/include/") + input.system.triplet, std::string("/usr/include")}) {
+         {std::string("/usr/include/") + input.target.triplet, std::string("/usr/include")}) {
       const std::string directory = path->path + below;
       if (!FileExists(directory)) continue;
       cc.compile_flags.push_back("-isystem");
@@ -42,7 +43,7 @@ void AddLibraries(const std::vector<std::string>& roles, const ProbeInput& input
       cc.builtin_includes.push_back(directory);
     }
     for (const std::string& below :
-         {std::string("/usr/lib/") + input.system.triplet, std::string("/usr/lib")}) {
+         {std::string("/usr/lib/") + input.target.triplet, std::string("/usr/lib")}) {
       const std::string directory = path->path + below;
       if (!FileExists(directory)) continue;
       cc.link_flags.push_back("-L" + directory);

@@ -188,9 +188,6 @@ TEST_F(SyncTest, SaysWhatIsMissingOrCannotBe) {
   options_.packages.erase("script");
   EXPECT_THAT(SyncToolchain(lock_, "tools", options_, NoProgress()).error().message(),
               HasSubstr("package script is needed"));
-  lock_.system = lock_.system == "x86_64-linux" ? "aarch64-linux" : "x86_64-linux";
-  EXPECT_EQ(SyncToolchain(lock_, "tools", options_, NoProgress()).error().code(),
-            Code::kFailedPrecondition);
   lock_.system = "riscv64-linux";
   EXPECT_EQ(SyncToolchain(lock_, "tools", options_, NoProgress()).error().code(),
             Code::kUnimplemented);
@@ -237,6 +234,46 @@ TEST_F(SyncTest, WorksFromManyThreadsAtOnce) {
     ASSERT_TRUE(result) << result.error().ToString();
     EXPECT_EQ(*result, *results[0]);
   }
+}
+
+// A machine of that system, with a lock of its own, makes the same.
+TEST_F(SyncTest, PathsOfAnotherSystemAreWhatThatSystemMakes) {
+  const std::string other = lock_.system == "x86_64-linux" ? "aarch64-linux" : "x86_64-linux";
+  Lock both = lock_;
+  for (const char* name : {"data", "shell", "script"}) {
+    const std::string marked = name + std::string(":arm64");
+    both.packages[marked] = lock_.packages[name];
+    both.packages[marked].name = marked;
+    options_.packages[marked] = options_.packages[name];
+  }
+  both.paths["low.other"] = {
+      .role = "low", .packages = {"data:arm64", "shell:arm64"}, .label = "low", .system = other};
+  both.paths["high.other"] = {.role = "high",
+                              .packages = {"script:arm64"},
+                              .references = {"low.other"},
+                              .label = "high",
+                              .system = other};
+  both.toolchains["other"] = {.paths = {"high.other", "low.other"}, .settings = {.system = other}};
+  both.toolchains["mixed"] = {.paths = {"high", "low.other"}, .settings = {.target = other}};
+  Lock own = lock_;
+  own.system = other;
+
+  const Manifest here = SyncToolchain(both, "other", options_, NoProgress()).value();
+  const Manifest mixed = SyncToolchain(both, "mixed", options_, NoProgress()).value();
+  const std::vector<StorePath> planned = PlannedPaths(own, "tools", options_).value();
+
+  EXPECT_EQ(here.system, other);
+  ASSERT_EQ(here.paths.size(), planned.size());
+  for (size_t i = 0; i < planned.size(); ++i) {
+    EXPECT_EQ(here.paths[i].path, planned[i].path);
+    EXPECT_EQ(here.paths[i].role, planned[i].role);
+    EXPECT_EQ(here.paths[i].packages, planned[i].packages);
+  }
+  EXPECT_NE(here.paths[0].path, PlannedPaths(lock_, "tools", options_)->front().path);
+  EXPECT_EQ(mixed.target, other);
+  EXPECT_EQ(mixed.Find("low." + SystemSuffix(other))->path, here.Find("low")->path);
+  EXPECT_EQ(mixed.FindForTarget("low"), mixed.Find("low." + SystemSuffix(other)));
+  EXPECT_NE(mixed.Find("low")->path, here.Find("low")->path);
 }
 
 }  // namespace

@@ -183,8 +183,9 @@ class ToolchainExtender {
     copy.system = system;
     if (const auto there = spec_->store.find(copy.name); there != spec_->store.end()) {
       if (there->second.system == system) return copy.name;
-      return Error(Code::kInvalidArgument, "toolchain.{} needs a path of its own named {}, which is there",
-                   toolchain_.name, copy.name);
+      return Error(Code::kInvalidArgument,
+                   "toolchain.{} needs a path of its own named {}, which is there", toolchain_.name,
+                   copy.name);
     }
     if (!IsRoleName(copy.name)) {
       return Error(Code::kInvalidArgument, "toolchain.{}: {} is too long for a path's name",

@@ -211,5 +211,53 @@ TEST(ExtendTest, SaysWhatIsWrongWithWhatIsAdded) {
   EXPECT_THAT(error("tar = \"y.tar\"\nstirp = 1\n"), HasSubstr("did you mean \"strip\"?"));
 }
 
+TEST(ExtendTest, AToolchainForAnotherSystemHasEachPathOnceMore) {
+  const Spec spec = Parsed(R"(
+[toolchain.cc-aarch64]
+extends = "cc"
+system = "aarch64-linux"
+)");
+
+  EXPECT_THAT(spec.toolchains.at("cc-aarch64").paths,
+              UnorderedElementsAre("binutils.aarch64", "gcc.aarch64", "libc.aarch64",
+                                   "sysroot.aarch64"));
+  const StoreSpec& gcc = spec.store.at("gcc.aarch64");
+  EXPECT_EQ(gcc.role, "gcc");
+  EXPECT_EQ(gcc.label, "gcc");
+  EXPECT_EQ(gcc.system, "aarch64-linux");
+  EXPECT_THAT(gcc.references, ElementsAre("binutils.aarch64", "libc.aarch64", "sysroot.aarch64"));
+  EXPECT_EQ(spec.store.at("gcc").system, "");
+  EXPECT_THAT(spec.toolchains.at("cc").paths,
+              UnorderedElementsAre("binutils", "gcc", "libc", "sysroot"));
+}
+
+TEST(ExtendTest, WhatProgramsAreLinkedWithIsOfTheSystemTheyAreFor) {
+  const Spec spec = Parsed(R"(
+[store.zlib]
+packages = ["zlib1g-dev"]
+references = ["libc", "sysroot"]
+
+[toolchain.cross]
+extends = "cc"
+target = "aarch64-linux"
+paths = ["zlib"]
+libraries = ["zlib"]
+)");
+
+  EXPECT_THAT(spec.toolchains.at("cross").paths,
+              UnorderedElementsAre("binutils", "gcc", "libc.aarch64", "sysroot.aarch64",
+                                   "zlib.aarch64"));
+  EXPECT_EQ(spec.toolchains.at("cross").settings.target, "aarch64-linux");
+  EXPECT_FALSE(spec.store.contains("gcc.aarch64"));
+}
+
+TEST(ExtendTest, NamesASystemThatIsNone) {
+  EXPECT_THAT(ErrorOf("[toolchain.x]\nextends = \"cc\"\nsystem = \"riscv64-linux\"\n"),
+              HasSubstr("none of x86_64-linux, aarch64-linux"));
+  EXPECT_THAT(ErrorOf("[store.\"libc.aarch64\"]\npackages = [\"libc6\"]\n"
+                      "[toolchain.x]\nextends = \"cc\"\nsystem = \"aarch64-linux\"\n"),
+              HasSubstr("a path of its own named libc.aarch64, which is there"));
+}
+
 }  // namespace
 }  // namespace lre::toolchain

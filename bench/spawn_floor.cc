@@ -4,7 +4,8 @@
 // disk and with one in memory. Processor time is that of all processes, "after" included. Then how
 // many per second with both cores busy.
 //
-//   bench_spawn_floor [rounds]
+//   bench_spawn_floor [rounds [part of a name]]     only what has that in its name, beside the bare
+//   one
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -88,6 +89,11 @@ int main(int argc, char** argv) {
   if ((*launcher)->memory_overlay_allowed())
     all.push_back(
         {"sandbox, overlay in memory", [&](int t) { RunOnce(**launcher, stages[t]->in_memory); }});
+  if (argc > 2) {
+    std::erase_if(all, [&](const Series& series) {
+      return &series != &all[0] && std::string_view(series.name).find(argv[2]) == std::string::npos;
+    });
+  }
   for (Series& series : all) {
     for (int t = 0; t < kThreads; ++t) {  // starts the slot processes
       series.run(t);

@@ -244,14 +244,14 @@ bool FileExists(const std::string& path) {
 
 // Recursion is bounded by the depth of the tree, which PATH_MAX bounds for trees LRE makes.
 static Status RemoveTreeAt(int parent, const char* name, const std::string& path) {
+  // What most often is: a file, or an empty directory.
+  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR && errno != EPERM) return ErrnoStatus(errno, "remove " + path);
+  if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
   struct stat info;
+  if (errno != ENOTEMPTY && errno != EEXIST) return ErrnoStatus(errno, "remove " + path);
   if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
     return errno == ENOENT ? Status() : ErrnoStatus(errno, "stat " + path);
-  if (!S_ISDIR(info.st_mode)) {
-    if (unlinkat(parent, name, 0) != 0 && errno != ENOENT)
-      return ErrnoStatus(errno, "remove " + path);
-    return {};
-  }
   if ((info.st_mode & 0700) != 0700) fchmodat(parent, name, 0700, 0);
   UniqueFd fd(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return ErrnoStatus(errno, "open " + path);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -191,7 +192,7 @@ Reply StartResident(const Packet& packet, uint64_t id, SlotState& slot) {
   Result<Command> command = ReadCommand(packet, 3);
   if (!command) return Refusal(command.error());
   Plan plan;
-  BuildPlan(std::move(*command), plan);
+  BuildPlan(std::move(*command), plan, /*stays=*/true);
   if (!slot.options.namespaces || !slot.memory_overlays)
     return Refusal(ErrorStatus(Code::kFailedPrecondition, "no process can stay on this machine"));
   Status entered = slot.roots.Enter(plan, slot.options);
@@ -254,8 +255,10 @@ void ServeRuns(int socket, SlotState& slot) {
     Reply reply = run ? Serve(*packet, slot, spawn) : ServeResident(*packet, request, slot);
     if (spawn.control_closed) return;
     reply.id = request.id;
-    packet->fds.clear();  // the readers of stdout and stderr see the end before the reply
+    // Before our copies of stdout and stderr are closed: their end would only wake the reader once
+    // more. Whatever the command could write has been written.
     if (!SendPacket(socket, PackReply(reply)).ok()) return;
+    packet->fds.clear();
     if (run || request.kind == RequestKind::kStart) Renew(slot);
   }
 }
@@ -275,8 +278,12 @@ Result<UniqueFd> MakeSlotMemory(const SpawnOptions& options, bool& overlays) {
 // What all slot processes inherit.
 struct Launching {
   const SandboxOptions& options;
-  sock_fprog filter;
+  sock_fprog slot_filter, command_filter;
 };
+
+sock_fprog ProgramOf(std::vector<sock_filter>& filter) {
+  return {static_cast<uint16_t>(filter.size()), filter.data()};
+}
 
 // A slot process. `pipe_fd`: towards the launcher, for mapping ids.
 [[noreturn]] void RunSlot(int socket, int pipe_fd, const StartSlot& start,
@@ -295,7 +302,7 @@ struct Launching {
                              .tmpfs_bytes_max = options.tmpfs_bytes_max,
                              .processes_max = options.processes_max,
                              .open_files_max = options.open_files_max,
-                             .system_calls = &launching.filter}};
+                             .system_calls = &launching.command_filter}};
   Status status;
   if (!options.cgroup_directory.empty()) {
     slot.cgroups =
@@ -317,6 +324,8 @@ struct Launching {
       return {};
     }();
     slot.options.memory_fd = memory.get();
+    if (status.ok() && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &launching.slot_filter) != 0)
+      status = ErrnoStatus(errno, "load the filter of system calls");
   }
   Reply ready;
   ready.code = status.code();
@@ -368,8 +377,8 @@ void RunLauncherProcess(int socket, const SandboxOptions& options) {
   signal(SIGCHLD, SIG_IGN);  // slot processes that end need no wait
   signal(SIGPIPE, SIG_IGN);
   prctl(PR_SET_NAME, "lre-launcher", 0, 0, 0);
-  std::vector<sock_filter> filter = MakeSystemCallFilter();
-  Launching launching{options, {static_cast<uint16_t>(filter.size()), filter.data()}};
+  SystemCallFilters filters = MakeSystemCallFilters();
+  Launching launching{options, ProgramOf(filters.slot), ProgramOf(filters.command)};
   for (;;) {
     Result<Packet> packet = ReceivePacket(3);
     if (!packet || packet->closed) _exit(0);

@@ -75,7 +75,7 @@ void AddMount(Builder& builder, const Mount& mount) {
 
 constexpr size_t kSystemWritables = 2;  // /tmp and /dev/shm
 
-void AddSystem(Builder& builder) {
+void AddSystem(Builder& builder, bool stays) {
   for (const char* directory : {"proc", "dev/pts", "dev/shm", "tmp"})
     builder.MakeDirectories(directory);
   builder.Add({.kind = StepKind::kProc, .target = "proc"});
@@ -85,6 +85,7 @@ void AddSystem(Builder& builder) {
   for (auto& [target, source] : kDevices)
     builder.Add({.kind = StepKind::kDevice, .target = target, .source = source});
   builder.Add({.kind = StepKind::kPts, .target = "dev/pts"});
+  if (stays) builder.Add({.kind = StepKind::kOwnPts, .target = "dev/pts"});
   static constexpr const char* kLinks[][2] = {{"dev/ptmx", "pts/ptmx"},
                                               {"dev/fd", "/proc/self/fd"},
                                               {"dev/stdin", "/proc/self/fd/0"},
@@ -97,7 +98,7 @@ void AddSystem(Builder& builder) {
 }
 
 bool IsFresh(StepKind kind) {
-  return kind == StepKind::kProc || kind == StepKind::kPts || kind == StepKind::kWritable ||
+  return kind == StepKind::kProc || kind == StepKind::kOwnPts || kind == StepKind::kWritable ||
          kind == StepKind::kOverlay || kind == StepKind::kRepeat;
 }
 
@@ -234,11 +235,11 @@ Status CheckCommand(const Command& command) {
   return {};
 }
 
-void BuildPlan(Command command, Plan& plan) {
+void BuildPlan(Command command, Plan& plan, bool stays) {
   plan.command = std::move(command);
   std::vector<Step> steps;
   Builder builder(plan, steps);
-  AddSystem(builder);
+  AddSystem(builder, stays);
   for (const Command::Overlay& overlay : plan.command.overlays) {
     std::string_view target = std::string_view(overlay.target).substr(1);
     builder.MakeDirectories(target);

@@ -20,7 +20,8 @@ enum class StepKind {
   kReadOnlyBind,
   kDevice,  // a device node of the host
   kProc,
-  kPts,
+  kPts,       // terminals: those of the root, which its commands use one after another
+  kOwnPts,    // those of a process that stays beside them
   kWritable,  // the directory `target` of the root becomes writable
   kOverlay,
   kRepeat,  // what is on `source` in the root appears on `target` as well
@@ -72,8 +73,8 @@ struct Plan {
 // not absolute and normal.
 Status CheckCommand(const Command& command);
 Status CheckOverlay(const Command::Overlay& overlay);
-// REQUIRES: CheckCommand(command).ok().
-void BuildPlan(Command command, Plan& plan);
+// `stays`: it runs beside others of the same root. REQUIRES: CheckCommand(command).ok().
+void BuildPlan(Command command, Plan& plan, bool stays = false);
 // What shows the overlays of `command` to a process that is there. REQUIRES: they are checked.
 void BuildShowPlan(Command command, Plan& plan);
 

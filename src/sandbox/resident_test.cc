@@ -75,6 +75,16 @@ TEST_F(ResidentTest, SeesOneTreeAfterAnotherInItsWorkingDirectory) {
   EXPECT_EQ(*ReadFile((*files)->upper() + "/out/file"), "ONE\n");
 }
 
+TEST_F(ResidentTest, HasTerminalsOfItsOwn) {
+  auto resident = Start("exec 3<>/dev/ptmx; ls /dev/pts", Tree("x"));
+  ASSERT_TRUE(resident);
+  EXPECT_EQ(Ask(*resident), "0\nptmx\ndone\n");
+
+  EXPECT_EQ(Output("ls /dev/pts"), "ptmx\n");
+  for (int run = 0; run < 2; ++run)
+    EXPECT_EQ(Output("exec 3<>/dev/ptmx; ls /dev/pts"), "0\nptmx\n");
+}
+
 TEST_F(ResidentTest, CannotChangeWhatItIsShownAndLeavesNothing) {
   Command::Overlay tree = Tree("good");
   auto resident =

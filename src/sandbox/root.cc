@@ -3,8 +3,8 @@
 //   1. as the slot process's uid, detached copies of every mounted path are opened (open_tree): as
 //      a file owner this uid may reach paths that the command's uid may not;
 //   2. the uid becomes that of the command (capabilities stay until it executes something);
-//   3. a tmpfs becomes the root; directories, links, files and mounts are put into it; then it is
-//      read-only;
+//   3. a tmpfs becomes the root; directories, links, files and mounts are put into it, terminals
+//      (devpts) among them; then it is read-only;
 //   4. pivot_root; the host's tree is detached. The mount namespace is kept;
 //   for each command, in a copy of that namespace (EnterRoot):
 //   5. in the host's namespace, where paths are found and the kernel compares a new /proc with the
@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -125,6 +126,7 @@ bool TakeIdentity(Trouble& trouble) {
 struct FsOption {
   const char* name;
   const char* value;  // null: a flag
+  int fd = -1;        // instead of the value
 };
 
 // A detached mount of a new file system; -1 with errno.
@@ -135,8 +137,10 @@ int NewMount(const char* type, const FsOption (&fs_options)[N], unsigned attribu
   bool ok = true;
   for (const FsOption& option : fs_options) {
     if (option.name == nullptr) continue;
-    auto command = option.value == nullptr ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
-    ok = ok && fsconfig(context, command, option.name, option.value, 0) == 0;
+    auto command = option.fd >= 0            ? FSCONFIG_SET_FD
+                   : option.value == nullptr ? FSCONFIG_SET_FLAG
+                                             : FSCONFIG_SET_STRING;
+    ok = ok && fsconfig(context, command, option.name, option.value, std::max(option.fd, 0)) == 0;
   }
   ok = ok && fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0;
   int mount = ok ? fsmount(context, FSMOUNT_CLOEXEC, attributes) : -1;
@@ -179,7 +183,20 @@ int NewProc() {
 }
 
 int NewOverlay(const PlannedOverlay& overlay) {
-  // By descriptor: short whatever the paths, and no character of a path is special.
+  // By descriptor: short whatever the paths, and no character of a path is special. Kernels before
+  // 6.13 know no others than paths of descriptors.
+  static bool takes_descriptors = true;  // of the slot process, whose memory this is
+  if (takes_descriptors) {
+    int mount = NewMount("overlay",
+                         {{"userxattr", nullptr},
+                          {overlay.in_memory ? nullptr : "volatile", nullptr},
+                          {"lowerdir+", nullptr, overlay.lower_fd},
+                          {"upperdir", nullptr, overlay.upper_fd},
+                          {"workdir", nullptr, overlay.work_fd}},
+                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    if (mount >= 0 || (errno != EINVAL && errno != EBADF)) return mount;
+    takes_descriptors = false;
+  }
   char paths[3][40];
   const int fds[3] = {overlay.lower_fd, overlay.upper_fd, overlay.work_fd};
   for (int i = 0; i < 3; ++i)
@@ -196,14 +213,20 @@ int NewOverlay(const PlannedOverlay& overlay) {
                   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
 
-// The file systems that are this command's own, detached as yet.
-bool MakeFresh(Plan& plan, Trouble& trouble) {
-  for (Step& step : plan.live) {
+// Read-only, so that no command can change the mode of ptmx, say, for the next one; terminals can
+// be made and written to all the same, and each goes with the last process that has it open.
+int NewPts() {
+  return NewMount("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}},
+                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY);
+}
+
+// New file systems, detached as yet.
+bool MakeFresh(std::vector<Step>& steps, Plan& plan, Trouble& trouble) {
+  for (Step& step : steps) {
     if (step.kind == StepKind::kProc) {
       step.tree = NewProc();
-    } else if (step.kind == StepKind::kPts) {
-      step.tree = NewMount("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}},
-                           MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    } else if (step.kind == StepKind::kPts || step.kind == StepKind::kOwnPts) {
+      step.tree = NewPts();
     } else if (step.kind == StepKind::kOverlay) {
       step.tree = NewOverlay(plan.overlays[step.overlay]);
     } else {
@@ -313,6 +336,7 @@ bool Perform(const Step& step, Plan& plan, Trouble& trouble) {
     }
     case StepKind::kProc:
     case StepKind::kPts:
+    case StepKind::kOwnPts:
     case StepKind::kWritable:
       return Attach(step.tree, step.target, trouble);
     case StepKind::kRepeat:
@@ -352,6 +376,7 @@ bool BuildRoot(Plan& plan, const SpawnOptions& options, Trouble& trouble) {
   if (move_mount(root, "", scratch, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
     return Fail(trouble, "mount the root", nullptr);
   if (fchdir(root) != 0) return Fail(trouble, "enter the root", nullptr);
+  if (!MakeFresh(plan.prepared, plan, trouble)) return false;
   for (const Step& step : plan.prepared) {
     if (!Perform(step, plan, trouble)) return false;
   }
@@ -370,7 +395,8 @@ bool EnterRoot(Plan& plan, const SpawnOptions& options, const SpawnRequest& requ
   if (setns(request.root.host_fd, CLONE_NEWNS) != 0)
     return Fail(trouble, "enter the host's mount namespace", nullptr);
   if (!OpenTrees(plan.live, trouble) || !OpenOverlays(plan, trouble) || !TakeIdentity(trouble) ||
-      !MakeUpper(plan, options, request.memory_name, trouble) || !MakeFresh(plan, trouble) ||
+      !MakeUpper(plan, options, request.memory_name, trouble) ||
+      !MakeFresh(plan.live, plan, trouble) ||
       !MakeWritables(plan, options, request.writable_home, trouble))
     return false;
   if (setns(request.root.root_fd, CLONE_NEWNS) != 0)

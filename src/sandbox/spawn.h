@@ -24,7 +24,8 @@ struct SpawnOptions {
   uint64_t tmpfs_bytes_max = 0;
   uint64_t processes_max = 0;
   uint64_t open_files_max = 0;
-  const sock_fprog* system_calls = nullptr;  // the filter of commands in namespaces
+  // What commands in namespaces add to the filter of the slot process (system_calls.h).
+  const sock_fprog* system_calls = nullptr;
 };
 
 // Mount namespaces of one command, see slot_roots.h.

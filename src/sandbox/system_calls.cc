@@ -75,16 +75,12 @@ constexpr const char* kRefused[] = {"acct",
                                     "add_key",
                                     "adjtimex",
                                     "bpf",
-                                    "chroot",
                                     "clock_adjtime",
                                     "clock_settime",
                                     "delete_module",
                                     "fanotify_init",
                                     "fanotify_mark",
                                     "finit_module",
-                                    "fsconfig",
-                                    "fsmount",
-                                    "fsopen",
                                     "fspick",
                                     "init_module",
                                     "io_uring_enter",
@@ -97,26 +93,26 @@ constexpr const char* kRefused[] = {"acct",
                                     "kexec_load",
                                     "keyctl",
                                     "mount",
-                                    "mount_setattr",
-                                    "move_mount",
                                     "open_by_handle_at",
-                                    "open_tree",
                                     "perf_event_open",
-                                    "pivot_root",
                                     "quotactl",
                                     "quotactl_fd",
                                     "reboot",
                                     "request_key",
                                     "setdomainname",
                                     "sethostname",
-                                    "setns",
                                     "settimeofday",
                                     "swapoff",
                                     "swapon",
                                     "syslog",
-                                    "umount2",
                                     "userfaultfd",
                                     "vhangup"};
+
+// Refused to commands; the slot process makes sandboxes with them. Also clone and unshare with new
+// namespaces: see kClone.
+constexpr const char* kMaking[] = {"chroot",        "fsconfig",   "fsmount",   "fsopen",
+                                   "mount_setattr", "move_mount", "open_tree", "pivot_root",
+                                   "setns",         "umount2"};
 
 constexpr const char* kIgnored[] = {"sync", "syncfs"};
 
@@ -207,21 +203,39 @@ int NumberOf(const char* name) {
   return it == kNewCalls.end() ? -1 : it->second;
 }
 
-std::vector<Range> MakeRanges() {
-  std::map<int, Verdict> verdicts;
-  auto add = [&](const char* name, Verdict verdict) {
+using Verdicts = std::map<int, Verdict>;  // by number
+
+template <size_t N>
+void Add(Verdicts& verdicts, const char* const (&names)[N], Verdict verdict) {
+  for (const char* name : names) {
     int number = NumberOf(name);
-    if (number < 0) return;
-    CHECK(verdicts.emplace(number, verdict).second, name);
-  };
-  for (const char* name : kAllowed) add(name, Verdict::kAllowed);
-  for (const char* name : kRefused) add(name, Verdict::kRefused);
-  for (const char* name : kIgnored) add(name, Verdict::kIgnored);
-  // clone3 passes its flags where no filter sees them; libc falls back to clone.
-  add("clone", Verdict::kClone);
-  add("unshare", Verdict::kUnshare);
-  add("socket", Verdict::kSocket);
-  std::vector<Range> ranges = {{0, Verdict::kUnknown}};
+    if (number >= 0) CHECK(verdicts.emplace(number, verdict).second, name);
+  }
+}
+
+Verdicts VerdictsOfSlot() {
+  Verdicts verdicts;
+  Add(verdicts, kAllowed, Verdict::kAllowed);
+  Add(verdicts, kMaking, Verdict::kAllowed);
+  Add(verdicts, {"clone", "unshare"}, Verdict::kAllowed);
+  Add(verdicts, kRefused, Verdict::kRefused);
+  Add(verdicts, kIgnored, Verdict::kIgnored);
+  Add(verdicts, {"socket"}, Verdict::kSocket);
+  return verdicts;
+}
+
+// clone3 is unknown: it passes its flags where no filter sees them; libc falls back to clone.
+Verdicts VerdictsOfCommand() {
+  Verdicts verdicts;
+  Add(verdicts, kMaking, Verdict::kRefused);
+  Add(verdicts, {"clone"}, Verdict::kClone);
+  Add(verdicts, {"unshare"}, Verdict::kUnshare);
+  return verdicts;
+}
+
+// `others`: the verdict on all that have none.
+std::vector<Range> MakeRanges(const Verdicts& verdicts, Verdict others) {
+  std::vector<Range> ranges = {{0, others}};
   auto begin = [&](int number, Verdict verdict) {
     if (ranges.back().verdict == verdict) return;
     auto at = static_cast<uint32_t>(number);
@@ -233,22 +247,27 @@ std::vector<Range> MakeRanges() {
   };
   int next = 0;
   for (auto [number, verdict] : verdicts) {
-    if (number > next) begin(next, Verdict::kUnknown);
+    if (number > next) begin(next, others);
     begin(number, verdict);
     next = number + 1;
   }
-  begin(next, Verdict::kUnknown);  // what is to come, and x32's table at 0x40000000
+  begin(next, others);  // what is to come, and x32's table at 0x40000000
   return ranges;
 }
 
 }  // namespace
 
-std::vector<sock_filter> MakeSystemCallFilter() {
-  Program program = {Load(offsetof(seccomp_data, arch)), Jump(BPF_JEQ, seccomp_arch_native(), 1, 0),
-                     Return(SECCOMP_RET_ERRNO | ENOSYS), Load(offsetof(seccomp_data, nr))};
-  Program search = Search(MakeRanges());
-  program.insert(program.end(), search.begin(), search.end());
-  return program;
+SystemCallFilters MakeSystemCallFilters() {
+  SystemCallFilters filters;
+  filters.slot = {Load(offsetof(seccomp_data, arch)), Jump(BPF_JEQ, seccomp_arch_native(), 1, 0),
+                  Return(SECCOMP_RET_ERRNO | ENOSYS), Load(offsetof(seccomp_data, nr))};
+  // Calls of other architectures never get past the other one.
+  filters.command = {Load(offsetof(seccomp_data, nr))};
+  Program search = Search(MakeRanges(VerdictsOfSlot(), Verdict::kUnknown));
+  filters.slot.insert(filters.slot.end(), search.begin(), search.end());
+  search = Search(MakeRanges(VerdictsOfCommand(), Verdict::kAllowed));
+  filters.command.insert(filters.command.end(), search.begin(), search.end());
+  return filters;
 }
 
 }  // namespace lre::sandbox

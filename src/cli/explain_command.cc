@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/explain_seen.h"
 #include "cli/remote_server.h"
 #include "cli/terminal.h"
 #include "explain/log_comparison.h"
@@ -9,14 +10,6 @@
 
 namespace lre::cli {
 namespace {
-
-struct ExplainFlags {
-  std::string a, b;
-  std::string target;
-  size_t differences_max = 3;
-  bool json = false;
-  ServerFlags server;
-};
 
 // "<hex>/<size>" as logs print an action's key.
 std::optional<Digest> AsDigest(const std::string& text) {
@@ -28,13 +21,6 @@ std::optional<Digest> AsDigest(const std::string& text) {
     return std::nullopt;
   auto digest = MakeDigest(function, text.substr(0, slash), std::stoll(text.substr(slash + 1)));
   return digest ? std::optional(*digest) : std::nullopt;
-}
-
-nlohmann::json AsJson(const explain::Difference& difference) {
-  return {{"cause", explain::CauseName(difference.cause)},
-          {"field", difference.field},
-          {"a", difference.a},
-          {"b", difference.b}};
 }
 
 // What differs has been printed; only the exit code remains to be said, as diff(1) has it.
@@ -134,6 +120,7 @@ class LogReport {
 Status Run(const ExplainFlags& flags) {
   std::optional<Digest> a = AsDigest(flags.a), b = AsDigest(flags.b);
   if (a && b) return ExplainActions(*a, *b, flags);
+  if (flags.b.empty()) return ExplainSeen(a, flags);
   TRY_ASSIGN(explain::ExecutionLog log_a, explain::ExecutionLog::Read(flags.a));
   TRY_ASSIGN(explain::ExecutionLog log_b, explain::ExecutionLog::Read(flags.b));
   LogReport report(log_a, log_b, flags);
@@ -152,15 +139,23 @@ void AddExplainCommand(App& app) {
   command->footer(
       "A and B are execution logs of two Bazel builds (--execution_log_json_file, "
       "--execution_log_binary_file\nor --execution_log_compact_file), or two action digests that a "
-      "server has. Ends with 0 when keys\nand outputs are the same, with 1 when they differ.\n"
+      "server has.\n"
+      "A alone is a log, an action digest, or a label: what missed is compared with the action "
+      "most "
+      "like it\nthat the server has seen (action_cache.seen_max of them, since it started).\n"
+      "Ends with 0 when keys and outputs are the same, with 1 when they differ.\n"
       "Examples:\n"
       "  bazel build //:app --execution_log_compact_file=/tmp/here.log\n"
       "  lre explain /tmp/here.log /tmp/there.log --target //:app\n"
+      "  lre explain //:app --mnemonic CppCompile\n"
+      "  lre explain /tmp/here.log --server cache.example:50051\n"
       "  lre explain 3f1c...e2/147 9a0b...41/147 --server cache.example:50051");
   auto flags = std::make_shared<ExplainFlags>();
-  command->add_option("A", flags->a, "A log, or <hash>/<size> of an action")->required();
-  command->add_option("B", flags->b, "The other one")->required();
+  command->add_option("A", flags->a, "A log, <hash>/<size> of an action, or a label")->required();
+  command->add_option("B", flags->b, "The other one [what the server has seen]");
   command->add_option("--target", flags->target, "Only spawns of this label")->type_name("LABEL");
+  command->add_option("--mnemonic", flags->mnemonic, "Without B: only such actions")
+      ->type_name("NAME");
   command
       ->add_option("--differences-max", flags->differences_max,
                    "Differences printed of one action [3]")

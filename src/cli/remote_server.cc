@@ -101,6 +101,14 @@ Status RemoteServer::RetirePin(const std::string& name) {
   return ToStatus(Call<admin::v1::RetirePinResponse>("/lre.admin.v1.Pins/RetirePin", request));
 }
 
+Result<std::vector<explain::v1::SeenAction>> RemoteServer::FindActions(
+    explain::v1::FindActionsRequest query) {
+  query.set_instance_name(instance_name_);
+  TRY_ASSIGN(auto response,
+             Call<explain::v1::FindActionsResponse>("/lre.explain.v1.Explain/FindActions", query));
+  return std::vector<explain::v1::SeenAction>(response.actions().begin(), response.actions().end());
+}
+
 Result<uint64_t> RemoteServer::FindResults(const std::vector<std::string>& texts, bool drop) {
   admin::v1::ListActionResultsRequest request;
   request.set_all_instances(true);

@@ -10,6 +10,7 @@
 
 #include "digest/digest.h"
 #include "lre/admin/v1/pins.pb.h"
+#include "lre/explain/v1/explain.pb.h"
 #include "rpc/client.h"
 #include "store/blob_store.h"
 
@@ -46,6 +47,9 @@ class RemoteServer {
   // How many results, of all instances, have one of `texts` in them or in their command; `drop`
   // forgets them. Without `drop` at most 10,000 are counted.
   Result<uint64_t> FindResults(const std::vector<std::string>& texts, bool drop);
+  // What clients executed or uploaded lately, the last one first; fields that are empty match all.
+  // The instance is this one's.
+  Result<std::vector<explain::v1::SeenAction>> FindActions(explain::v1::FindActionsRequest query);
 
  private:
   template <typename Response>

@@ -9,6 +9,7 @@
 #include "bazel/execution_log.pb.h"
 #include "explain/execution_log.h"
 #include "explain/log_comparison.h"
+#include "explain/nearest_action.h"
 #include "explain/promise.h"
 #include "explain/stored_action.h"
 #include "reapi/action.h"
@@ -335,6 +336,67 @@ TEST_F(StoredActionTest, NamesWhatElseMakesTheKey) {
   EXPECT_THAT(fields,
               ElementsAre("argument 1", "property OSFamily", "output 0", "timeout", "salt"));
   EXPECT_THAT(CompareStoredActions(cas_, a, a).value(), IsEmpty());
+}
+
+TEST_F(StoredActionTest, AFolderThatTheCasLacksIsAnInputOfItsName) {
+  Digest a = Add("one", {.arguments = {"gcc"}}), b = Add("two", {.arguments = {"gcc"}});
+  Digest deep = cas_.Add(reapi::EncodeDirectory(
+      {.files = {{.name = "b.h", .digest = ComputeDigest(DigestFunction::kSha256, "two")}}}));
+  cas_.Lose(deep);
+
+  auto differences = CompareStoredActions(cas_, a, b).value();
+
+  ASSERT_THAT(differences, SizeIs(2));
+  EXPECT_EQ(differences[0].field, "input src/deep/");
+  EXPECT_THAT(differences[0].b, HasSubstr(deep.ToString()));
+  EXPECT_EQ(differences[1].field, "input src/deep/b.h");
+}
+
+TEST_F(StoredActionTest, TheNearestIsWhatMakesTheSameAndDiffersLeast) {
+  const std::string out = "bazel-out/k8-opt/bin/a.o";
+  Digest a = Add("one", {.arguments = {"gcc", "-O2", "-g"}, .output_paths = {out}});
+  Digest far = Add("two", {.arguments = {"gcc", "-O1", "-c"}, .output_paths = {out}});
+  Digest near = Add("one", {.arguments = {"gcc", "-O3", "-g"}, .output_paths = {out}});
+  Digest other = Add("one", {.arguments = {"gcc", "-O2", "-g"}, .output_paths = {"b.o"}});
+  Digest lost = ComputeDigest(DigestFunction::kSha256, "lost");
+
+  auto nearest = FindNearest(cas_, a, {lost, a, far, other, near}).value();
+
+  ASSERT_TRUE(nearest);
+  EXPECT_EQ(nearest->action, near);
+  EXPECT_FALSE(nearest->other_configuration);
+  EXPECT_THAT(nearest->differences,
+              ElementsAre(Difference{Cause::kCommandLine, "argument 1", "-O2", "-O3"}));
+  EXPECT_FALSE(FindNearest(cas_, a, {lost, a, other}).value());
+  EXPECT_EQ(FindNearest(cas_, a, {far, near}, {.commands_max = 1}).value()->action, far);
+  EXPECT_EQ(FindNearest(cas_, a, {far, near}, {.compared_max = 1}).value()->action, far);
+}
+
+TEST_F(StoredActionTest, TheNearestMayBeOfAnotherConfiguration) {
+  Digest a = Add("one", {.arguments = {"gcc"}, .output_paths = {"bazel-out/k8-opt/bin/a.o"}});
+  Digest b = Add("one", {.arguments = {"gcc"}, .output_paths = {"bazel-out/k8-dbg/bin/a.o"}});
+
+  auto nearest = FindNearest(cas_, a, {b}).value();
+
+  ASSERT_TRUE(nearest);
+  EXPECT_TRUE(nearest->other_configuration);
+  EXPECT_EQ(nearest->differences[0].field, "output 0");
+}
+
+TEST_F(StoredActionTest, ALoggedActionIsComparedInWhatLogsHave) {
+  Digest b = Add("two", {.arguments = {"gcc"}, .output_paths = {"a.o", "a.d"}},
+                 {.timeout = std::chrono::seconds(3), .salt = "x"});
+  ActionFacts logged = StoredFacts(cas_, b).value();
+  logged.outputs = {"a.o", "a.d"};
+  logged.salt = "";
+  logged.timeout_ms = 0;
+  logged.inputs["src/deep/b.h"] = ComputeDigest(DigestFunction::kSha256, "one").ToString();
+
+  auto nearest = FindNearest(cas_, logged, {b}).value();
+
+  ASSERT_TRUE(nearest);
+  ASSERT_THAT(nearest->differences, SizeIs(1));
+  EXPECT_EQ(nearest->differences[0].field, "input src/deep/b.h");
 }
 
 TEST_F(StoredActionTest, AnAbsentMessageIsNamed) {

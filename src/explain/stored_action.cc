@@ -43,11 +43,8 @@ class Comparer {
   Status CompareFolders(const std::optional<Digest>& a, const std::optional<Digest>& b,
                         const std::string& path, ActionFacts& facts_a, ActionFacts& facts_b) {
     if (a == b) return {};
-    reapi::Directory left, right;
-    if (a) TRY(LoadDirectory(*a, left));
-    if (b) TRY(LoadDirectory(*b, right));
-    AddEntries(left, path, facts_a);
-    AddEntries(right, path, facts_b);
+    TRY_ASSIGN(const reapi::Directory left, LoadEntries(a, path, facts_a));
+    TRY_ASSIGN(const reapi::Directory right, LoadEntries(b, path, facts_b));
     std::map<std::string, std::pair<std::optional<Digest>, std::optional<Digest>>> folders;
     for (const auto& folder : left.directories) folders[folder.name].first = folder.digest;
     for (const auto& folder : right.directories) folders[folder.name].second = folder.digest;
@@ -64,13 +61,23 @@ class Comparer {
     return bytes;
   }
 
-  Status LoadDirectory(const Digest& digest, reapi::Directory& directory) {
+  // What is directly in a folder, added to the facts as well.
+  Result<reapi::Directory> LoadEntries(const std::optional<Digest>& digest, const std::string& path,
+                                       ActionFacts& facts) {
+    if (!digest) return reapi::Directory();
     if (++directories_ > options_.directories_max)
-      return ErrorStatus(Code::kResourceExhausted, "more than {} folders differ",
-                         options_.directories_max);
-    TRY_ASSIGN(std::string bytes, Read(digest, "input directory"));
-    TRY_ASSIGN(directory, reapi::ParseDirectory(bytes, digest.function));
-    return {};
+      return Error(Code::kResourceExhausted, "more than {} folders differ",
+                   options_.directories_max);
+    Result<std::string> bytes = Read(*digest, "input directory");
+    if (!bytes && bytes.error().code() == Code::kNotFound) {
+      facts.inputs[path.empty() ? "." : path] =
+          fmt::format("a folder {} that is not in the CAS", *digest);
+      return reapi::Directory();
+    }
+    TRY(bytes);
+    TRY_ASSIGN(reapi::Directory directory, reapi::ParseDirectory(*bytes, digest->function));
+    AddEntries(directory, path, facts);
+    return directory;
   }
 
   static void AddEntries(const reapi::Directory& directory, const std::string& path,
@@ -90,6 +97,21 @@ class Comparer {
 };
 
 }  // namespace
+
+Result<ActionFacts> StoredFacts(store::BlobStore& cas, const Digest& action,
+                                const StoredActionOptions& options) {
+  Comparer comparer(cas, options);
+  TRY_ASSIGN(Stored stored, comparer.Load(action));
+  ActionFacts nothing;
+  TRY(comparer.CompareFolders(stored.input_root, std::nullopt, "", stored.facts, nothing));
+  return std::move(stored.facts);
+}
+
+Result<std::vector<std::string>> StoredOutputs(store::BlobStore& cas, const Digest& action,
+                                               const StoredActionOptions& options) {
+  TRY_ASSIGN(Stored stored, Comparer(cas, options).Load(action));
+  return std::move(stored.facts.outputs);
+}
 
 Result<std::vector<Difference>> CompareStoredActions(store::BlobStore& cas, const Digest& a,
                                                      const Digest& b,

@@ -1,7 +1,8 @@
 // An action as a CAS has it: Action, Command and input tree, as facts that can be compared. Of two
-// actions only the folders that differ are read. Blocking; thread-safe. Errors: kNotFound names the
-// message that is absent, kInvalidArgument one that does not parse, kResourceExhausted a tree with
-// more than `directories_max` different folders.
+// actions only the folders that differ are read. A folder that the CAS lacks (clients upload none
+// with what they ran themselves) stands as one input of its name. Blocking; thread-safe. Errors:
+// kNotFound names the Action or Command that is absent, kInvalidArgument a message that does not
+// parse, kResourceExhausted a tree with more than `directories_max` different folders.
 #pragma once
 
 #include <vector>
@@ -18,6 +19,12 @@ struct StoredActionOptions {
   size_t differences_max = 10;
   size_t directories_max = 1'000'000;
 };
+// All of one action: every input of its tree.
+Result<ActionFacts> StoredFacts(store::BlobStore& cas, const Digest& action,
+                                const StoredActionOptions& options = {});
+// Only what it is asked to make, in order: enough to tell two actions of one target apart.
+Result<std::vector<std::string>> StoredOutputs(store::BlobStore& cas, const Digest& action,
+                                               const StoredActionOptions& options = {});
 Result<std::vector<Difference>> CompareStoredActions(store::BlobStore& cas, const Digest& a,
                                                      const Digest& b,
                                                      const StoredActionOptions& options = {});

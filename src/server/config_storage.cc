@@ -22,6 +22,10 @@ std::vector<ConfigKey> ActionCacheKeys() {
            LRE_FIELD(action_cache.inline_bytes_max)),
       Count("action_cache.blobs_max", "Distinct blobs that one result may name.",
             &C::action_cache_blobs_max, 1),
+      Count("action_cache.seen_max",
+            "Actions that were executed or uploaded last, which `lre explain` compares with; about "
+            "300 bytes of memory each; 0: none.",
+            &C::action_cache_seen_max),
   };
 }
 

@@ -57,6 +57,7 @@ freed_memory_interval = "7s"
 result_max = "1KiB"
 inline_max = "2KiB"
 blobs_max = 3
+seen_max = 9
 [cas]
 batch_max = "8MiB"
 batch_announced = "1MiB"
@@ -86,6 +87,7 @@ waiting_max = 21
 entries_max = 22
 uris_max = 23
 )");
+  EXPECT_EQ(config.action_cache_seen_max, 9);
   EXPECT_EQ(config.io_queue_max, 17);
   EXPECT_EQ(config.freed_memory_interval, std::chrono::seconds(7));
   EXPECT_EQ(ActionCacheServiceOptionsOf(config).result_bytes_max, 1u << 10);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/farm.h"
+#include "cli/machine_checks.h"
 #include "cli/project_checks.h"
 #include "cli/terminal.h"
 #include "cli/user_store.h"
@@ -80,12 +81,24 @@ std::vector<Finding> CheckBazelServers() {
   return findings;
 }
 
-Status Run(App& app, bool json) {
-  std::vector<Finding> findings = {CheckSandbox(), CheckStoreWritable(), CheckHostEnvironment(),
-                                   CheckUserland()};
-  for (Finding& finding : CheckBazelServers()) findings.push_back(std::move(finding));
-  for (Finding& finding : CheckProject()) findings.push_back(std::move(finding));
-  const bool bad = PrintFindings(findings, json);
+struct DoctorFlags {
+  bool json = false;
+  ServerFlags server;
+  bool server_given = false;
+};
+
+Status Run(App& app, const DoctorFlags& flags) {
+  const std::vector<toolchain::Manifest> manifests = ProjectManifests();
+  std::vector<Finding> findings = {CheckSandbox(),   CheckStoreWritable(), CheckHostEnvironment(),
+                                   CheckHostSpecs(), CheckUserland(),      CheckBazelVersion()};
+  const auto add = [&](std::vector<Finding> more) {
+    for (Finding& finding : more) findings.push_back(std::move(finding));
+  };
+  add(CheckCompilers(manifests));
+  add(CheckBazelServers());
+  add(CheckServer(flags.server, flags.server_given, manifests));
+  add(CheckProject());
+  const bool bad = PrintFindings(findings, flags.json);
   app.exit_code = 1;
   // What is bad has been printed; only the exit code remains to be said.
   return bad ? Status(Code::kFailedPrecondition, "") : Status();
@@ -97,10 +110,19 @@ void AddDoctorCommand(App& app) {
   CLI::App* command =
       app.cli.add_subcommand("doctor", "Check what most often goes wrong, with a fix for each");
   command->footer(
-      "Exit code 1 when something is bad.\nExamples:\n  lre doctor\n  lre doctor --json");
-  auto json = std::make_shared<bool>(false);
-  command->add_flag("--json", *json, "As JSON");
-  command->callback([&app, json] { app.action = [&app, json] { return Run(app, *json); }; });
+      "The store, user namespaces, what of the host could get into builds (variables, specs "
+      "files,\n"
+      "headers), Bazel and its running servers, a server and the toolchains it holds, and all "
+      "that\n"
+      "`lre check` looks at. Exit code 1 when something is bad.\n"
+      "Examples:\n  lre doctor\n  lre doctor --server cache.example:50051\n  lre doctor --json");
+  auto flags = std::make_shared<DoctorFlags>();
+  command->add_flag("--json", flags->json, "As JSON");
+  ServerFlags::Add(*command, flags->server);
+  command->callback([&app, command, flags] {
+    flags->server_given = command->count("--server") > 0;
+    app.action = [&app, flags] { return Run(app, *flags); };
+  });
 }
 
 }  // namespace lre::cli

@@ -74,10 +74,24 @@ Status RunEnv(const std::string& given, bool json) {
 
 }  // namespace
 
+std::string BazelrcPrefixOf(std::string_view bazelrc) {
+  constexpr std::string_view kStart = "\nbuild:", kEnd = " --extra_execution_platforms=";
+  for (size_t at = bazelrc.find(kStart); at != bazelrc.npos; at = bazelrc.find(kStart, at + 1)) {
+    const std::string_view line = bazelrc.substr(at + kStart.size());
+    const size_t end = line.find(' ');
+    if (end != line.npos && line.substr(end).starts_with(kEnd))
+      return std::string(line.substr(0, end));
+  }
+  return "";
+}
+
 Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlags& flags) {
   TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(flags.manifest));
+  // A project has chosen its prefix once.
+  const std::string prefix =
+      flags.prefix.value_or(BazelrcPrefixOf(ReadFile(flags.output + "/lre.bazelrc").value_or("")));
   toolchain::GenerateOptions options{.with_environment = !flags.without_environment,
-                                     .bazelrc_prefix = flags.prefix};
+                                     .bazelrc_prefix = prefix};
   if ((flags.manifest == kManifestFile || flags.with_all_beside) && flags.further.empty()) {
     TRY_ASSIGN(options.further, ReadFurtherManifests(flags.manifest));
   }
@@ -91,6 +105,7 @@ Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlag
 void AddGenerateCommand(App& app) {
   CLI::App* command = app.cli.add_subcommand(
       "generate", "Write the files that build tools read, from toolchain.json");
+  command->alias("generate-toolchains");
   command->footer(
       "The Bazel module local-remote-execution/, lre.bazelrc, a CMake toolchain file and more.\n"
       "Examples:\n"
@@ -109,7 +124,9 @@ void AddGenerateCommand(App& app) {
   command->add_option("--output", flags->output, "The project's root [.]")->type_name("DIR");
   command->add_flag("--without-environment", flags->without_environment,
                     "lre.bazelrc for machines that do not have the toolchain: remote only");
-  command->add_option("--bazelrc-prefix", flags->prefix, "Name of the --config for the flags")
+  command
+      ->add_option("--bazelrc-prefix", flags->prefix,
+                   "Name of the --config for the flags; \"\": none [that of the lre.bazelrc there]")
       ->type_name("NAME");
   command->add_flag("--check", flags->check, "Write nothing, say what is stale");
   command->callback([&app, flags] { app.action = [flags] { return RunGenerate(*flags); }; });

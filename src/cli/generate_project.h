@@ -2,7 +2,9 @@
 // thread-safe.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -17,9 +19,12 @@ struct GenerateFlags {
   bool with_all_beside = false;      // also beside another
   std::string output = ".";
   bool without_environment = false;
-  std::string prefix;
+  std::optional<std::string> prefix;  // nullopt: that of the lre.bazelrc that is there
   bool check = false;
 };
+
+// The name of the --config for the flags of an lre.bazelrc; empty: they always hold.
+std::string BazelrcPrefixOf(std::string_view bazelrc);
 
 Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlags& flags);
 

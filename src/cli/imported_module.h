@@ -1,6 +1,7 @@
-// The module local-remote-execution as a project imports it: by git_override from a repository that
-// carries the lock, so that the project needs none. Reads MODULE.bazel as far as that takes: calls
-// with literal strings. Blocking; not for several threads.
+// The module local-remote-execution as a project imports it: by git_override from a repository, or
+// by archive_override from an archive of one, that carries the lock, so that the project needs
+// none. Reads MODULE.bazel as far as that takes: calls with literal strings. Blocking; not for
+// several threads.
 #pragma once
 
 #include <map>
@@ -13,10 +14,12 @@
 
 namespace lre::cli {
 
-// A call at the top level of a MODULE.bazel: its name and its arguments of the form name = "text".
+// A call at the top level of a MODULE.bazel: its name and its arguments of the forms name = "text"
+// and name = ["text", ...].
 struct StarlarkCall {
   std::string function;
   std::map<std::string, std::string> arguments;
+  std::map<std::string, std::vector<std::string>> lists;
 };
 // Every call in the text. What is no literal string is left out; damaged text ends the list.
 std::vector<StarlarkCall> FindStarlarkCalls(std::string_view text);
@@ -24,13 +27,14 @@ std::vector<StarlarkCall> FindStarlarkCalls(std::string_view text);
 struct ImportedModule {
   std::string folder;  // holds toolchain.json
   std::string lock;    // the lock file in it or above it
-  std::string from;    // for people: "<remote> at <commit>"
+  std::string from;    // for people: "<remote> at <commit>", "<url>"
 };
 
-// What the MODULE.bazel of this folder imports; nullopt when there is none, or no git_override of
-// the module in it. The repository is kept in `cache`/modules by its commit; with `may_download` it
-// is fetched by git(1). kFailedPrecondition: an override without a commit; a module without a lock;
-// kNotFound, with what to run: not fetched yet.
+// What the MODULE.bazel of this folder imports; nullopt when there is none, or no such override of
+// the module in it. The repository is kept in `cache`/modules by its commit, the archive's files by
+// its integrity; with `may_download` it is fetched, a repository by git(1). kFailedPrecondition: an
+// override without a commit or an integrity; a module without a lock; kNotFound, with what to run:
+// not fetched yet; kDataLoss: an archive with another hash.
 Result<std::optional<ImportedModule>> FindImportedModule(const std::string& cache,
                                                          bool may_download);
 

@@ -32,9 +32,11 @@ TEST(ImportedModuleTest, FindsCallsAndTheirTexts) {
               ElementsAre(Pair("commit", "ab'cd"), Pair("module_name", "local-remote-execution"),
                           Pair("remote", "https://example.invalid/lre.git"),
                           Pair("strip_prefix", "local-remote-execution")));
+  EXPECT_THAT(calls[1].lists, ElementsAre(Pair("patches", ElementsAre("a", "b"))));
   EXPECT_TRUE(calls[2].arguments.empty());
   EXPECT_EQ(calls[3].function, "tag");
   EXPECT_THAT(calls[3].arguments, ElementsAre(Pair("name", "y")));
+  EXPECT_TRUE(calls[3].lists.empty());
 }
 
 TEST(ImportedModuleTest, ReadsDamagedTextToItsEnd) {

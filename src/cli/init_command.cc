@@ -17,6 +17,7 @@ namespace {
 
 struct InitFlags {
   bool yes = false;
+  std::string prefix;
 };
 
 // Whether a file of the user's may be changed. Never without having been asked.
@@ -78,7 +79,9 @@ Status Run(const InitFlags& flags) {
   }
   if (!FileExists(kLockFile)) TRY(RunStep({"lock"}));
   TRY(RunStep({"sync"}));
-  TRY(RunStep({"generate"}));
+  TRY(RunStep(flags.prefix.empty()
+                  ? std::vector<std::string>{"generate"}
+                  : std::vector<std::string>{"generate", "--bazelrc-prefix", flags.prefix}));
   PrintLine(
       "done. Commit these files. `lre up` starts a farm and prints the flags; then `bazel build "
       "@local-remote-execution//examples:hello_lre`");
@@ -97,6 +100,10 @@ void AddInitCommand(App& app) {
       "Examples:\n  cd project && lre init\n  lre init --yes");
   auto flags = std::make_shared<InitFlags>();
   command->add_flag("--yes", flags->yes, "Do not ask before changing a file");
+  command
+      ->add_option("--bazelrc-prefix", flags->prefix,
+                   "Bazel's flags hold only under --config=NAME [they always hold]")
+      ->type_name("NAME");
   command->callback([&app, flags] { app.action = [flags] { return Run(*flags); }; });
 }
 

@@ -5,9 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "cli/generate_project.h"
+#include "cli/imported_module.h"
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
 #include "toolchain/fetch/extra_files.h"
+#include "toolchain/fetch/resolve.h"
 #include "toolchain/generate/generate.h"
 #include "toolchain/lock/solver.h"
 #include "toolchain/root/relocate_tree.h"
@@ -24,14 +27,12 @@ class ProjectCheck {
   explicit ProjectCheck(const ProjectCheckOptions& options) : options_(options) {}
 
   std::vector<Finding> Run() {
-    if (!FileExists(kLockFile) && !FileExists(kManifestFile)) {
-      Good("project", "no lre.lock in this folder: nothing to compare");
-      return std::move(findings_);
-    }
-    CheckLock();
+    const bool own = FileExists(kLockFile) || FileExists(kManifestFile);
+    if (!own && !FindModule()) return std::move(findings_);
+    CheckLock(own);
     CheckManifests();
-    CheckGenerated();
-    CheckBazel();
+    CheckGenerated(own);
+    CheckBazel(own);
     return std::move(findings_);
   }
 
@@ -43,11 +44,33 @@ class ProjectCheck {
     findings_.push_back({std::move(check), Verdict::kBad, std::move(what), std::move(fix)});
   }
 
+  // A project without a lock of its own may import a module that has one.
+  bool FindModule() {
+    const Result<std::string> cache = toolchain::DefaultCacheDirectory();
+    if (!cache) return Bad("module", cache.error().message(), "set HOME"), false;
+    const auto module = FindImportedModule(*cache, /*may_download=*/false);
+    if (!module) {
+      const bool absent = module.error().code() == Code::kNotFound;
+      Bad("module", module.error().message(), absent ? "lre sync" : "correct MODULE.bazel");
+      return false;
+    }
+    if (!*module) {
+      Good("project", "no lre.lock in this folder, and no module with one: nothing to compare");
+      return false;
+    }
+    lock_file_ = (*module)->lock;
+    manifest_file_ = (*module)->folder + "/toolchain.json";
+    Good("module", "the toolchains are those of " + (*module)->from);
+    return true;
+  }
+
   // The lock answers the request.
-  void CheckLock() {
-    Result<toolchain::Lock> lock = ReadLock(kLockFile);
+  void CheckLock(bool own) {
+    Result<toolchain::Lock> lock = ReadLock(lock_file_);
     if (!lock) return Bad("lock", lock.error().message(), "lre lock");
     lock_ = std::move(*lock);
+    // That another repository's lock answers its request is checked there.
+    if (!own) return;
     if (!FileExists(kSpecFile)) {
       return Bad("request", fmt::format("{} is not here", kSpecFile), "lre init");
     }
@@ -63,10 +86,10 @@ class ProjectCheck {
 
   // The manifests were made from the lock, and what they name is what the lock gives here.
   void CheckManifests() {
-    Result<toolchain::Manifest> manifest = ReadManifest(kManifestFile);
+    Result<toolchain::Manifest> manifest = ReadManifest(manifest_file_);
     if (!manifest) return Bad("manifest", manifest.error().message(), "lre sync");
     manifest_ = std::move(*manifest);
-    Result<std::vector<toolchain::Manifest>> further = ReadFurtherManifests(kManifestFile);
+    Result<std::vector<toolchain::Manifest>> further = ReadFurtherManifests(manifest_file_);
     if (!further) return Bad("manifest", further.error().message(), "lre sync");
     further_ = std::move(*further);
     CheckManifest(*manifest_, Verdict::kBad);
@@ -133,11 +156,7 @@ class ProjectCheck {
     if (*text == file.text) return true;
     if (file.path != "lre.bazelrc") return false;
     toolchain::GenerateOptions options{.further = further_};
-    const size_t prefix = text->find("\nbuild:");
-    if (prefix != text->npos) {
-      const size_t begin = prefix + 7;
-      options.bazelrc_prefix = text->substr(begin, text->find(' ', begin) - begin);
-    }
+    options.bazelrc_prefix = BazelrcPrefixOf(*text);
     for (const bool with_environment : {true, false}) {
       options.with_environment = with_environment;
       Result<std::string> form = toolchain::GenerateBazelrc(*manifest_, options);
@@ -146,16 +165,18 @@ class ProjectCheck {
     return false;
   }
 
-  void CheckGenerated() {
+  // Of a module that is imported only lre.bazelrc is written into the project.
+  void CheckGenerated(bool own) {
     if (!manifest_) return;
     Result<std::vector<toolchain::GeneratedFile>> files =
         toolchain::Generate(*manifest_, {.further = further_});
     if (!files) return Bad("generated", files.error().message(), "lre sync && lre generate");
     bool fresh = true;
     for (const toolchain::GeneratedFile& file : *files) {
-      if (IsFresh(file)) continue;
+      if ((!own && file.path != "lre.bazelrc") || IsFresh(file)) continue;
       fresh = false;
-      Bad("generated", file.path + " is not what the manifests generate", "lre generate");
+      Bad("generated", file.path + " is not what the manifests generate",
+          own ? "lre generate" : "lre sync");
     }
     if (fresh) Good("generated", "generated files are fresh");
   }
@@ -168,16 +189,47 @@ class ProjectCheck {
     }
     Good("bazel", fmt::format("{} names {}", file, text));
   }
-  void CheckBazel() {
+
+  // The module that Bazel takes is the one that is generated here.
+  void CheckOverride() {
+    const std::string text = ReadFile("MODULE.bazel").value_or("");
+    for (StarlarkCall& call : FindStarlarkCalls(text)) {
+      if (!call.function.ends_with("_override") || call.arguments["module_name"] != kModule)
+        continue;
+      const std::string& path = call.arguments["path"];
+      if (call.function != "local_path_override") {
+        return Bad(
+            "module",
+            fmt::format("MODULE.bazel takes the module by {}, and {} locks another here",
+                        call.function, kLockFile),
+            fmt::format("remove {} to use that module's, or use local_path_override", kLockFile));
+      }
+      const auto theirs = ReadFile(path + "/toolchain.json"), ours = ReadFile(kManifestFile);
+      if (theirs && ours && *theirs == *ours) {
+        return Good("module", "MODULE.bazel takes the module in " + path);
+      }
+      return Bad("module",
+                 fmt::format("MODULE.bazel takes the module in {}, which is not {}'s", path,
+                             kManifestFile),
+                 fmt::format("local_path_override of {} with path = \"{}\"", kModule, kModule));
+    }
+    Bad("module", "MODULE.bazel does not say where the module is", "lre init");
+  }
+
+  void CheckBazel(bool own) {
     if (!FileExists("MODULE.bazel")) {
       Good("bazel", "no MODULE.bazel in this folder: not a Bazel project");
       return;
     }
     CheckMentions("MODULE.bazel", kModule, "does not depend on the module");
+    if (own && ReadFile("MODULE.bazel").value_or("").find(kModule) != std::string::npos) {
+      CheckOverride();
+    }
     CheckMentions(".bazelrc", "lre.bazelrc", "does not import lre.bazelrc");
   }
 
   const ProjectCheckOptions options_;
+  std::string lock_file_ = kLockFile, manifest_file_ = kManifestFile;
   std::vector<Finding> findings_;
   std::optional<toolchain::Lock> lock_;
   std::optional<toolchain::Manifest> manifest_;

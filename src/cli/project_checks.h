@@ -1,7 +1,7 @@
 // What `lre check` and `lre doctor` find out about the project in the current folder: whether
-// request, lock, manifests, generated files, MODULE.bazel and .bazelrc say the same. Reads files
-// and records only: no network, no Bazel, and a store only if there is one. Not thread-safe:
-// prints.
+// request, lock, manifests, generated files, MODULE.bazel and .bazelrc say the same. A project
+// without a lock is compared with that of the module that it imports. Reads files and records
+// only: no network, no Bazel, and a store only if there is one. Not thread-safe: prints.
 #pragma once
 
 #include <string>

@@ -41,5 +41,12 @@ spoil lre.cmake 's/Linux/Windows/' 'lre.cmake is not what'
 spoil lre.bazelrc 's/lre_store_loader/other/' 'lre.bazelrc is not what'
 spoil .bazelrc '/lre.bazelrc/d' '.bazelrc does not import'
 spoil MODULE.bazel '/local-remote-execution/d' 'MODULE.bazel does not depend'
+spoil MODULE.bazel 's/path = "local-remote-execution"/path = "elsewhere"/' 'MODULE.bazel takes the module in elsewhere'
+spoil MODULE.bazel 's/local_path_override/git_override/' 'MODULE.bazel takes the module by git_override'
+spoil local-remote-execution/toolchain.json 's/"lock": "sha256:./"lock": "sha256:x/' 'made from another lre.lock'
 "$lre" generate --bazelrc-prefix lre >/dev/null
 "$lre" check --without-store || fail "lre check does not know lre.bazelrc with a prefix"
+"$lre" generate-toolchains >/dev/null
+grep -q '^build:lre --extra_toolchains=' lre.bazelrc || fail "generating again forgets the prefix"
+"$lre" generate --bazelrc-prefix '' >/dev/null
+grep -q '^build --extra_toolchains=' lre.bazelrc || fail "the prefix cannot be taken away"

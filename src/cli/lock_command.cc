@@ -6,6 +6,7 @@
 #include "http_client/http_client.h"
 #include "toolchain/fetch/extra_files.h"
 #include "toolchain/fetch/resolve.h"
+#include "toolchain/lock/changes.h"
 #include "toolchain/lock/solver.h"
 #include "toolchain/spec/spec.h"
 
@@ -22,16 +23,8 @@ struct LockFlags {
 };
 
 void PrintChanges(const toolchain::Lock& before, const toolchain::Lock& after) {
-  const auto changes = toolchain::CompareLocks(before, after);
-  for (const toolchain::LockChange& change : changes) {
-    if (change.before.empty()) {
-      PrintLine(fmt::format("  + {} {} ({})", change.package, change.after, change.suite));
-    } else if (change.after.empty()) {
-      PrintLine(fmt::format("  - {} {}", change.package, change.before));
-    } else {
-      PrintLine(fmt::format("  {} {} -> {} ({})", change.package, change.before, change.after,
-                            change.suite));
-    }
+  for (const auto& line : toolchain::DescribeChanges(toolchain::CompareLocks(before, after))) {
+    PrintLine("  " + (line.security ? Coloured(line.text, Colour::kYellow) : line.text));
   }
 }
 
@@ -41,26 +34,35 @@ Status Run(const LockFlags& flags) {
     Print(toolchain::ExplainSpec(spec));
     return Status();
   }
-  TRY(toolchain::PinExtras(FolderOf(flags.spec), &spec));
   toolchain::Lock previous;
-  const bool has_previous = !flags.fresh && FileExists(flags.lock);
+  bool has_previous = FileExists(flags.lock);
   if (has_previous) {
-    TRY_ASSIGN(previous, ReadLock(flags.lock));
+    Result<toolchain::Lock> read = ReadLock(flags.lock);
+    // Who asks for a fresh one may have a damaged one.
+    if (!read && !flags.fresh) return read.error();
+    has_previous = read.has_value();
+    if (read) previous = std::move(*read);
   }
-  if (!has_previous && !flags.update.empty()) {
-    return ErrorStatus(Code::kInvalidArgument, "--update needs a lock, and {} is not here",
+  if (!flags.update.empty() && (!has_previous || flags.fresh)) {
+    return ErrorStatus(Code::kInvalidArgument,
+                       "--update needs a lock to keep the rest of: {} is not here, or --fresh is "
+                       "given",
                        flags.lock);
   }
   const toolchain::AptConfiguration apt = toolchain::ReadAptConfiguration();
+  HttpClient http(toolchain::HttpOptionsOf(apt));
+  TRY(toolchain::PinExtras({.folder = FolderOf(flags.spec),
+                            .http = &http,
+                            .previous = has_previous ? &previous : nullptr},
+                           &spec));
   TRY_ASSIGN(toolchain::Mirrors mirrors, toolchain::ChooseMirrors(spec, apt));
   for (const std::string& suite : mirrors.without) {
     PrintLine(Coloured("note:", Colour::kYellow) + " no mirror offers the suite " + suite +
               "; it is left out");
   }
-  HttpClient http(toolchain::HttpOptionsOf(apt));
   Progress progress(SystemClock());
   toolchain::ResolveOptions options;
-  options.solve.previous = has_previous ? &previous : nullptr;
+  options.solve.previous = has_previous && !flags.fresh ? &previous : nullptr;
   options.solve.update = flags.update;
   options.check_valid_until = apt.check_valid_until && !flags.ignore_valid_until;
   options.progress = [&](std::string_view what) { progress.Show("locking:", what); };
@@ -79,7 +81,8 @@ void AddLockCommand(App& app) {
   CLI::App* command =
       app.cli.add_subcommand("lock", "Resolve lre.toml to exact packages in lre.lock");
   command->footer(
-      "Packages that are locked keep their versions while the archive has them.\n"
+      "Packages that are locked keep their versions while the archive has them. What changed is\n"
+      "printed, security fixes by that name.\n"
       "Examples:\n"
       "  lre lock                           after a change of lre.toml\n"
       "  lre lock --update binutils gcc-12  newer versions of these\n"
@@ -89,7 +92,7 @@ void AddLockCommand(App& app) {
   command->add_option("--spec", flags->spec, "The request [lre.toml]")->type_name("FILE");
   command->add_option("--lock", flags->lock, "The lock [lre.lock]")->type_name("FILE");
   command->add_option("--update", flags->update, "Packages to choose afresh")->type_name("NAME...");
-  command->add_flag("--fresh", flags->fresh, "Do not look at the lock there is");
+  command->add_flag("--fresh", flags->fresh, "Choose every package afresh");
   command->add_flag("--explain", flags->explain, "Only say what the request means");
   command->add_flag("--ignore-valid-until", flags->ignore_valid_until,
                     "Take archive indices that are past their day");

@@ -76,7 +76,7 @@ class ProjectCheck {
     }
     Result<toolchain::Spec> spec = ReadSpec(kSpecFile);
     if (!spec) return Bad("request", spec.error().message(), "correct lre.toml");
-    if (Status pinned = toolchain::PinExtras(".", &*spec); !pinned.ok()) {
+    if (Status pinned = toolchain::PinExtras({}, &*spec); !pinned.ok()) {
       return Bad("request", pinned.message(), "lre lock");
     }
     const std::vector<std::string> lines = toolchain::Disagreements(*spec, *lock_);

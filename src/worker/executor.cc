@@ -252,7 +252,7 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
   command.arguments = job.command.arguments;
   std::set<std::string> store_paths;
   auto scan = [&](std::string_view text) {
-    for (std::string& path : toolchain::FindStoreReferences(text, options_.store_prefix))
+    for (std::string& path : toolchain::FindAllReferences(text, options_.store_prefix))
       store_paths.insert(std::move(path));
   };
   for (const std::string& argument : command.arguments) scan(argument);

@@ -187,7 +187,7 @@ class FetchingStorePathCache final : public StorePathCache {
       if (!read_) return Error(Code::kNotFound, "{}{}", path, trouble);
       TRY_ASSIGN(StorePath record, LookUpStorePath(read_, options_.prefix, path));
       // Another worker on this machine may be about it.
-      TRY_ASSIGN(UniqueFd making, store_->LockName(path.substr(options_.prefix.size() + 1)));
+      TRY_ASSIGN(UniqueFd making, store_->LockName(path.substr(path.rfind('/') + 1)));
       if (!store_->Contains(path)) TRY(FetchNow(record));
       known.reset();
     }

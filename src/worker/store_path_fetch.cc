@@ -23,6 +23,7 @@ using toolchain::TreeListing;
 constexpr uint64_t kStreamPieceBytes = 4 << 20;
 
 bool IsPathOf(std::string_view prefix, std::string_view path) {
+  if (toolchain::IsNixPath(path)) return true;
   return path.size() > prefix.size() + 1 && path.starts_with(prefix) &&
          path[prefix.size()] == '/' && toolchain::IsStoreName(path.substr(prefix.size() + 1));
 }
@@ -47,6 +48,7 @@ class Fetch {
               [](const auto& a, const auto& b) { return a.path < b.path; });
     std::sort(listing_.symlinks.begin(), listing_.symlinks.end(),
               [](const auto& a, const auto& b) { return a.path < b.path; });
+    std::sort(listing_.folders.begin(), listing_.folders.end());
     return std::move(listing_);
   }
 
@@ -57,6 +59,9 @@ class Fetch {
       return ErrorStatus(Code::kResourceExhausted, "the tree is deeper than {} folders",
                          options_.depth_max);
     const reapi::Directory& directory = *tree_.at(digest);
+    const bool empty =
+        directory.files.empty() && directory.symlinks.empty() && directory.directories.empty();
+    if (empty && !below.empty()) listing_.folders.push_back(below.substr(0, below.size() - 1));
     entries_ += 1 + directory.files.size() + directory.symlinks.size();
     if (entries_ > options_.entries_max)
       return ErrorStatus(Code::kResourceExhausted, "the tree has more than {} entries",
@@ -187,7 +192,7 @@ Result<StorePath> LookUpStorePath(const ReadActionResult& read, std::string_view
 Status FetchStorePath(store::BlobStore& cas, toolchain::ToolchainStore& store,
                       const StorePath& record, const StorePathFetchOptions& options) {
   TRY_ASSIGN(Digest root, toolchain::ParseTreeDigest(record.tree));
-  TRY_ASSIGN(std::string staging, store.NewStaging());
+  TRY_ASSIGN(std::string staging, store.NewStaging(record.path));
   Result<TreeListing> listing = Fetch(cas, staging, options).Run(root);
   Status status = ToStatus(listing);
   if (status.ok() && listing->TotalBytes() != record.size_bytes)

@@ -36,7 +36,7 @@ class ExtraFilesTest : public testing::Test {
 };
 
 TEST_F(ExtraFilesTest, TheHashOfAFileOfTheProjectIsFound) {
-  ASSERT_TRUE(PinExtras(project_.path(), &spec_).ok());
+  ASSERT_TRUE(PinExtras({.folder = project_.path()}, &spec_).ok());
 
   EXPECT_EQ(spec_.store["x"].extras[0].sha256, Sha256Hex("note"));
   EXPECT_EQ(spec_.store["x"].extras[1].sha256, remote_.sha256);
@@ -44,12 +44,12 @@ TEST_F(ExtraFilesTest, TheHashOfAFileOfTheProjectIsFound) {
 
 TEST_F(ExtraFilesTest, AFileThatIsNotThereOrAnotherIsNamed) {
   spec_.store["x"].extras[0].from = "files/none";
-  EXPECT_THAT(PinExtras(project_.path(), &spec_).message(),
+  EXPECT_THAT(PinExtras({.folder = project_.path()}, &spec_).message(),
               testing::AllOf(HasSubstr("store.x.add.note"), HasSubstr("files/none is not here")));
 
   spec_.store["x"].extras[0] = local_;
   spec_.store["x"].extras[0].sha256 = Sha256Hex("other");
-  const Status status = PinExtras(project_.path(), &spec_);
+  const Status status = PinExtras({.folder = project_.path()}, &spec_);
   EXPECT_EQ(status.code(), Code::kDataLoss);
   EXPECT_THAT(status.message(), HasSubstr("`lre lock` takes it anew"));
 }

@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "digest/digest.h"
+#include "toolchain/nix/binary_cache.h"
+#include "toolchain/nix/store_name.h"
+#include "toolchain/oci/image.h"
 #include "toolchain/spec/spec.h"
 #include "toolchain/spec/toml_reader.h"
 
@@ -107,20 +110,42 @@ Status ParsePackages(TomlTable& root, Lock* lock) {
   });
 }
 
+// What a lock says of a Nix closure is whole, and what its hash was made of.
+Status ParseNix(TomlTable& table, Extra* extra) {
+  TRY_ASSIGN(extra->store_path, table.String("store_path"));
+  if (!IsNixPath(extra->store_path)) return table.ErrorAt("store_path", "no path of a Nix store");
+  TRY_ASSIGN(extra->closure, table.RequiredStrings("closure"));
+  std::vector<NixPath> closure;
+  for (const std::string& line : extra->closure) {
+    Result<NixPath> path = ParseNixPath(line);
+    if (!path) return table.ErrorAt("closure", path.error().message());
+    closure.push_back(std::move(*path));
+  }
+  if (ClosureSha256(closure) != extra->sha256)
+    return table.ErrorAt("sha256", "not that of the closure: `lre lock` writes both");
+  Result<std::vector<NixPath>> ordered = OrderClosure(std::move(closure));
+  if (!ordered) return table.ErrorAt("closure", ordered.error().message());
+  const bool there = std::any_of(ordered->begin(), ordered->end(), [&](const NixPath& path) {
+    return path.name == NixBaseName(extra->store_path);
+  });
+  return there ? Status() : table.ErrorAt("closure", "lacks " + extra->store_path);
+}
+
 Result<Extra> ParseExtra(const std::string& name, TomlTable& table) {
   Extra extra{.name = name};
   if (!IsRoleName(name)) return std::unexpected(table.ErrorAt("", "not a name: [a-z0-9.-]"));
   TRY_ASSIGN(const std::string kind, table.String("kind"));
   bool known = false;
-  for (const ExtraKind each :
-       {ExtraKind::kDeb, ExtraKind::kTar, ExtraKind::kFile, ExtraKind::kPatch}) {
+  for (const ExtraKind each : kExtraKinds) {
     if (kind != ExtraKindName(each)) continue;
     extra.kind = each;
     known = true;
   }
-  if (!known) return std::unexpected(table.ErrorAt("kind", "none of deb, tar, file and patch"));
+  if (!known)
+    return std::unexpected(table.ErrorAt("kind", "none of deb, tar, file, patch, oci and nix"));
   TRY_ASSIGN(extra.from, table.String("from"));
-  if (!IsUrl(extra.from) && !IsBelow(extra.from)) {
+  const bool image = extra.kind == ExtraKind::kOci && ImageReferenceSha256(extra.from).has_value();
+  if (!IsUrl(extra.from) && !IsBelow(extra.from) && !image) {
     return std::unexpected(table.ErrorAt("from", "neither a path below this folder nor a URL"));
   }
   TRY_ASSIGN(extra.sha256, table.String("sha256"));
@@ -128,6 +153,7 @@ Result<Extra> ParseExtra(const std::string& name, TomlTable& table) {
     return std::unexpected(table.ErrorAt("sha256", "expected 64 lower-case hexadecimal digits"));
   }
   TRY(ParsePlace(table, &extra));
+  if (extra.kind == ExtraKind::kNix) TRY(ParseNix(table, &extra));
   return extra;
 }
 
@@ -239,12 +265,18 @@ void PrintPath(const std::string& name, const LockedPath& path, std::string* out
     PrintString("into", extra.into, out);
     if (extra.strip != 0) *out += fmt::format("strip = {}\n", extra.strip);
     if (extra.executable) *out += "executable = true\n";
+    PrintSome("include", extra.include, out);
+    PrintString("store_path", extra.store_path, out);
+    PrintSome("closure", extra.closure, out);
   }
 }
 
 }  // namespace
 
 int LockSchema(const Lock& lock) {
+  for (const auto& [name, path] : lock.paths)
+    for (const Extra& extra : path.extras)
+      if (extra.kind == ExtraKind::kOci || extra.kind == ExtraKind::kNix) return 3;
   for (const auto& [name, path] : lock.paths) {
     if (path.role != name || !path.extras.empty() || !path.drop.empty()) return 2;
     if (!path.label.empty() || !path.system.empty()) return 2;

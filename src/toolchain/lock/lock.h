@@ -53,7 +53,7 @@ struct LockedToolchain {
 };
 
 struct Lock {
-  static constexpr int kSchema = 2;  // see LockSchema
+  static constexpr int kSchema = 3;  // see LockSchema
   std::string system = "x86_64-linux";
   std::string distribution = "debian";                // whose archive and keyring
   std::map<std::string, LockedPackage> packages;      // by name
@@ -67,7 +67,7 @@ struct Lock {
 // it.
 int LockSchema(const Lock& lock);
 std::string PrintLock(const Lock& lock);
-// Reads schemas 1 and 2. kInvalidArgument with line and key: what is missing, unknown, duplicated,
+// Reads schemas 1 to 3. kInvalidArgument with line and key: what is missing, unknown, duplicated,
 // of the wrong type, a role or package that is named but not there, a reference cycle.
 Result<Lock> ParseLock(std::string_view text);
 // Where the toolchain runs, and what it builds for. REQUIRES: it is in the lock.

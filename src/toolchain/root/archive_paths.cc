@@ -169,7 +169,7 @@ class Importer {
     if (record.paths.size() != 1 || NameOf(record.paths[0]) != name)
       return std::unexpected(Unexpected());
     const StorePath& path = record.paths[0];
-    if (path.path != store_.prefix() + "/" + name)
+    if (!store_.IsPath(path.path))
       return Error(Code::kInvalidArgument, "{}: {} is not for the store {}", file_, path.path,
                    store_.prefix());
     if (path.size_bytes > options_.path_bytes_max)
@@ -187,7 +187,7 @@ class Importer {
       report_.present.push_back(path.path);
       return SkipTree(name);
     }
-    TRY_ASSIGN(std::string staging, store_.NewStaging());
+    TRY_ASSIGN(std::string staging, store_.NewStaging(path.path));
     Result<bool> result = ReadTree(name, staging, listing);
     Status status = ToStatus(result);
     if (status.ok()) status = store_.Add(staging, path, listing, /*rehash=*/true);
@@ -216,6 +216,8 @@ class Importer {
       TRY(MakeParent(place));
       if (symlink(link.target.c_str(), place.c_str()) != 0) return ErrnoError(errno, place);
     }
+    for (const std::string& folder : listing.folders)
+      TRY(SystemFiles().MakeDirectories(staging + "/" + folder));
     for (;;) {
       TRY_ASSIGN(bool more, Next());
       if (!more || !name_.starts_with(name + "/")) return more;

@@ -104,6 +104,7 @@ Status ListFolder(const std::string& root, const std::string& below, const WalkO
                   TreeListing& listing) {
   TRY_ASSIGN(std::vector<std::string> names,
              SystemFiles().List(below.empty() ? root : root + "/" + below));
+  if (names.empty() && !below.empty() && options.empty_folders) listing.folders.push_back(below);
   for (const std::string& name : names) {
     std::string path = below.empty() ? name : below + "/" + name;
     std::string full = root + "/" + path;
@@ -182,6 +183,11 @@ Status ParseListingLine(std::string_view line, TreeListing& listing) {
     listing.symlinks.push_back({std::move(path), std::move(target)});
     return {};
   }
+  if (kind == "d") {
+    TRY_ASSIGN(std::string path, Unescape(line));
+    listing.folders.push_back(std::move(path));
+    return {};
+  }
   if (kind != "f" && kind != "x")
     return ErrorStatus(Code::kDataLoss, "listing: bad line '{}'", whole);
   std::string_view hex = NextWord(line), size = NextWord(line);
@@ -213,6 +219,10 @@ Result<CasDirectories> EncodeDirectories(const TreeListing& listing) {
     TRY_ASSIGN(auto place, Descend(root, symlink.path));
     place.first->symlinks.emplace(place.second, &symlink);
   }
+  for (const std::string& folder : listing.folders) {
+    TRY_ASSIGN(auto place, Descend(root, folder));
+    place.first->folders[place.second];
+  }
   CasDirectories directories;
   directories.root = Encode(root, directories.blobs);
   return directories;
@@ -229,6 +239,7 @@ Result<TreeListing> WalkTree(const std::string& root, const WalkOptions& options
             [](auto& a, auto& b) { return a.path < b.path; });
   std::sort(listing.symlinks.begin(), listing.symlinks.end(),
             [](auto& a, auto& b) { return a.path < b.path; });
+  std::sort(listing.folders.begin(), listing.folders.end());
   return listing;
 }
 
@@ -239,6 +250,7 @@ std::string PrintListing(const TreeListing& listing) {
                        file.digest.size_bytes, Escape(file.path));
   for (const CasSymlink& symlink : listing.symlinks)
     out += fmt::format("l {} {}\n", Escape(symlink.target), Escape(symlink.path));
+  for (const std::string& folder : listing.folders) out += fmt::format("d {}\n", Escape(folder));
   return out;
 }
 

@@ -30,10 +30,11 @@ struct CasSymlink {
   friend bool operator==(const CasSymlink&, const CasSymlink&) = default;
 };
 
-// What a tree holds, without the bytes of its files. Empty directories do not exist in store paths.
+// What a tree holds, without the bytes of its files. Empty folders exist in Nix's store paths only.
 struct TreeListing {
   std::vector<CasFile> files;        // sorted by path
   std::vector<CasSymlink> symlinks;  // sorted by path
+  std::vector<std::string> folders;  // empty ones, sorted
   uint64_t TotalBytes() const;
   friend bool operator==(const TreeListing&, const TreeListing&) = default;
 };
@@ -50,13 +51,15 @@ Result<CasDirectories> EncodeDirectories(const TreeListing& listing);
 struct WalkOptions {
   int threads = 2;
   uint64_t entries_max = 2'000'000;  // then kResourceExhausted
+  bool empty_folders = false;        // are listed
 };
 // Hashes every file below `root`. Follows no symlink; kFailedPrecondition for a device, socket or
 // pipe.
 Result<TreeListing> WalkTree(const std::string& root, const WalkOptions& options = {});
 
-// One line per entry: "f <hex> <size> <path>", "x ..." when executable, "l <target> <path>", with
-// '%', space, newline and control characters as %XX. It is what the store keeps beside a path.
+// One line per entry: "f <hex> <size> <path>", "x ..." when executable, "l <target> <path>", "d
+// <path>" of an empty folder, with '%', space, newline and control characters as %XX. It is what
+// the store keeps beside a path.
 std::string PrintListing(const TreeListing& listing);
 Result<TreeListing> ParseListing(std::string_view text);
 

@@ -173,6 +173,9 @@ class PathChanger {
                            path);
       changed->references.push_back(path);
     }
+    for (const std::string& path : base.references)
+      if (IsNixPath(path)) changed->references.push_back(path);
+    std::sort(changed->references.begin(), changed->references.end());
     return {};
   }
 

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "toolchain/root/deb.h"
+#include "toolchain/root/image_tree.h"
 
 namespace lre::toolchain {
 namespace {
@@ -187,9 +188,14 @@ Status ApplyPatch(FileTree& tree, std::string_view diff, int strip) {
 }
 
 Result<FileTree> UnpackExtra(const Extra& extra, const SyncOptions& options) {
+  const UnpackOptions limits{.bytes_max = options.tree_bytes_max};
+  if (extra.kind == ExtraKind::kOci) {
+    return UnpackImage(
+        extra.sha256, extra.system, options.extras,
+        {.include = extra.include, .into = extra.into, .strip = extra.strip, .limits = limits});
+  }
   if (extra.kind != ExtraKind::kDeb && extra.kind != ExtraKind::kTar) return FileTree();
   TRY_ASSIGN(const std::string file, FileOf(extra, options));
-  const UnpackOptions limits{.bytes_max = options.tree_bytes_max};
   if (extra.kind == ExtraKind::kDeb) return UnpackDeb(file, limits);
   return UnpackTar(file, {.into = extra.into, .strip = extra.strip, .limits = limits});
 }

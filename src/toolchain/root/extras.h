@@ -13,7 +13,8 @@
 
 namespace lre::toolchain {
 
-// The files of a kDeb or kTar; empty for others. kNotFound: not in options.extras.
+// The files of a kDeb, kTar or kOci (whose `system` is set); empty for others. kNotFound: not in
+// options.extras.
 Result<FileTree> UnpackExtra(const Extra& extra, const SyncOptions& options);
 
 // Leaves out what `locked.drop` says, puts the kFile extras in place (of what may be there), then

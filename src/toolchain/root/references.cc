@@ -4,13 +4,17 @@
 
 #include <algorithm>
 
+#include "toolchain/nix/store_name.h"
 #include "toolchain/root/toolchain_store.h"
 
 namespace lre::toolchain {
 namespace {
 
-// A role is at most this long; what the scanner must keep of one piece to finish in the next.
+// A role is at most this long.
 constexpr size_t kRoleLengthMax = 64;
+// What the scanner must keep of one piece, besides the prefix, to finish in the next.
+constexpr size_t kNameKept =
+    1 + std::max(kStoreHashLength + 1 + kRoleLengthMax, kNixHashLength + 1 + kNixNameMax);
 
 bool IsHex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
 bool IsRoleStart(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -26,6 +30,10 @@ size_t NameLength(std::string_view text) {
   while (end < bound && IsRole(text[end])) ++end;
   while (text[end - 1] == '.' || text[end - 1] == '-') --end;
   return end;
+}
+
+size_t NameLength(std::string_view text, std::string_view prefix) {
+  return prefix == kNixStorePrefix ? NixNameLength(text) : NameLength(text);
 }
 
 void Insert(std::vector<std::string>& sorted, std::string path) {
@@ -44,7 +52,7 @@ void Scan(std::string_view text, std::string_view prefix, size_t limit,
     if (at >= limit) return;
     size_t name = at + prefix.size();
     if (name < text.size() && text[name] == '/') {
-      size_t length = NameLength(text.substr(name + 1));
+      size_t length = NameLength(text.substr(name + 1), prefix);
       if (length != 0) Insert(found, std::string(text.substr(at, prefix.size() + 1 + length)));
     }
     at += prefix.size();
@@ -61,29 +69,40 @@ std::vector<std::string> FindStoreReferences(std::string_view text, std::string_
   return found;
 }
 
+std::vector<std::string> FindAllReferences(std::string_view text, std::string_view prefix) {
+  std::vector<std::string> found;
+  for (std::string_view each : {prefix, kNixStorePrefix}) Scan(text, each, text.size(), found);
+  return found;
+}
+
 StoreReferenceScanner::StoreReferenceScanner(std::string_view prefix) : prefix_(prefix) {}
+
+void StoreReferenceScanner::ScanUpTo(std::string_view text, size_t limit) {
+  for (std::string_view each : {std::string_view(prefix_), kNixStorePrefix})
+    Scan(text, each, limit, found_);
+}
 
 void StoreReferenceScanner::Update(std::string_view piece) {
   // A hit in the last `keep` bytes may go on in the next piece: it is looked at then.
-  const size_t keep = prefix_.size() + 1 + kStoreHashLength + 1 + kRoleLengthMax;
+  const size_t keep = std::max(prefix_.size(), kNixStorePrefix.size()) + kNameKept;
   if (!tail_.empty()) {
     size_t tail = tail_.size();
     tail_.append(piece.substr(0, keep));
     if (piece.size() < keep) {
       size_t limit = tail_.size() > keep ? tail_.size() - keep : 0;
-      Scan(tail_, prefix_, limit, found_);
+      ScanUpTo(tail_, limit);
       tail_.erase(0, limit);
       return;
     }
-    Scan(tail_, prefix_, tail, found_);
+    ScanUpTo(tail_, tail);
   }
   size_t limit = piece.size() > keep ? piece.size() - keep : 0;
-  Scan(piece, prefix_, limit, found_);
+  ScanUpTo(piece, limit);
   tail_.assign(piece.substr(limit));
 }
 
 std::vector<std::string> StoreReferenceScanner::Finish() {
-  Scan(tail_, prefix_, tail_.size(), found_);
+  ScanUpTo(tail_, tail_.size());
   tail_.clear();
   return std::move(found_);
 }

@@ -38,6 +38,18 @@ TEST(FindStoreReferences, KnowsOtherPrefixes) {
   EXPECT_THAT(FindStoreReferences(kA, "/nix/lre/store"), IsEmpty());
 }
 
+TEST(FindAllReferences, FindsNixPathsToo) {
+  const std::string nix = "/nix/store/0c5b8vw40dy178xlpddw65q9gf1h2186-Hello-2.12";
+  EXPECT_THAT(FindAllReferences("PATH=" + nix + "/bin:" + kA + "/bin"), ElementsAre(kA, nix));
+  EXPECT_THAT(FindAllReferences(nix + "."), ElementsAre(nix));
+  EXPECT_THAT(FindAllReferences("/nix/store/ec5b8vw40dy178xlpddw65q9gf1h2186-x"), IsEmpty());
+  EXPECT_THAT(FindStoreReferences(nix), IsEmpty());
+
+  StoreReferenceScanner scanner;
+  for (char c : "x" + nix + "/bin") scanner.Update({&c, 1});
+  EXPECT_THAT(scanner.Finish(), ElementsAre(nix));
+}
+
 TEST(IsStoreName, WantsHashAndRole) {
   EXPECT_TRUE(IsStoreName("00112233445566778899aabbccddeeff-java-tools"));
   EXPECT_FALSE(IsStoreName(".lre"));

@@ -16,6 +16,7 @@
 #include "toolchain/root/emulation.h"
 #include "toolchain/root/extras.h"
 #include "toolchain/root/java_probe.h"
+#include "toolchain/root/nix_paths.h"
 #include "toolchain/root/parallel.h"
 #include "toolchain/root/probe.h"
 #include "toolchain/root/python_probe.h"
@@ -60,6 +61,9 @@ std::string IdentityText(const Lock& lock, const LockedPath& locked, const SyncO
   for (const Extra& extra : locked.extras) {
     text += fmt::format("add {} {} {} {} {} {}\n", extra.name, ExtraKindName(extra.kind),
                         extra.sha256, TomlQuote(extra.into), extra.strip, extra.executable);
+    for (const std::string& pattern : extra.include)
+      text += fmt::format("include {}\n", TomlQuote(pattern));
+    if (extra.kind == ExtraKind::kNix) text += fmt::format("nix {}\n", extra.store_path);
   }
   for (const std::string& pattern : locked.drop)
     text += fmt::format("drop {}\n", TomlQuote(pattern));
@@ -101,6 +105,10 @@ class PathMaker {
   }
 
  private:
+  const std::string& SystemOf(const LockedPath& locked) const {
+    return locked.system.empty() ? lock_.system : locked.system;
+  }
+
   Result<FileTree> UnpackPackages(const LockedPath& locked) const {
     std::vector<FileTree> trees(locked.packages.size());
     // Largest first, or the last thread would end alone with the compiler.
@@ -124,7 +132,8 @@ class PathMaker {
     uint64_t bytes = 0;
     for (size_t i = 0; i < trees.size(); ++i)
       TRY(MergeTree(merged, std::move(trees[i]), locked.packages[i]));
-    for (const Extra& extra : locked.extras) {
+    for (Extra extra : locked.extras) {
+      extra.system = SystemOf(locked);
       TRY_ASSIGN(FileTree tree, UnpackExtra(extra, options_));
       TRY(MergeTree(merged, std::move(tree), extra.from));
     }
@@ -155,8 +164,7 @@ class PathMaker {
 
   Status MakeIn(const std::string& staging, const LockedPath& locked, const StorePath& planned,
                 FileTree tree) {
-    TRY_ASSIGN(SystemFacts system,
-               FindSystem(locked.system.empty() ? lock_.system : locked.system));
+    TRY_ASSIGN(SystemFacts system, FindSystem(SystemOf(locked)));
     RecipeInput input{.role = planned.role,
                       .relocation = {.store_path = planned.path,
                                      .references = TransitiveReferences(locked),
@@ -164,11 +172,13 @@ class PathMaker {
                                      .threads = options_.threads},
                       .scratch = staging};
     TRY_ASSIGN(tree, ApplyRecipe(std::move(tree), input));
+    TRY_ASSIGN(const std::vector<std::string> nix_paths, AddNixLinks(locked, &tree));
     TRY_ASSIGN(WrittenTree written,
                WriteTree(tree, staging, {.prefix = options_.prefix, .threads = options_.threads}));
     StorePath path = planned;
     TRY_ASSIGN(path.references,
                CheckReferences(written.references, planned.path, input.relocation.references));
+    path.references.insert(path.references.end(), nix_paths.begin(), nix_paths.end());
     TRY_ASSIGN(CasDirectories directories, EncodeDirectories(written.listing));
     path.tree = TreeDigestText(directories.root);
     path.size_bytes = written.listing.TotalBytes();
@@ -217,6 +227,12 @@ Result<Manifest> ReadKeptManifest(const std::string& file, const std::vector<Sto
   return manifest;
 }
 
+// Those that are made from packages; names as the lock has them, in the same order.
+struct OwnPaths {
+  std::vector<std::string> names;
+  std::vector<StorePath> planned;
+};
+
 bool AllPresent(const ToolchainStore& store, const std::vector<StorePath>& planned) {
   return std::all_of(planned.begin(), planned.end(),
                      [&](const StorePath& path) { return store.Contains(path.path); });
@@ -227,14 +243,27 @@ class SilentProgress final : public SyncProgress {
   void Step(std::string_view, std::string_view, int, int) override {}
 };
 
-Status MakeMissing(const Lock& lock, const std::vector<std::string>& names,
-                   const std::vector<StorePath>& planned, const SyncOptions& options,
-                   ToolchainStore& store, SyncProgress& progress) {
+// The Nix paths come first: others link to what is in them.
+Status MakeNixPaths(const std::vector<StorePath>& planned, int total, const SyncOptions& options,
+                    ToolchainStore& store, SyncProgress& progress) {
+  for (size_t i = 0; i < planned.size(); ++i) {
+    progress.Step("making", planned[i].path, static_cast<int>(i) + 1, total);
+    TRY_ASSIGN(UniqueFd lock_file,
+               store.LockName(planned[i].path.substr(planned[i].path.rfind('/') + 1)));
+    TRY(MakeNixPath(store, planned[i], options.extras));
+  }
+  return {};
+}
+
+Status MakeMissing(const Lock& lock, const OwnPaths& own, const std::vector<StorePath>& nix_paths,
+                   const SyncOptions& options, ToolchainStore& store, SyncProgress& progress) {
   PathMaker maker(lock, options, store);
-  const int total = static_cast<int>(planned.size());
-  for (int done = 1; done <= total; ++done) {
-    const std::string& name = names[static_cast<size_t>(done - 1)];
-    const StorePath& path = planned[static_cast<size_t>(done - 1)];
+  const int before = static_cast<int>(nix_paths.size());
+  const int total = static_cast<int>(own.planned.size()) + before;
+  TRY(MakeNixPaths(nix_paths, total, options, store, progress));
+  for (int done = before + 1; done <= total; ++done) {
+    const std::string& name = own.names[static_cast<size_t>(done - before - 1)];
+    const StorePath& path = own.planned[static_cast<size_t>(done - before - 1)];
     if (!store.Contains(path.path)) {
       progress.Step("making", path.path, done, total);
       TRY_ASSIGN(UniqueFd lock_file, store.LockName(path.path.substr(options.prefix.size() + 1)));
@@ -259,19 +288,12 @@ Status SelfTest(const Manifest& manifest, const SyncOptions& options) {
   return status;
 }
 
-}  // namespace
-
-SyncProgress& NoProgress() {
-  static SilentProgress progress;
-  return progress;
-}
-
-Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view toolchain,
-                                            const SyncOptions& options) {
-  TRY_ASSIGN(std::vector<std::string> names, OrderedPaths(lock, toolchain));
+Result<OwnPaths> PlannedOwnPaths(const Lock& lock, std::string_view toolchain,
+                                 const SyncOptions& options) {
+  OwnPaths own;
+  TRY_ASSIGN(own.names, OrderedPaths(lock, toolchain));
   std::map<std::string, std::string> path_of_name;
-  std::vector<StorePath> planned;
-  for (const std::string& name : names) {
+  for (const std::string& name : own.names) {
     const LockedPath& locked = lock.paths.at(name);
     const std::string& label = locked.label.empty() ? name : locked.label;
     TRY(CheckRole(label, options.prefix));
@@ -292,26 +314,57 @@ Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view t
     for (const Extra& extra : locked.extras)
       path.packages.push_back(extra.from + "=" + extra.sha256);
     std::sort(path.packages.begin(), path.packages.end());
-    planned.push_back(std::move(path));
+    own.planned.push_back(std::move(path));
   }
+  return own;
+}
+
+// Of a Nix closure what is not there, whether or not what links to it is; of others all that `made`
+// does not have in it yet.
+Status AddNeeded(const Lock& lock, const LockedPath& locked, const ToolchainStore* store, bool made,
+                 std::vector<Extra>* needed) {
+  for (Extra extra : locked.extras) {
+    if (extra.kind == ExtraKind::kNix) {
+      TRY(DropPresent(store, &extra));
+      if (extra.closure.empty()) continue;
+    } else if (made) {
+      continue;
+    }
+    extra.system = locked.system.empty() ? lock.system : locked.system;
+    needed->push_back(std::move(extra));
+  }
+  return {};
+}
+
+}  // namespace
+
+SyncProgress& NoProgress() {
+  static SilentProgress progress;
+  return progress;
+}
+
+Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view toolchain,
+                                            const SyncOptions& options) {
+  TRY_ASSIGN(const OwnPaths own, PlannedOwnPaths(lock, toolchain, options));
+  TRY_ASSIGN(std::vector<StorePath> planned, PlannedNixPaths(lock, own.names));
+  planned.insert(planned.end(), own.planned.begin(), own.planned.end());
   return planned;
 }
 
 Result<NeededFiles> FilesToFetch(const Lock& lock, std::string_view toolchain,
                                  const SyncOptions& options) {
-  TRY_ASSIGN(std::vector<std::string> names, OrderedPaths(lock, toolchain));
-  TRY_ASSIGN(std::vector<StorePath> planned, PlannedPaths(lock, toolchain, options));
+  TRY_ASSIGN(const OwnPaths own, PlannedOwnPaths(lock, toolchain, options));
   std::set<std::string> packages;
   NeededFiles needed;
   std::unique_ptr<ToolchainStore> store;
   if (FileExists(options.prefix + "/.lre/records")) {
     TRY_ASSIGN(store, ToolchainStore::Open(options.prefix));
   }
-  for (size_t i = 0; i < planned.size(); ++i) {
-    if (store != nullptr && store->Contains(planned[i].path)) continue;
-    const LockedPath& locked = lock.paths.at(names[i]);
-    packages.insert(locked.packages.begin(), locked.packages.end());
-    needed.extras.insert(needed.extras.end(), locked.extras.begin(), locked.extras.end());
+  for (size_t i = 0; i < own.planned.size(); ++i) {
+    const bool made = store != nullptr && store->Contains(own.planned[i].path);
+    const LockedPath& locked = lock.paths.at(own.names[i]);
+    TRY(AddNeeded(lock, locked, store.get(), made, &needed.extras));
+    if (!made) packages.insert(locked.packages.begin(), locked.packages.end());
   }
   needed.packages.assign(packages.begin(), packages.end());
   return needed;
@@ -348,8 +401,10 @@ Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
     if (auto manifest = ReadKeptManifest(kept, planned)) return manifest;
   }
   TRY_ASSIGN(UniqueFd no_collection, store->HoldOffGarbageCollection());
-  TRY_ASSIGN(std::vector<std::string> names, OrderedPaths(lock, toolchain));
-  TRY(MakeMissing(lock, names, planned, options, *store, progress));
+  TRY_ASSIGN(const OwnPaths own, PlannedOwnPaths(lock, toolchain, options));
+  const std::vector<StorePath> nix_paths(
+      planned.begin(), planned.end() - static_cast<ptrdiff_t>(own.planned.size()));
+  TRY(MakeMissing(lock, own, nix_paths, options, *store, progress));
   Manifest manifest{.name = std::string(toolchain),
                     .system = SystemOf(lock, std::string(toolchain)),
                     .prefix = options.prefix,

@@ -5,7 +5,10 @@
 //   <prefix>/.lre/records/<name>.files its listing (cas_tree.h)
 //   <prefix>/.lre/tmp/<random>/        trees being made or removed
 //   <prefix>/.lre/records/<name>.fetched  empty: the path came from a CAS; its time is the last use
+//   <prefix>/.lre/records/<name>.adopted  empty: the tree is another program's
 //   <prefix>/.lre/quarantine/<name>-<random>/  damaged trees with their records
+//   /nix/store/<hash>-<name>/          a Nix tree; its records are with the others
+//   /nix/store/.lre/tmp, quarantine    as above, as a rename stays on one file system
 //   <prefix>/.lre/locks/<name>         flock file: the path is being made
 //   <prefix>/.lre/locks/<name>.use     flock file: shared by users, exclusive while it is removed
 //   <prefix>/.lre/locks/gc             flock file: shared by makers, exclusive for a collection
@@ -52,6 +55,7 @@ std::set<std::string> Folders(const TreeListing& listing) {
   };
   for (const CasFile& file : listing.files) add(file.path);
   for (const CasSymlink& symlink : listing.symlinks) add(symlink.path);
+  for (const std::string& folder : listing.folders) add(folder + "/");
   return folders;
 }
 
@@ -130,12 +134,14 @@ std::vector<StoreDamage> Compare(const std::string& root, const TreeListing& rec
   }
   for (const auto& [path, file] : files) report(path, "unexpected file");
   for (const auto& [path, symlink] : symlinks) report(path, "unexpected symlink");
+  if (recorded.folders != found.folders) report("", "other empty folders than recorded");
   return damage;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<ToolchainStore>> ToolchainStore::Open(std::string prefix) {
+Result<std::unique_ptr<ToolchainStore>> ToolchainStore::Open(std::string prefix,
+                                                             std::string nix_prefix) {
   while (prefix.size() > 1 && prefix.ends_with('/')) prefix.pop_back();
   if (!prefix.starts_with('/'))
     return Error(Code::kInvalidArgument, "store prefix '{}' is not absolute", prefix);
@@ -149,13 +155,28 @@ Result<std::unique_ptr<ToolchainStore>> ToolchainStore::Open(std::string prefix)
                  "{}; make it yours once with: sudo install -d -o $USER {}", status.message(),
                  prefix);
   }
-  return std::unique_ptr<ToolchainStore>(new ToolchainStore(std::move(prefix)));
+  return std::unique_ptr<ToolchainStore>(
+      new ToolchainStore(std::move(prefix), std::move(nix_prefix)));
 }
 
 ToolchainStore::~ToolchainStore() = default;
 
 std::string ToolchainStore::RecordPath(std::string_view name, std::string_view suffix) const {
   return fmt::format("{}{}/records/{}{}", prefix_, kHidden, name, suffix);
+}
+
+bool ToolchainStore::IsOwn(std::string_view path) const {
+  std::string_view name = NameOf(path);
+  return IsStoreName(name) && path == fmt::format("{}/{}", prefix_, name);
+}
+
+bool ToolchainStore::IsNix(std::string_view path) const {
+  std::string_view name = NameOf(path);
+  return IsNixName(name) && path == fmt::format("{}/{}", nix_prefix_, name);
+}
+
+bool ToolchainStore::IsAdopted(std::string_view path) const {
+  return FileExists(RecordPath(NameOf(path), ".adopted"));
 }
 
 Result<std::vector<StorePath>> ToolchainStore::List() const {
@@ -166,13 +187,21 @@ Result<std::vector<StorePath>> ToolchainStore::List() const {
     TRY_ASSIGN(StorePath path, Find(prefix_ + "/" + name));
     paths.push_back(std::move(path));
   }
+  // A folder of Nix's own may hold a hundred thousand others.
+  TRY_ASSIGN(names, SystemFiles().List(prefix_ + std::string(kHidden) + "/records"));
+  for (const std::string& record : names) {
+    if (!record.ends_with(".json")) continue;
+    const std::string place = nix_prefix_ + "/" + record.substr(0, record.size() - 5);
+    if (!IsNix(place) || !Contains(place)) continue;
+    TRY_ASSIGN(StorePath path, Find(place));
+    paths.push_back(std::move(path));
+  }
   return paths;
 }
 
 bool ToolchainStore::Contains(std::string_view path) const {
-  std::string_view name = NameOf(path);
-  return IsStoreName(name) && path == fmt::format("{}/{}", prefix_, name) &&
-         FileExists(std::string(path)) && FileExists(RecordPath(name, ".json"));
+  return IsPath(path) && FileExists(std::string(path)) &&
+         FileExists(RecordPath(NameOf(path), ".json"));
 }
 
 Result<StorePath> ToolchainStore::Find(std::string_view path) const {
@@ -215,20 +244,25 @@ Result<TreeListing> ToolchainStore::Listing(std::string_view path) const {
 
 Result<std::vector<StoreDamage>> ToolchainStore::Verify(std::string_view path) const {
   TRY_ASSIGN(TreeListing recorded, Listing(path));
-  TRY_ASSIGN(TreeListing found, WalkTree(std::string(path)));
+  TRY_ASSIGN(TreeListing found, WalkTree(std::string(path), {.empty_folders = IsNix(path)}));
   return Compare(std::string(path), recorded, found);
 }
 
-Result<std::string> ToolchainStore::NewStaging() {
-  std::string path = fmt::format("{}{}/tmp/{}", prefix_, kHidden, RandomHex(8));
+Result<std::string> ToolchainStore::NewStaging(std::string_view for_path) {
+  const std::string& prefix = IsNix(for_path) ? nix_prefix_ : prefix_;
+  std::string path = fmt::format("{}{}/tmp/{}", prefix, kHidden, RandomHex(8));
+  if (Status status = SystemFiles().MakeDirectories(std::string(path, 0, path.rfind('/')));
+      status.code() == Code::kPermissionDenied)
+    return Error(Code::kPermissionDenied,
+                 "{}; make it yours once with: sudo install -d -o $USER {}", status.message(),
+                 prefix);
   if (mkdir(path.c_str(), 0755) != 0) return ErrnoError(errno, "make directory " + path);
   return path;
 }
 
 Status ToolchainStore::Add(const std::string& staging, const StorePath& path,
                            const TreeListing& listing, bool rehash) {
-  std::string name(NameOf(path.path));
-  if (!IsStoreName(name) || path.path != prefix_ + "/" + name)
+  if (!IsPath(path.path))
     return ErrorStatus(Code::kInvalidArgument, "'{}' is not a path of the store {}", path.path,
                        prefix_);
   if (Contains(path.path)) return {};
@@ -237,16 +271,14 @@ Status ToolchainStore::Add(const std::string& staging, const StorePath& path,
     return ErrorStatus(Code::kInvalidArgument, "the files for {} give the tree {}, not {}",
                        path.path, TreeDigestText(directories.root), path.tree);
   if (rehash) {
-    TRY_ASSIGN(TreeListing found, WalkTree(staging));
+    TRY_ASSIGN(TreeListing found, WalkTree(staging, {.empty_folders = IsNix(path.path)}));
     std::vector<StoreDamage> damage = Compare(staging, listing, found);
     if (!damage.empty())
       return ErrorStatus(Code::kDataLoss, "{}: {}", damage[0].path, damage[0].reason);
   }
   TRY(Normalise(staging, listing));
   TRY(SyncFileSystem(staging));
-  TRY(WriteFileAtomically(RecordPath(name, ".files"), PrintListing(listing)));
-  TRY(WriteFileAtomically(RecordPath(name, ".json"),
-                          PrintManifest({.name = name, .prefix = prefix_, .paths = {path}})));
+  TRY(WriteRecord(path, listing));
   if (rename(staging.c_str(), path.path.c_str()) != 0) {
     int error = errno;
     // Another process was quicker with the same tree.
@@ -254,7 +286,22 @@ Status ToolchainStore::Add(const std::string& staging, const StorePath& path,
     return ErrnoStatus(error, fmt::format("rename {} to {}", staging, path.path));
   }
   TRY(SetMode(path.path, 0555));
-  return SystemFiles().SyncDirectory(prefix_);
+  return SystemFiles().SyncDirectory(path.path.substr(0, path.path.rfind('/')));
+}
+
+Status ToolchainStore::WriteRecord(const StorePath& path, const TreeListing& listing) const {
+  const std::string name(NameOf(path.path));
+  TRY(WriteFileAtomically(RecordPath(name, ".files"), PrintListing(listing)));
+  return WriteFileAtomically(RecordPath(name, ".json"),
+                             PrintManifest({.name = name, .prefix = prefix_, .paths = {path}}));
+}
+
+Status ToolchainStore::Adopt(const StorePath& path, const TreeListing& listing) {
+  TRY_ASSIGN(CasDirectories directories, EncodeDirectories(listing));
+  if (!IsNix(path.path) || TreeDigestText(directories.root) != path.tree)
+    return ErrorStatus(Code::kInvalidArgument, "'{}' cannot be adopted", path.path);
+  TRY(WriteFileAtomically(RecordPath(NameOf(path.path), ".adopted"), ""));
+  return WriteRecord(path, listing);
 }
 
 std::string ToolchainStore::LockPath(std::string_view name) const {
@@ -312,11 +359,15 @@ Result<bool> ToolchainStore::RemoveUnlessHeld(const StorePath& path) {
   Result<UniqueFd> lock = Lock(LockPath(name + ".use"), LOCK_EX | LOCK_NB);
   if (!lock && lock.error().code() == Code::kUnavailable) return false;
   TRY(ToStatus(lock));
-  TRY_ASSIGN(std::string trash, NewStaging());
-  TRY(SetMode(path.path, 0755));
-  TRY(SystemFiles().Rename(path.path, trash + "/tree"));
+  const bool adopted = IsAdopted(path.path);
+  TRY_ASSIGN(std::string trash, NewStaging(adopted ? "" : path.path));
+  if (!adopted) {
+    TRY(SetMode(path.path, 0755));
+    TRY(SystemFiles().Rename(path.path, trash + "/tree"));
+  }
   for (const char* suffix : {".json", ".files"})
     TRY(SystemFiles().Remove(RecordPath(name, suffix)));
+  if (adopted) TRY(SystemFiles().Remove(RecordPath(name, ".adopted")));
   TRY(UnmarkFetched(path.path));
   TRY(RemoveTree(trash));
   return true;
@@ -336,7 +387,11 @@ Status ToolchainStore::Remove(std::string_view path) {
 Result<std::string> ToolchainStore::Quarantine(std::string_view path) {
   if (!Contains(path)) return Error(Code::kNotFound, "{} is not in the store", path);
   std::string name(NameOf(path));
-  std::string place = fmt::format("{}{}/quarantine/{}-{}", prefix_, kHidden, name, RandomHex(4));
+  if (IsAdopted(path))
+    return Error(Code::kFailedPrecondition,
+                 "{} is damaged and not LRE's: `nix-store --repair-path`", path);
+  std::string place = fmt::format("{}{}/quarantine/{}-{}", IsNix(path) ? nix_prefix_ : prefix_,
+                                  kHidden, name, RandomHex(4));
   TRY(SystemFiles().MakeDirectories(place));
   TRY(SetMode(std::string(path), 0755));
   TRY(SystemFiles().Rename(std::string(path), place + "/tree"));
@@ -369,11 +424,13 @@ Result<GcReport> ToolchainStore::CollectGarbage(const GcOptions& options) {
     report.freed_bytes += path.size_bytes;
   }
   if (options.dry_run) return report;
-  TRY(RemoveTree(fmt::format("{}{}/quarantine", prefix_, kHidden)));
-  TRY_ASSIGN(std::vector<std::string> abandoned,
-             SystemFiles().List(prefix_ + std::string(kHidden) + "/tmp"));
-  for (const std::string& name : abandoned)
-    TRY(RemoveTree(fmt::format("{}{}/tmp/{}", prefix_, kHidden, name)));
+  for (const std::string& prefix : {prefix_, nix_prefix_}) {
+    const std::string hidden = prefix + std::string(kHidden);
+    if (!FileExists(hidden)) continue;
+    TRY(RemoveTree(hidden + "/quarantine"));
+    TRY_ASSIGN(std::vector<std::string> abandoned, SystemFiles().List(hidden + "/tmp"));
+    for (const std::string& name : abandoned) TRY(RemoveTree(hidden + "/tmp/" + name));
+  }
   return report;
 }
 

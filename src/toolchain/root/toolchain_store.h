@@ -1,6 +1,8 @@
 // The toolchain store on disk: immutable trees `<prefix>/<hash>-<role>`, read-only, each with a
 // record in `<prefix>/.lre/` of its tree digest, references and file hashes. A path is visible only
 // when it is whole: it is built in `<prefix>/.lre/tmp/`, synced, given its record, then renamed.
+// Trees `/nix/store/<hash>-<name>` belong to it too: what it put there, with records as the others
+// have, and what Nix put there and it was told to use (Adopt), which it never removes.
 // Many processes may use one store: adding and collecting take a lock file, reading takes none.
 // Thread-safe. Format: docs/formats/store.md.
 #pragma once
@@ -17,6 +19,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "toolchain/lock/manifest.h"
+#include "toolchain/nix/store_name.h"
 #include "toolchain/root/cas_tree.h"
 
 namespace lre::toolchain {
@@ -30,7 +33,10 @@ inline constexpr size_t kStoreHashLength = 32;
 // speed: the worker runs it over every input file. "…/H-gcc/usr/bin/gcc" names "…/H-gcc".
 std::vector<std::string> FindStoreReferences(std::string_view text,
                                              std::string_view prefix = kStorePrefix);
-// The same for text that arrives in pieces (a reference may straddle two).
+// Those and "/nix/store/<hash>-<name>" (nix/store_name.h says where such a name ends).
+std::vector<std::string> FindAllReferences(std::string_view text,
+                                           std::string_view prefix = kStorePrefix);
+// FindAllReferences for text that arrives in pieces (a reference may straddle two).
 class StoreReferenceScanner {
  public:
   explicit StoreReferenceScanner(std::string_view prefix = kStorePrefix);
@@ -38,6 +44,8 @@ class StoreReferenceScanner {
   std::vector<std::string> Finish();
 
  private:
+  void ScanUpTo(std::string_view text, size_t limit);
+
   std::string prefix_, tail_;
   std::vector<std::string> found_;
 };
@@ -71,11 +79,15 @@ class ToolchainStore {
  public:
   // Opens the store, making its folders when they are absent. kPermissionDenied says how to make
   // it.
+  // Nothing is made in `nix_prefix` before a path comes there.
   static Result<std::unique_ptr<ToolchainStore>> Open(
-      std::string prefix = std::string(kStorePrefix));
+      std::string prefix = std::string(kStorePrefix),
+      std::string nix_prefix = std::string(kNixStorePrefix));
   ~ToolchainStore();
 
   const std::string& prefix() const { return prefix_; }
+  // Whether `path` is one that this store could hold, of either kind.
+  bool IsPath(std::string_view path) const { return IsOwn(path) || IsNix(path); }
   // Complete store paths, sorted by path.
   Result<std::vector<StorePath>> List() const;
   // The record of one path; kNotFound when it is not (wholly) there.
@@ -109,14 +121,18 @@ class ToolchainStore {
   Result<std::vector<FetchedPath>> ListFetched() const;
 
   // For makers of paths (sync, the worker that fetches one from the CAS).
-  // A new private folder on the store's file system.
-  Result<std::string> NewStaging();
+  // A new private folder on the file system of `path`, or of the prefix when that is empty.
+  Result<std::string> NewStaging(std::string_view path = {});
   // Turns the tree in `staging` into the store path `path.path`: makes it read-only, syncs,
   // records, renames. `path.tree` must be what `listing` encodes to; with `rehash` the files are
   // read again and compared (for trees that came from elsewhere). Ok and nothing to do when the
   // path exists already.
   Status Add(const std::string& staging, const StorePath& path, const TreeListing& listing,
              bool rehash);
+  // Records a tree that stands at `path.path` already and is another program's: it is used and
+  // checked as others are, and stays when its record goes. `path.tree` is what `listing` encodes
+  // to.
+  Status Adopt(const StorePath& path, const TreeListing& listing);
   // Holds the exclusive lock of one store path name while it is being made, so that two processes
   // do not do the same work twice. Released when the descriptor goes.
   Result<UniqueFd> LockName(std::string_view name);
@@ -124,12 +140,17 @@ class ToolchainStore {
   Result<UniqueFd> HoldOffGarbageCollection();
 
  private:
-  explicit ToolchainStore(std::string prefix) : prefix_(std::move(prefix)) {}
+  ToolchainStore(std::string prefix, std::string nix_prefix)
+      : prefix_(std::move(prefix)), nix_prefix_(std::move(nix_prefix)) {}
+  bool IsOwn(std::string_view path) const;
+  bool IsNix(std::string_view path) const;
+  bool IsAdopted(std::string_view path) const;
+  Status WriteRecord(const StorePath& path, const TreeListing& listing) const;
   std::string RecordPath(std::string_view name, std::string_view suffix) const;
   std::string LockPath(std::string_view name) const;
   Result<bool> RemoveUnlessHeld(const StorePath& path);
 
-  const std::string prefix_;
+  const std::string prefix_, nix_prefix_;
 };
 
 }  // namespace lre::toolchain

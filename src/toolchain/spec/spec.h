@@ -37,21 +37,32 @@ enum class ExtraKind {
   kTar,    // those of a tar archive, in `into`, without their first `strip` folders
   kFile,   // one file, at `into`
   kPatch,  // a unified diff of the path's text files, applied to all that was there before it
+  kOci,    // the files of a container image, or those that `include` chooses, as of a tar
+  kNix,    // links to a Nix store path, which stays where it is with all that it references
 };
 
 // What a store path holds besides packages of archives: "[store.gcc.add.fix]".
 struct Extra {
   std::string name;
   ExtraKind kind = ExtraKind::kFile;
-  std::string from;    // a path below the folder of lre.toml, or a URL
-  std::string sha256;  // lower-case hex; empty only in a request, for a path: `lre lock` finds it
-  std::string into;    // relative, without ".."
+  std::string from;  // a path below the folder of lre.toml, or a URL; kOci: see oci/image.h
+  // Lower-case hex; of a kOci the manifest's or index's, of a kNix the closure's. Empty only in a
+  // request: `lre lock` finds it.
+  std::string sha256;
+  std::string into;  // relative, without ".."
   int strip = 0;
-  bool executable = false;  // kFile
+  bool executable = false;           // kFile
+  std::vector<std::string> include;  // kOci: patterns of files or folders; empty: all
+  std::string system;                // kOci, while it is fetched and unpacked: which image is meant
+  std::string store_path;            // kNix: "/nix/store/<hash>-hello"
+  std::vector<std::string> keys;     // kNix, in a request: who may have signed it
+  std::vector<std::string> closure;  // kNix, in a lock: ParseNixPath (nix/binary_cache.h) reads it
   friend bool operator==(const Extra&, const Extra&) = default;
 };
 bool IsUrl(std::string_view from);
-// "deb", "tar", "file", "patch".
+inline constexpr ExtraKind kExtraKinds[] = {ExtraKind::kDeb,   ExtraKind::kTar, ExtraKind::kFile,
+                                            ExtraKind::kPatch, ExtraKind::kOci, ExtraKind::kNix};
+// "deb", "tar", "file", "patch", "oci", "nix".
 std::string_view ExtraKindName(ExtraKind kind);
 
 // One store path to be: "[store.gcc]".
@@ -143,8 +154,8 @@ bool IsArchiveWord(std::string_view word);
 inline constexpr size_t kRolesMax = 1024;  // in one request or lock
 // The settings of a toolchain, in a request or a lock (the keys of its table).
 Result<ToolchainSettings> ParseSettings(TomlTable& table);
-// "into", "strip" and "executable" of an extra, in a request or a lock, into *extra, whose kind is
-// known and whose strip is what it is when nothing is said.
+// "into", "strip", "executable" and "include" of an extra, in a request or a lock, into *extra,
+// whose kind is known and whose strip is what it is when nothing is said.
 Status ParsePlace(TomlTable& table, Extra* extra);
 inline constexpr int kStripMax = 16;
 // Lower-case hex of 32 bytes.

@@ -100,12 +100,13 @@ int main(int argc, char** argv) {
       series.after(t);
     }
   }
-  constexpr int kBlock = 20;  // runs between two looks at the processor time
-  rounds = (rounds + kBlock - 1) / kBlock * kBlock;
-  for (int i = 0; i < rounds; i += kBlock) {
+  // Runs between two looks at the processor time, each of which is wrong by up to a tick (10 ms).
+  const int block = std::max(20, rounds / 10);
+  rounds = (rounds + block - 1) / block * block;
+  for (int i = 0; i < rounds; i += block) {
     for (Series& series : all) {
       double before = lre::bench::CpuSecondsOfTree(getpid());
-      for (int j = 0; j < kBlock; ++j) {
+      for (int j = 0; j < block; ++j) {
         series.micros.push_back(Time([&] { series.run(0); }));
         series.after_micros.push_back(Time([&] { series.after(0); }));
       }

@@ -1,5 +1,6 @@
 // Three processes share one memory here, as vfork does, so that no page table is copied:
-//   the slot process S, waiting in clone(CLONE_VFORK);
+//   the slot process S, waiting for the end of C (not in clone, as a vfork does: it would be woken
+//     when C lets go of the memory, to wait once more for C to be gone);
 //   pid 1 of the command, C: makes the root, starts the program, reaps whatever ends, and leaves
 //     when the program ended, its time is up or a cancel came; leaving kills every other process of
 //     its pid namespace. Without namespaces it is a subreaper and kills its descendants itself;
@@ -430,7 +431,7 @@ void CloseTrees(Plan& plan) {
 
 Reply Spawn(Plan& plan, const SpawnOptions& options, SpawnRequest& request) {
   Shared shared{&plan, &options, &request, StackTop(1)};
-  int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+  int flags = CLONE_VM | SIGCHLD;
   if (options.namespaces) flags |= CLONE_NEWPID;  // mounts and ipc are fresh already
   pid_t first = clone(FirstProcess, StackTop(0), flags, &shared);
   if (first < 0)

@@ -225,7 +225,9 @@ void AddCasCommand(App& app) {
   auto declare = [&](auto sub_and_run, const char* what, bool required) {
     auto [sub, run] = sub_and_run;
     auto flags = Add(app, *sub, run);
-    auto* option = sub->add_option(what, flags->items);
+    const bool digests = std::string_view(what).ends_with("DIGEST");
+    auto* option =
+        sub->add_option(what, flags->items, digests ? "[FUNCTION:]HASH/SIZE" : "Of this machine");
     if (required) option->required();
     return std::pair(sub, flags);
   };

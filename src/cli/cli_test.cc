@@ -69,8 +69,25 @@ TEST(Help, WithoutATopicListsTheCommands) {
   EXPECT_TRUE(status.ok());
 }
 
+TEST(Help, IsOfCommandsWithinCommandsToo) {
+  CLI::App cli;
+  cli.require_subcommand(0, 1);
+  App app{cli};
+  AddHelpCommand(app);
+  AddStoreCommand(app);
+  cli.parse("help store list");
+  testing::internal::CaptureStdout();
+  const Status status = app.action();
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              testing::HasSubstr("lre store list [OPTIONS]"));
+  EXPECT_TRUE(status.ok());
+
+  EXPECT_EQ(FindCommand(cli, {"store", "none"}), nullptr);
+}
+
 TEST(LateFlags, AreThereForWhoGivesTheCommandAndForWhoAsks) {
   CLI::App given, asked;
+  asked.require_subcommand(0, 1);
   App with{given}, about{asked};
   AddWorkerCommand(with);
   AddHelpCommand(about);

@@ -30,6 +30,11 @@ void DeclareLate(App& app, CLI::App& command, std::function<void()> declare);
 // Runs all of them: for who asks about commands that were not given.
 void DeclareAll(App& app);
 
+// All of them, in groups.
+void AddCommands(App& app);
+// The command of these names ("store", "gc"), by aliases too; nullptr: there is none.
+const CLI::App* FindCommand(const CLI::App& program, const std::vector<std::string>& names);
+
 void AddUpCommand(App& app);
 void AddServeCommand(App& app);
 void AddWorkerCommand(App& app);

@@ -120,7 +120,7 @@ void AddGenerateCommand(App& app) {
   command
       ->add_option("--further", flags->further,
                    "Manifests of further toolchains [all beside the default manifest]")
-      ->type_name("FILE...");
+      ->type_name("FILE");
   command->add_option("--output", flags->output, "The project's root [.]")->type_name("DIR");
   command->add_flag("--without-environment", flags->without_environment,
                     "lre.bazelrc for machines that do not have the toolchain: remote only");

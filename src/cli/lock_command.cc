@@ -91,7 +91,7 @@ void AddLockCommand(App& app) {
   auto flags = std::make_shared<LockFlags>();
   command->add_option("--spec", flags->spec, "The request [lre.toml]")->type_name("FILE");
   command->add_option("--lock", flags->lock, "The lock [lre.lock]")->type_name("FILE");
-  command->add_option("--update", flags->update, "Packages to choose afresh")->type_name("NAME...");
+  command->add_option("--update", flags->update, "Packages to choose afresh")->type_name("NAME");
   command->add_flag("--fresh", flags->fresh, "Choose every package afresh");
   command->add_flag("--explain", flags->explain, "Only say what the request means");
   command->add_flag("--ignore-valid-until", flags->ignore_valid_until,

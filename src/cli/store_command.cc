@@ -158,7 +158,7 @@ Status Import(const std::string& file) {
 void AddGcCommand(App& app, CLI::App& command) {
   CLI::App* gc = command.add_subcommand("gc", "Remove what no project names");
   auto flags = std::make_shared<GcFlags>();
-  gc->add_option("--keep", flags->keep, "Further manifests whose paths stay")->type_name("FILE...");
+  gc->add_option("--keep", flags->keep, "Further manifests whose paths stay")->type_name("FILE");
   gc->add_flag("--dry-run", flags->dry_run, "Only say what would go");
   gc->add_flag("--all", flags->all, "Keep nothing but what --keep names and what is in use");
   gc->callback([&app, flags] { app.action = [flags] { return Gc(*flags); }; });

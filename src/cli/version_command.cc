@@ -9,6 +9,8 @@
 
 namespace lre::cli {
 
+using Words = std::vector<std::string>;
+
 std::string_view Version() { return LRE_VERSION; }
 
 void AddVersionCommand(App& app) {
@@ -26,19 +28,20 @@ void AddVersionCommand(App& app) {
 
 void AddHelpCommand(App& app) {
   CLI::App* command = app.cli.add_subcommand("help", "Explain a command, or the configuration");
-  auto topic = std::make_shared<std::string>();
+  auto topic = std::make_shared<std::vector<std::string>>();
   command->add_option("TOPIC", *topic, "A command, \"config\" or \"operations\"");
-  command->footer("Examples:\n  lre help up\n  lre help config\n  lre help operations");
+  command->footer(
+      "Examples:\n  lre help up\n  lre help store gc\n  lre help config\n  lre help operations");
   command->callback([&app, topic] {
     app.action = [&app, topic]() -> Status {
-      if (*topic == "config") {
+      if (*topic == Words{"config"}) {
         Print(
             "Keys of the configuration file (TOML) with their defaults, and the flags of the same "
             "meaning:\n" +
             server::DescribeConfig());
         return Status();
       }
-      if (*topic == "operations") {
+      if (*topic == Words{"operations"}) {
         PrintLine(fmt::format("The filter of google.longrunning.Operations/ListOperations: {}.",
                               service::kOperationFilterHelp));
         return Status();
@@ -49,15 +52,15 @@ void AddHelpCommand(App& app) {
                                                  CLI::AppFormatMode::Normal));
         return Status();
       }
-      for (const CLI::App* sub : app.cli.get_subcommands(nullptr)) {
-        if (sub->get_name() != *topic) continue;
-        DeclareAll(app);
-        Print(sub->help());
+      DeclareAll(app);
+      const CLI::App* command = FindCommand(app.cli, *topic);
+      const std::string name = fmt::format("lre {}", fmt::join(*topic, " "));
+      if (command != nullptr) {
+        Print(command->get_formatter()->make_help(command, name, CLI::AppFormatMode::Normal));
         return Status();
       }
       app.exit_code = 2;
-      return ErrorStatus(Code::kInvalidArgument, "no command \"{}\"; `lre help` lists them",
-                         *topic);
+      return ErrorStatus(Code::kInvalidArgument, "no command `{}`; `lre help` lists them", name);
     };
   });
 }

@@ -397,6 +397,11 @@ TEST_F(StoredActionTest, ALoggedActionIsComparedInWhatLogsHave) {
   ASSERT_TRUE(nearest);
   ASSERT_THAT(nearest->differences, SizeIs(1));
   EXPECT_EQ(nearest->differences[0].field, "input src/deep/b.h");
+
+  cas_.Lose(reapi::ParseAction(store::ReadAll(cas_, {b}).value(), b.function)->input_root);
+  nearest = FindNearest(cas_, logged, {b}).value();
+  ASSERT_THAT(nearest->differences, SizeIs(1));
+  EXPECT_EQ(nearest->differences[0].field, "input .") << "all that is known of them";
 }
 
 TEST_F(StoredActionTest, AnAbsentMessageIsNamed) {

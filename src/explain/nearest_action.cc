@@ -56,6 +56,21 @@ Result<std::optional<Nearest>> Choose(store::BlobStore& cas,
   return nearest;
 }
 
+// Takes out of both what is below folders that the CAS lacks; they are one difference each.
+std::vector<Difference> TakeUnknown(ActionFacts& logged, ActionFacts& stored) {
+  std::vector<Difference> unknown;
+  for (const auto& [path, value] : stored.inputs) {
+    if (!value.ends_with(kNotInTheCas)) continue;
+    std::erase_if(logged.inputs, [&, folder = path == "." ? "" : path](const auto& input) {
+      return input.first.starts_with(folder);
+    });
+    unknown.push_back({Cause::kInputSet, "input " + path, "(in the log)", value});
+  }
+  std::erase_if(stored.inputs,
+                [](const auto& input) { return input.second.ends_with(kNotInTheCas); });
+  return unknown;
+}
+
 // As a log would have it.
 ActionFacts AsLogged(ActionFacts stored, const ActionFacts& logged) {
   stored.working_directory = logged.working_directory;
@@ -93,7 +108,12 @@ Result<std::optional<Nearest>> FindNearest(store::BlobStore& cas, const ActionFa
   return Choose(cas, facts.outputs, candidates, options,
                 [&](const Digest& candidate) -> Result<std::vector<Difference>> {
                   TRY_ASSIGN(ActionFacts stored, StoredFacts(cas, candidate, options.stored));
-                  return Compare(facts, AsLogged(std::move(stored), facts), SIZE_MAX);
+                  ActionFacts known = facts;
+                  std::vector<Difference> unknown = TakeUnknown(known, stored);
+                  std::vector<Difference> differences =
+                      Compare(known, AsLogged(std::move(stored), known), SIZE_MAX);
+                  std::move(unknown.begin(), unknown.end(), std::back_inserter(differences));
+                  return differences;
                 });
 }
 

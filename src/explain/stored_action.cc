@@ -70,8 +70,7 @@ class Comparer {
                    options_.directories_max);
     Result<std::string> bytes = Read(*digest, "input directory");
     if (!bytes && bytes.error().code() == Code::kNotFound) {
-      facts.inputs[path.empty() ? "." : path] =
-          fmt::format("a folder {} that is not in the CAS", *digest);
+      facts.inputs[path.empty() ? "." : path] = fmt::format("a folder {}{}", *digest, kNotInTheCas);
       return reapi::Directory();
     }
     TRY(bytes);

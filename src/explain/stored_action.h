@@ -5,6 +5,8 @@
 // parse, kResourceExhausted a tree with more than `directories_max` different folders.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -19,6 +21,9 @@ struct StoredActionOptions {
   size_t differences_max = 10;
   size_t directories_max = 1'000'000;
 };
+// How the value of an input ends that is such a folder.
+inline constexpr std::string_view kNotInTheCas = " that is not in the CAS";
+
 // All of one action: every input of its tree.
 Result<ActionFacts> StoredFacts(store::BlobStore& cas, const Digest& action,
                                 const StoredActionOptions& options = {});

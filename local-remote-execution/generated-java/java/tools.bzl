@@ -1,19 +1,20 @@
 # Bazel's Java tools as files of a build.
-# Written by `lre generate` from manifest sha256:2ae16943e0f98ceaed9a5e9337959e0f7812dcca8fdfeed856a6bb4c0811c9d0
+# Written by `lre generate` from manifest sha256:4f3dd6c1a296e21fa721d2d9172c7a4b5946f17d1b3b1507e859f581bb0e973a
 # of lre-java: edits are lost.
 
 def _tool_impl(ctx):
-    script = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.write(
-        script,
-        "#!%s\nexec %s \"$@\"\n" % (ctx.attr.shell, " ".join(ctx.attr.command)),
+        ctx.outputs.out,
+        "#!%s\n%sexec %s \"$@\"\n" % (
+            ctx.attr.shell,
+            "case $1 in -D*) shift ;; esac\n" if ctx.attr.drop_java_home else "",
+            " ".join(ctx.attr.command),
+        ),
         is_executable = True,
     )
-    return [DefaultInfo(
-        executable = script,
-        files = depset([script]),
-    )]
 
+# The outputs have labels, and those the toolchain takes: a rule's executable would bring runfiles, which Bazel
+# makes for every action, and which an execution log of Java cannot be written with.
 lre_java_tool = rule(
     implementation = _tool_impl,
     attrs = {
@@ -21,31 +22,29 @@ lre_java_tool = rule(
             doc = "What runs, before the caller's arguments.",
             mandatory = True,
         ),
+        "drop_java_home": attr.bool(
+            doc = "Bazel begins the arguments of a header compiler with -Djava.home: what the command has anyway.",
+        ),
+        "out": attr.output(mandatory = True),
         "shell": attr.string(mandatory = True),
     },
     doc = "A program of the store. The script names it, so its path is part of every key.",
-    executable = True,
 )
 
 def _file_impl(ctx):
-    file = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.run(
-        arguments = [ctx.attr.path, file.path],
+        arguments = [ctx.attr.path, ctx.outputs.out.path],
         executable = ctx.attr.cp,
         mnemonic = "LreStoreFile",
-        outputs = [file],
+        outputs = [ctx.outputs.out],
     )
-    return [DefaultInfo(
-        executable = file,
-        files = depset([file]),
-    )]
 
 lre_store_file = rule(
     implementation = _file_impl,
     attrs = {
         "cp": attr.string(mandatory = True),
+        "out": attr.output(mandatory = True),
         "path": attr.string(mandatory = True),
     },
-    doc = "A copy of a file of the store, for what has to be an input; Bazel takes only programs as tools.",
-    executable = True,
+    doc = "A copy of a file of the store, for what has to be an input.",
 )

@@ -14,13 +14,19 @@ struct Flag {
   std::string_view command = "build";
 };
 
-void AddJavaFlags(const JavaFacts& java, std::vector<Flag>* flags) {
+void AddJavaFlags(const GenerateInput& input, std::vector<Flag>* flags) {
+  const JavaFacts& java = *input.java->java;
   flags->push_back({"--extra_toolchains=@local-remote-execution//generated-java/config:all",
                     "The JDK: for what is built, and for what the build itself runs."});
   for (const char* flag : {"java_runtime_version", "tool_java_runtime_version"})
     flags->push_back({fmt::format("--{}=lre_jdk", flag), ""});
   for (const char* flag : {"java_language_version", "tool_java_language_version"})
     flags->push_back({fmt::format("--{}={}", flag, java.major), ""});
+  for (const Manifest* jdk : input.jdks) {
+    flags->push_back({fmt::format("--extra_toolchains=@local-remote-execution//{}/config:all",
+                                  JavaFolder(input, *jdk)),
+                      fmt::format("JDK {0}: by --java_runtime_version={0}.", jdk->java->major)});
+  }
   // By the name that Bazel 7 gives it; to another this says nothing.
   auto repository = java.tools.find("repository");
   if (repository == java.tools.end()) return;
@@ -52,14 +58,14 @@ std::string ClangConfigs(const GenerateInput& input, const GenerateOptions& opti
       out += fmt::format("build:{} --test_env={}_SYMBOLIZER_PATH={}\n", name, sanitizer,
                          symbolizer->second);
   }
+  for (const std::string& label : SystemsToolchainLabels(input, /*clang=*/true))
+    out += fmt::format("build:{} --extra_toolchains={}\n", name, label);
   // The last of two that fit is taken.
   if (input.clang->cc->libcxx)
     out += fmt::format("build:{0}-libcxx --config={0}\n", name) + toolchain("-libcxx");
   return out;
 }
 
-  for (const std::string& label : SystemsToolchainLabels(input, /*clang=*/true))
-    out += fmt::format("build:{} --extra_toolchains={}\n", name, label);
 std::vector<Flag> Flags(const GenerateInput& input) {
   constexpr std::string_view kModule = "@local-remote-execution//generated-cc/config";
   std::vector<Flag> flags = {
@@ -88,7 +94,7 @@ std::vector<Flag> Flags(const GenerateInput& input) {
        "The shell of genrules, with its userland first in PATH; tests get the same userland."},
       {"--test_env=PATH=" + input.path, ""},
   };
-  if (input.java != nullptr) AddJavaFlags(*input.java->java, &flags);
+  if (input.java != nullptr) AddJavaFlags(input, &flags);
   if (input.python != nullptr) {
     flags.push_back({"--extra_toolchains=@local-remote-execution//generated-python/config:all",
                      "Python: named by its path in the first line of every program."});
@@ -101,15 +107,15 @@ std::vector<Flag> Flags(const GenerateInput& input) {
       flags.push_back({"--extra_toolchains=" + label, std::exchange(why, "")});
     }
   }
+  std::string why = "Compilers of other systems and for them.";
+  for (const std::string& label : SystemsToolchainLabels(input, /*clang=*/false))
+    flags.push_back({"--extra_toolchains=" + label, std::exchange(why, "")});
   return flags;
 }
 
 std::string Commented(std::string_view text) {
   std::string out = "# ";
   for (char c : text) {
-  std::string why = "Compilers of other systems and for them.";
-  for (const std::string& label : SystemsToolchainLabels(input, /*clang=*/false))
-    flags.push_back({"--extra_toolchains=" + label, std::exchange(why, "")});
     out += c;
     if (c == '\n') out += "# ";
   }
@@ -152,8 +158,8 @@ std::string Bazelrc(const GenerateInput& input, const GenerateOptions& options) 
     out += fmt::format("{}{} {}\n", flag.command, config, flag.text);
   }
   if (input.clang != nullptr) out += ClangConfigs(input, options);
+  out += SystemsConfigs(input, options);
   return out;
 }
 
 }  // namespace lre::toolchain
-  out += SystemsConfigs(input, options);

@@ -107,12 +107,10 @@ bool IsForeign(const Manifest& manifest, const Manifest& further) {
 
 // What one module holds must be in one store.
 Status CheckFurther(const Manifest& manifest, const Manifest& further) {
-  if (further.system != manifest.system || further.prefix != manifest.prefix) {
+  if (further.prefix != manifest.prefix) {
     return ErrorStatus(Code::kInvalidArgument,
-                       "manifest {} is for {} in {}, manifest {} for {} in {}: one module cannot "
-                       "have both",
-                       further.name, further.system, further.prefix, manifest.name, manifest.system,
-                       manifest.prefix);
+                       "manifest {} is in {}, manifest {} in {}: one module cannot have both",
+                       further.name, further.prefix, manifest.name, manifest.prefix);
   }
   TRY(CheckPlain("name", further.name));
   TRY(CheckSystem(further));
@@ -165,14 +163,14 @@ Status AddJdk(const Manifest& manifest, GenerateInput* input) {
   return {};
 }
 
+}  // namespace
+
 std::string CpuOf(std::string_view system) {
   if (system == "x86_64-linux") return "x86_64";
   return system == "aarch64-linux" ? "aarch64" : "";
 }
 
 std::string IsaOf(std::string_view cpu) { return cpu == "aarch64" ? "arm-a64" : "x86-64"; }
-
-}  // namespace
 
 std::string ManifestDigest(const Manifest& manifest) {
   return "sha256:" + ComputeDigest(DigestFunction::kSha256, PrintManifest(manifest)).Hex();
@@ -204,19 +202,19 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
       .shell = shell != cc.tools.end() ? shell->second : base->path + "/usr/bin/bash",
       .path = base->path + "/usr/bin:/bin:/usr/bin",
   };
+  for (const Manifest& other : further) {
+    TRY(CheckFurther(manifest, other));
     if (IsForeign(manifest, other)) {
       AddForeign(other, &input);
       continue;
     }
-  for (const Manifest& other : further) {
-    TRY(CheckFurther(manifest, other));
     // One that extends another is registered beside it, whatever it has.
     if (IsOwn(other)) {
       input.own.push_back(&other);
       if (!other.extends.empty()) continue;
     }
     if (other.cc && other.cc->compiler == "clang") input.clang = &other;
-    if (other.java && !other.java->tools.empty()) input.java = &other;
+    if (other.java && !other.java->tools.empty()) TRY(AddJdk(other, &input));
     if (other.python) input.python = &other;
   }
   return input;
@@ -245,7 +243,9 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
   TRY_ASSIGN(GenerateInput input, MakeGenerateInput(manifest, options.further));
   std::vector<GeneratedFile> files = BazelModule(input);
   if (input.java != nullptr) {
-    std::ranges::move(JavaModule(input), std::back_inserter(files));
+    std::ranges::move(JavaModule(input, *input.java), std::back_inserter(files));
+    for (const Manifest* jdk : input.jdks)
+      std::ranges::move(JavaModule(input, *jdk), std::back_inserter(files));
     std::ranges::move(JavaExamples(input), std::back_inserter(files));
   }
   if (input.python != nullptr) std::ranges::move(PythonModule(input), std::back_inserter(files));

@@ -248,13 +248,43 @@ TEST(GenerateTest, NeitherJavaNorTheCompilerEntersTheOthersFiles) {
   }
 }
 
+TEST(GenerateTest, AFurtherJdkIsTakenForItsVersionOnly) {
+  Manifest newer = JavaManifest();
+  newer.name = "lre-java21";
+  newer.java->major = 21;
+  const auto without = GenerateMap(SmallManifest(), {.further = {JavaManifest()}});
+  auto with = GenerateMap(SmallManifest(), {.further = {JavaManifest(), newer}});
+
+  for (const auto& [path, text] : without) {
+    if (path != "lre.bazelrc") EXPECT_EQ(with.at(path), text) << path;
+  }
+  const std::string config = with.at("local-remote-execution/generated-java21/config/BUILD.bazel");
+  EXPECT_THAT(config, HasSubstr("for version in [\"21\", \"lre_jdk_21\"]"));
+  EXPECT_THAT(config, HasSubstr("[\":language_%d\" % version, \":runtime\"]"));
+  EXPECT_THAT(config, HasSubstr("\"//generated-java21/java:toolchain_java%d\""));
+  // The last of two that fit is taken.
+  const std::string& rc = with.at("lre.bazelrc");
+  EXPECT_LT(rc.find("//generated-java/config:all"), rc.find("//generated-java21/config:all"));
+  EXPECT_THAT(rc, HasSubstr("--java_runtime_version=lre_jdk\n"));
+}
+
+TEST(GenerateTest, RefusesTwoJdksOfOneVersion) {
+  Manifest other = JavaManifest();
+  other.name = "my-java";
+
+  auto files = Generate(SmallManifest(), {.further = {JavaManifest(), other}});
+
+  ASSERT_FALSE(files);
+  EXPECT_THAT(files.error().message(), HasSubstr("lre-java and my-java both have a JDK 17"));
+}
+
 TEST(GenerateTest, RefusesAFurtherToolchainForAnotherSystemOrWithoutItsTools) {
   Manifest other_system = JavaManifest(), no_ijar = JavaManifest();
   other_system.system = "riscv64-linux";
   no_ijar.java->tools.erase("ijar");
 
   for (auto [manifest, message] :
-       {std::pair{other_system, "one module cannot have both"}, {no_ijar, "lacks \"ijar\""}}) {
+       {std::pair{other_system, "no Bazel platform is known"}, {no_ijar, "lacks \"ijar\""}}) {
     auto files = Generate(SmallManifest(), {.further = {manifest}});
     ASSERT_FALSE(files) << message;
     EXPECT_THAT(files.error().message(), HasSubstr(message));

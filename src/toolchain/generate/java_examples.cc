@@ -32,18 +32,25 @@ public final class HelloLre {
 
 constexpr std::string_view kGreetingTest = R"EXAMPLE(package examples;
 
-/** Fails unless it runs on the JDK of the store. */
-public final class GreetingTest {
-  private GreetingTest() {}
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertTrue;
 
-  public static void main(String[] arguments) {
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.junit.runners.JUnit4;
+
+/** With JUnit, which Bazel's test runner brings. */
+@RunWith(JUnit4.class)
+public final class GreetingTest {
+  @Test
+  public void runsOnTheJdkOfTheStore() {
     String home = System.getProperty("java.home");
-    if (!home.startsWith("/lre/store/")) {
-      throw new AssertionError("runs on the JDK in " + home);
-    }
-    if (!Greeting.text().startsWith("Hello")) {
-      throw new AssertionError(Greeting.text());
-    }
+    assertTrue("runs on the JDK in " + home, home.startsWith("/lre/store/"));
+  }
+
+  @Test
+  public void greets() {
+    assertEquals("Hello", Greeting.text().split(",")[0]);
   }
 }
 )EXAMPLE";
@@ -70,8 +77,7 @@ java_test(
     name = "greeting_test",
     size = "small",
     srcs = ["GreetingTest.java"],
-    main_class = "examples.GreetingTest",
-    use_testrunner = False,
+    test_class = "examples.GreetingTest",
     deps = [":greeting"],
 )
 )EXAMPLE";

@@ -9,24 +9,23 @@ namespace {
 // The oldest and newest --java_language_version that a JDK compiles are 8 and its own.
 constexpr int kLanguageMin = 8;
 
-std::string ConfigBuild(const GenerateInput& input) {
-  return FileHead(*input.java, "#", "The JDK and the Java compiler, registered.") +
-         fmt::format(R"(
+std::string RuntimeToolchains(const GenerateInput& input, const Manifest& java) {
+  const bool first = &java == input.java;
+  return fmt::format(R"(
 package(default_visibility = ["//visibility:public"])
 
-# --java_runtime_version: lre_jdk, {major} or lre_jdk_{major}.
+# --java_runtime_version: {said}{major} or lre_jdk_{major}.
 [
     config_setting(
         name = "runtime_" + version,
         values = {{"java_runtime_version": version}},
     )
-    for version in ["lre_jdk", "{major}", "lre_jdk_{major}"]
+    for version in [{listed}"{major}", "lre_jdk_{major}"]
 ]
 
 alias(
     name = "runtime",
-    actual = select({{
-        ":runtime_lre_jdk": ":runtime_lre_jdk",
+    actual = select({{{selected}
         ":runtime_{major}": ":runtime_{major}",
         "//conditions:default": ":runtime_lre_jdk_{major}",
     }}),
@@ -43,7 +42,7 @@ toolchain(
     name = "runtime-toolchain",
     target_compatible_with = LRE,
     target_settings = [":runtime"],
-    toolchain = "//generated-java/java:jdk",
+    toolchain = "//{folder}/java:jdk",
     toolchain_type = "@bazel_tools//tools/jdk:runtime_toolchain_type",
 )
 
@@ -52,10 +51,23 @@ toolchain(
     name = "bootstrap-runtime-toolchain",
     exec_compatible_with = LRE,
     target_settings = [":runtime"],
-    toolchain = "//generated-java/java:jdk",
+    toolchain = "//{folder}/java:jdk",
     toolchain_type = "@bazel_tools//tools/jdk:bootstrap_runtime_toolchain_type",
 )
+)",
+                     fmt::arg("major", java.java->major), fmt::arg("cpu", input.cpu),
+                     fmt::arg("folder", JavaFolder(input, java)),
+                     fmt::arg("said", first ? "lre_jdk, " : ""),
+                     fmt::arg("listed", first ? "\"lre_jdk\", " : ""),
+                     fmt::arg("selected", first ? "\n        \":runtime_lre_jdk\": "
+                                                  "\":runtime_lre_jdk\","
+                                                : ""));
+}
 
+// A compiler reads no newer classes than its own: those of a further, newer JDK are for that JDK's
+// compiler only.
+std::string CompileToolchains(const GenerateInput& input, const Manifest& java) {
+  return fmt::format(R"(
 # What compiles them.
 [
     config_setting(
@@ -69,23 +81,23 @@ toolchain(
     toolchain(
         name = "java%d-toolchain" % version,
         exec_compatible_with = LRE,
-        target_settings = [":language_%d" % version],
-        toolchain = "//generated-java/java:toolchain_java%d" % version,
+        target_settings = [":language_%d" % version{only}],
+        toolchain = "//{folder}/java:toolchain_java%d" % version,
         toolchain_type = "@bazel_tools//tools/jdk:toolchain_type",
     )
     for version in range({language_min}, {major} + 1)
 ]
 )",
-                     fmt::arg("major", input.java->java->major), fmt::arg("cpu", input.cpu),
-                     fmt::arg("language_min", kLanguageMin));
+                     fmt::arg("language_min", kLanguageMin), fmt::arg("major", java.java->major),
+                     fmt::arg("only", &java == input.java ? "" : ", \":runtime\""),
+                     fmt::arg("folder", JavaFolder(input, java)));
 }
 
-std::string ToolsText(const GenerateInput& input) {
-  return FileHead(*input.java, "#", "Bazel's Java tools as files of a build.") + R"(
+std::string ToolsText(const Manifest& java) {
+  return FileHead(java, "#", "Bazel's Java tools as files of a build.") + R"(
 def _tool_impl(ctx):
-    script = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.write(
-        script,
+        ctx.outputs.out,
         "#!%s\n%sexec %s \"$@\"\n" % (
             ctx.attr.shell,
             "case $1 in -D*) shift ;; esac\n" if ctx.attr.drop_java_home else "",
@@ -93,11 +105,9 @@ def _tool_impl(ctx):
         ),
         is_executable = True,
     )
-    return [DefaultInfo(
-        executable = script,
-        files = depset([script]),
-    )]
 
+# The outputs have labels, and those the toolchain takes: a rule's executable would bring runfiles, which Bazel
+# makes for every action, and which an execution log of Java cannot be written with.
 lre_java_tool = rule(
     implementation = _tool_impl,
     attrs = {
@@ -108,33 +118,28 @@ lre_java_tool = rule(
         "drop_java_home": attr.bool(
             doc = "Bazel begins the arguments of a header compiler with -Djava.home: what the command has anyway.",
         ),
+        "out": attr.output(mandatory = True),
         "shell": attr.string(mandatory = True),
     },
     doc = "A program of the store. The script names it, so its path is part of every key.",
-    executable = True,
 )
 
 def _file_impl(ctx):
-    file = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.run(
-        arguments = [ctx.attr.path, file.path],
+        arguments = [ctx.attr.path, ctx.outputs.out.path],
         executable = ctx.attr.cp,
         mnemonic = "LreStoreFile",
-        outputs = [file],
+        outputs = [ctx.outputs.out],
     )
-    return [DefaultInfo(
-        executable = file,
-        files = depset([file]),
-    )]
 
 lre_store_file = rule(
     implementation = _file_impl,
     attrs = {
         "cp": attr.string(mandatory = True),
+        "out": attr.output(mandatory = True),
         "path": attr.string(mandatory = True),
     },
-    doc = "A copy of a file of the store, for what has to be an input; Bazel takes only programs as tools.",
-    executable = True,
+    doc = "A copy of a file of the store, for what has to be an input.",
 )
 )";
 }
@@ -142,8 +147,9 @@ lre_store_file = rule(
 std::string Tool(const JavaFacts& java, std::string_view name,
                  const std::vector<std::string>& command, std::string_view more = "") {
   return fmt::format(
-      "\nlre_java_tool(\n    name = {},\n    command = {},\n{}    shell = {},\n)\n",
-      StarlarkString(name), StarlarkList(command, 4), more, StarlarkString(java.tools.at("sh")));
+      "\nlre_java_tool(\n    name = \"{0}_script\",\n    out = \"{0}\",\n    command = {1},\n{2}"
+      "    shell = {3},\n)\n",
+      name, StarlarkList(command, 4), more, StarlarkString(java.tools.at("sh")));
 }
 
 // What JavaBuilder needs of the JDK: javac's own packages, and steady file names and messages.
@@ -164,10 +170,10 @@ std::vector<std::string> JavaBuilderCommand(const JavaFacts& java) {
   return command;
 }
 
-std::string JavaBuild(const GenerateInput& input) {
-  const JavaFacts& java = *input.java->java;
+std::string JavaBuild(const GenerateInput& input, const Manifest& manifest) {
+  const JavaFacts& java = *manifest.java;
   std::string out =
-      FileHead(*input.java, "#", "The JDK and Bazel's Java tools, by absolute paths.") +
+      FileHead(manifest, "#", "The JDK and Bazel's Java tools, by absolute paths.") +
       fmt::format(R"(
 load("@rules_java//java/toolchains:java_runtime.bzl", "java_runtime")
 load("@rules_java//java/toolchains:java_toolchain.bzl", "java_toolchain")
@@ -187,16 +193,17 @@ java_runtime(
   out += Tool(java, "GenClass",
               {java.home + "/bin/java", "-XX:-UsePerfData", "-jar", java.tools.at("GenClass")});
   // Small inputs and a second of work: the compilers that are good at long runs only cost here.
-  out += Tool(java, "Turbine",
-              {java.home + "/bin/java", "-XX:-UsePerfData", "-XX:+UseSerialGC",
-               "-XX:TieredStopAtLevel=1", "-cp", java.tools.at("Turbine"),
-               "com.google.turbine.main.Main"},
-              "    drop_java_home = True,\n");
+  out += Tool(
+      java, "Turbine",
+      {java.home + "/bin/java", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+       "-cp", java.tools.at("Turbine"), "com.google.turbine.main.Main"},
+      "    drop_java_home = True,\n");
   out += Tool(java, "ijar", {java.tools.at("ijar")});
   out += Tool(java, "singlejar", {java.tools.at("singlejar")});
   out += fmt::format(R"(
 lre_store_file(
-    name = "jacoco.jar",
+    name = "jacoco",
+    out = "jacoco.jar",
     cp = {cp},
     path = {jacoco},
 )
@@ -236,13 +243,20 @@ lre_store_file(
 
 }  // namespace
 
-std::vector<GeneratedFile> JavaModule(const GenerateInput& input) {
+std::string JavaFolder(const GenerateInput& input, const Manifest& java) {
+  return &java == input.java ? "generated-java" : fmt::format("generated-java{}", java.java->major);
+}
+
+std::vector<GeneratedFile> JavaModule(const GenerateInput& input, const Manifest& java) {
   const std::string module = "local-remote-execution/";
+  const std::string folder = module + JavaFolder(input, java);
   return {
-      {module + input.java->name + ".json", PrintManifest(*input.java)},
-      {module + "generated-java/config/BUILD.bazel", ConfigBuild(input)},
-      {module + "generated-java/java/BUILD.bazel", JavaBuild(input)},
-      {module + "generated-java/java/tools.bzl", ToolsText(input)},
+      {module + java.name + ".json", PrintManifest(java)},
+      {folder + "/config/BUILD.bazel",
+       FileHead(java, "#", "The JDK and the Java compiler, registered.") +
+           RuntimeToolchains(input, java) + CompileToolchains(input, java)},
+      {folder + "/java/BUILD.bazel", JavaBuild(input, java)},
+      {folder + "/java/tools.bzl", ToolsText(java)},
   };
 }
 

@@ -43,8 +43,10 @@ std::string FileHead(const Manifest& manifest, std::string_view mark, std::strin
 
 // local-remote-execution/...
 std::vector<GeneratedFile> BazelModule(const GenerateInput& input);
+// `java` is input.java or one of input.jdks. The folder of either, "generated-java".
+std::vector<GeneratedFile> JavaModule(const GenerateInput& input, const Manifest& java);
+std::string JavaFolder(const GenerateInput& input, const Manifest& java);
 // REQUIRES: input.java.
-std::vector<GeneratedFile> JavaModule(const GenerateInput& input);
 std::vector<GeneratedFile> JavaExamples(const GenerateInput& input);
 // REQUIRES: input.python.
 std::vector<GeneratedFile> PythonModule(const GenerateInput& input);
@@ -64,8 +66,6 @@ std::vector<std::string> OwnToolchainLabels(const GenerateInput& input, const Ma
 std::string_view CcToolchainConfigText();
 std::string CcFeaturesText();
 std::string_view CcLinkFeaturesText();
-// A program of the store that fails, for tools that a toolchain lacks.
-std::string FailingTool(const GenerateInput& input);
 // Compilers that run on another system or build for one (systems_module.cc): their packages, what
 // of them is registered (with --config=clang another one), what is registered beside `platform`,
 // and the configs of lre.bazelrc that run everything on another system.
@@ -77,6 +77,8 @@ std::string SystemsConfigs(const GenerateInput& input, const GenerateOptions& op
 std::string CpuOf(std::string_view system);
 // The value of the platform property ISA, by the REAPI's lexicon.
 std::string IsaOf(std::string_view cpu);
+// A program of the store that fails, for tools that a toolchain lacks.
+std::string FailingTool(const GenerateInput& input);
 // The store paths that compiling and linking depend on: in the order of the manifest.
 std::vector<const StorePath*> CcClosure(const Manifest& manifest);
 

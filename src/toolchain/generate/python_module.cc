@@ -49,7 +49,9 @@ std::vector<std::string> LinkFlags(const GenerateInput& input, const PythonFacts
   const std::string directory =
       fmt::format("{}/usr/lib/{}-linux-gnu",
                   python.interpreter.substr(0, python.interpreter.find("/usr/bin/")), input.cpu);
-  return {"-L" + directory, "-lpython" + MinorVersion(python.version), "-Wl,-rpath," + directory};
+  // The link editor looks below the sysroot for the libraries of libraries, unless told.
+  return {"-L" + directory, "-lpython" + MinorVersion(python.version), "-Wl,-rpath," + directory,
+          "-Wl,-rpath-link," + directory};
 }
 
 std::string PythonBuild(const GenerateInput& input) {

@@ -85,8 +85,10 @@ class SolverPool {
   void Keep(const std::map<std::string, std::string>& versions);
   Status Decide(const std::set<std::string>& requested);
 
-  // Packages of the decision that satisfy the dependencies of `package`, by name.
-  std::vector<std::string> Depends(const std::string& package) const;
+  // Packages of the decision that satisfy the dependencies of `package`, by name. Of a dependency
+  // that one of `ignored` would do for, none: nothing else is meant to take its place.
+  std::vector<std::string> Depends(const std::string& package,
+                                   const std::vector<std::string>& ignored) const;
   // The decision without what only the index text has: hash, size, path.
   std::map<std::string, LockedPackage> Chosen() const;
 
@@ -94,6 +96,7 @@ class SolverPool {
   Solvable* At(Id id) const { return pool_id2solvable(pool_.get(), id); }
   std::string Name(Id id) const { return pool_id2str(pool_.get(), At(id)->name); }
   std::optional<std::string> Satisfier(Id dependency) const;
+  bool Names(Id dependency, const std::vector<std::string>& packages) const;
   Status CheckNames(const std::set<std::string>& requested) const;
   bool IsKept(const std::map<std::string, std::string>& versions, Id id) const;
 
@@ -209,12 +212,24 @@ std::optional<std::string> SolverPool::Satisfier(Id dependency) const {
   return satisfiers.contains(exact) ? exact : *satisfiers.begin();
 }
 
-std::vector<std::string> SolverPool::Depends(const std::string& package) const {
+// Whether an alternative of `dependency` is the name of one of `packages`.
+bool SolverPool::Names(Id dependency, const std::vector<std::string>& packages) const {
+  while (ISRELDEP(dependency)) {
+    const Reldep* relation = GETRELDEP(pool_.get(), dependency);
+    if (relation->flags == REL_OR && Names(relation->evr, packages)) return true;
+    dependency = relation->name;
+  }
+  const std::string name = pool_id2str(pool_.get(), dependency);
+  return std::find(packages.begin(), packages.end(), name) != packages.end();
+}
+
+std::vector<std::string> SolverPool::Depends(const std::string& package,
+                                             const std::vector<std::string>& ignored) const {
   SolvQueue requires_queue;
   solvable_lookup_idarray(At(chosen_.at(package)), SOLVABLE_REQUIRES, requires_queue.get());
   std::set<std::string> depends;
   for (const Id dependency : requires_queue.Ids()) {
-    if (dependency == SOLVABLE_PREREQMARKER) continue;
+    if (dependency == SOLVABLE_PREREQMARKER || Names(dependency, ignored)) continue;
     if (auto name = Satisfier(dependency); name && *name != package) depends.insert(*name);
   }
   return {depends.begin(), depends.end()};
@@ -270,15 +285,16 @@ Status ReadAllFileFields(const std::vector<const SuiteIndex*>& indices,
 
 // The packages of one role: everything reachable from what it asks for, without what is ignored or
 // held.
-std::set<std::string> Closure(const SolverPool& pool, const std::vector<std::string>& requested,
+std::set<std::string> Closure(const SolverPool& pool, const StoreSpec& store,
+                              const std::vector<std::string>& ignored,
                               const std::set<std::string>& without) {
   std::set<std::string> closure;
-  std::vector<std::string> open(requested.begin(), requested.end());
+  std::vector<std::string> open = store.packages;
   while (!open.empty()) {
     const std::string name = std::move(open.back());
     open.pop_back();
     if (without.contains(name) || !closure.insert(name).second) continue;
-    for (std::string& next : pool.Depends(name)) open.push_back(std::move(next));
+    for (std::string& next : pool.Depends(name, ignored)) open.push_back(std::move(next));
   }
   return closure;
 }
@@ -369,7 +385,7 @@ Status RoleGroup::FillPaths(const SolverPool& pool, Lock* lock) const {
     for (const std::string& reference : store.references) {
       AddHeld(spec_, *lock, reference, &without);
     }
-    const std::set<std::string> packages = Closure(pool, store.packages, without);
+    const std::set<std::string> packages = Closure(pool, store, spec_.ignore, without);
     LockedPath path{.role = store.role.empty() ? name : store.role,
                     .references = store.references,
                     .label = store.label == name ? "" : store.label,
@@ -414,7 +430,7 @@ Status RoleGroup::Solve(const std::vector<SuiteIndex>& indices, const SolveOptio
     lock->paths.emplace(role, std::move(path));
   }
   for (auto& [name, package] : own.packages) {
-    for (const std::string& depends : pool.Depends(name)) {
+    for (const std::string& depends : pool.Depends(name, spec_.ignore)) {
       if (own.packages.contains(depends)) package.depends.push_back(LockedName(chosen.at(depends)));
     }
     std::sort(package.depends.begin(), package.depends.end());

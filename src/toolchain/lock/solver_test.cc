@@ -108,6 +108,15 @@ TEST(SolverTest, FollowsAlternativesArchitectureQualifiersAndVirtualPackages) {
   EXPECT_THAT(lock.packages.at("gcc").depends, Contains("linker-a"));
 }
 
+TEST(SolverTest, NothingTakesThePlaceOfAnIgnoredAlternative) {
+  Spec spec = GoldenSpec();
+  spec.ignore.push_back("absent-tool");
+
+  const Lock lock = Solve(spec, GoldenIndices(), {}).value();
+
+  EXPECT_THAT(lock.packages.at("script-user").depends, Not(Contains("perl-small")));
+}
+
 TEST(SolverTest, PrefersTheFirstSuiteUnlessToldToPreferTheNewestVersion) {
   Spec spec = GoldenSpec();
   EXPECT_EQ(Solve(spec, GoldenIndices(), {})->packages.at("libgmp10").version, "2:6.2.1-1");

@@ -103,8 +103,8 @@ Status SelfTestJava(const JavaFacts& facts, const std::string& scratch) {
            "classes.jar", "--normalize"},
           scratch));
   TRY(Ask({java, "-cp", tool("Turbine"), "com.google.turbine.main.Main", "--output", "header.jar",
-           "--output_deps", "header.jdeps", "--system", facts.home, "--sources", "SelfTest.java",
-           "--javacopts", "-source", std::to_string(facts.major), "--"},
+           "--system", facts.home, "--sources", "SelfTest.java", "--javacopts", "-source",
+           std::to_string(facts.major), "--"},
           scratch));
   TRY_ASSIGN(said, Ask({java, "-jar", "deploy.jar"}, scratch));
   if (said != "trusted")

@@ -99,6 +99,14 @@ std::vector<Flag> Flags(const GenerateInput& input) {
     flags.push_back({"--extra_toolchains=@local-remote-execution//generated-python/config:all",
                      "Python: named by its path in the first line of every program."});
   }
+  if (input.go != nullptr) {
+    flags.push_back({"--extra_toolchains=@local-remote-execution//generated-go/config:all",
+                     "Go, for the rules in generated-go/go."});
+  }
+  if (input.rust != nullptr) {
+    flags.push_back({"--extra_toolchains=@local-remote-execution//generated-rust/config:all",
+                     "Rust, for the rules in generated-rust/rust."});
+  }
   std::vector<const Manifest*> own_ones = {&input.manifest};
   own_ones.insert(own_ones.end(), input.own.begin(), input.own.end());
   for (const Manifest* own : own_ones) {

@@ -11,6 +11,14 @@ std::string CmakeTool(const CcFacts& cc, std::string_view variable, const std::s
   return fmt::format("set({} \"{}\")\n", variable, found->second);
 }
 
+// CMake has no rules for Go and Rust: their programs, for add_custom_command.
+std::string OtherLanguages(const GenerateInput& input) {
+  std::string out;
+  if (input.go != nullptr) out += fmt::format("set(LRE_GO \"{}\")\n", input.go->go->go);
+  if (input.rust != nullptr) out += fmt::format("set(LRE_RUSTC \"{}\")\n", input.rust->rust->rustc);
+  return out.empty() ? out : "\n# Other languages, for add_custom_command.\n" + out;
+}
+
 }  // namespace
 
 std::string CmakeToolchain(const GenerateInput& input, const Manifest& manifest) {
@@ -30,6 +38,7 @@ std::string CmakeToolchain(const GenerateInput& input, const Manifest& manifest)
   out += CmakeTool(cc, "CMAKE_RANLIB", "ranlib");
   out += CmakeTool(cc, "CMAKE_STRIP", "strip");
   out += fmt::format("set(CMAKE_SYSROOT \"{}\")\n", cc.sysroot);
+  out += OtherLanguages(input);
   out +=
       "\n# Headers and libraries come from the sysroot, never from this machine; programs may.\n"
       "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)\n"

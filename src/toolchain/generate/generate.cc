@@ -123,6 +123,16 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
     for (const std::string& directory : further.python->include_dirs)
       TRY(CheckPlain("python include directory", directory));
   }
+  if (further.go) {
+    for (const std::string* value : {&further.go->go, &further.go->root, &further.go->version,
+                                     &further.go->os, &further.go->architecture})
+      TRY(CheckPlain("go fact", *value));
+  }
+  if (further.rust) {
+    for (const std::string* value : {&further.rust->rustc, &further.rust->version,
+                                     &further.rust->target, &further.rust->shell})
+      TRY(CheckPlain("rust fact", *value));
+  }
   if (!further.java) return {};
   TRY(CheckPlain("java home", further.java->home));
   for (const auto& [name, tool] : further.java->tools) TRY(CheckPlain("java tool " + name, tool));
@@ -216,6 +226,8 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
     if (other.cc && other.cc->compiler == "clang") input.clang = &other;
     if (other.java && !other.java->tools.empty()) TRY(AddJdk(other, &input));
     if (other.python) input.python = &other;
+    if (other.go && !other.go->packages.empty()) input.go = &other;
+    if (other.rust && !other.rust->shell.empty()) input.rust = &other;
   }
   return input;
 }
@@ -249,6 +261,8 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
     std::ranges::move(JavaExamples(input), std::back_inserter(files));
   }
   if (input.python != nullptr) std::ranges::move(PythonModule(input), std::back_inserter(files));
+  if (input.go != nullptr) std::ranges::move(GoModule(input), std::back_inserter(files));
+  if (input.rust != nullptr) std::ranges::move(RustModule(input), std::back_inserter(files));
   std::ranges::move(ToolsModule(input, manifest), std::back_inserter(files));
   for (const Manifest* own : input.own)
     std::ranges::move(OwnModule(input, *own), std::back_inserter(files));

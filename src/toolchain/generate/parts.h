@@ -25,6 +25,8 @@ struct GenerateInput {
   const Manifest* clang = nullptr;
   const Manifest* java = nullptr;
   const Manifest* python = nullptr;
+  const Manifest* go = nullptr;
+  const Manifest* rust = nullptr;
   std::vector<const Manifest*> jdks;  // JDKs further to `java`, for --java_runtime_version
   std::vector<const Manifest*> own;   // further ones of IsOwn
   // Further ones with a compiler that run on another system or build for one, and the processors of
@@ -50,6 +52,10 @@ std::string JavaFolder(const GenerateInput& input, const Manifest& java);
 std::vector<GeneratedFile> JavaExamples(const GenerateInput& input);
 // REQUIRES: input.python.
 std::vector<GeneratedFile> PythonModule(const GenerateInput& input);
+// REQUIRES: input.go.
+std::vector<GeneratedFile> GoModule(const GenerateInput& input);
+// REQUIRES: input.rust.
+std::vector<GeneratedFile> RustModule(const GenerateInput& input);
 // generated-cc, but for its platform, and generated-clang.
 std::vector<GeneratedFile> CcModule(const GenerateInput& input);
 // The package `folder` with the C++ toolchain ":cc" of a further manifest.
@@ -66,6 +72,11 @@ std::vector<std::string> OwnToolchainLabels(const GenerateInput& input, const Ma
 std::string_view CcToolchainConfigText();
 std::string CcFeaturesText();
 std::string_view CcLinkFeaturesText();
+// The rules for Go and Rust without their heads, and the Go program that the former run.
+std::string_view GoRulesText();
+std::string_view GoBuilderText();
+std::string_view GoTestProgramText();
+std::string_view RustRulesText();
 // Compilers that run on another system or build for one (systems_module.cc): their packages, what
 // of them is registered (with --config=clang another one), what is registered beside `platform`,
 // and the configs of lre.bazelrc that run everything on another system.

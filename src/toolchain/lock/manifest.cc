@@ -134,6 +134,22 @@ Json ToJson(const PythonFacts& python) {
           {"include_dirs", python.include_dirs}};
 }
 
+Json ToJson(const GoFacts& go) {
+  return {{"go", go.go},
+          {"root", go.root},
+          {"version", go.version},
+          {"os", go.os},
+          {"architecture", go.architecture},
+          {"packages", go.packages}};
+}
+
+Json ToJson(const RustFacts& rust) {
+  return {{"rustc", rust.rustc},
+          {"version", rust.version},
+          {"target", rust.target},
+          {"shell", rust.shell}};
+}
+
 Result<StorePath> ReadStorePath(const Json& json, std::string where) {
   StorePath path;
   ObjectReader reader(json, std::move(where));
@@ -200,6 +216,30 @@ Result<PythonFacts> ReadPython(const Json& json) {
   return python;
 }
 
+Result<GoFacts> ReadGo(const Json& json) {
+  GoFacts go;
+  ObjectReader reader(json, "go");
+  reader.Read("go", go.go);
+  reader.Read("root", go.root);
+  reader.Read("version", go.version);
+  reader.Read("os", go.os);
+  reader.Read("architecture", go.architecture);
+  reader.Read("packages", go.packages);
+  TRY(reader.Finish());
+  return go;
+}
+
+Result<RustFacts> ReadRust(const Json& json) {
+  RustFacts rust;
+  ObjectReader reader(json, "rust");
+  reader.Read("rustc", rust.rustc);
+  reader.Read("version", rust.version);
+  reader.Read("target", rust.target);
+  reader.Read("shell", rust.shell);
+  TRY(reader.Finish());
+  return rust;
+}
+
 // Before anything else: a newer file may have any shape.
 Status CheckSchema(const Json& json) {
   auto schema = json.is_object() ? json.find("schema") : json.end();
@@ -228,8 +268,9 @@ const StorePath* Manifest::FindForTarget(std::string_view role) const {
 }
 
 int ManifestSchema(const Manifest& manifest) {
-  const bool more = !manifest.extends.empty() || !manifest.target.empty() ||
-                    !manifest.tools.empty() || !manifest.exec_compatible_with.empty() ||
+  const bool more = manifest.go || manifest.rust || !manifest.extends.empty() ||
+                    !manifest.target.empty() || !manifest.tools.empty() ||
+                    !manifest.exec_compatible_with.empty() ||
                     !manifest.target_compatible_with.empty();
   return more ? 2 : 1;
 }
@@ -244,6 +285,8 @@ std::string PrintManifest(const Manifest& manifest) {
   if (manifest.cc) json["cc"] = ToJson(*manifest.cc);
   if (manifest.java) json["java"] = ToJson(*manifest.java);
   if (manifest.python) json["python"] = ToJson(*manifest.python);
+  if (manifest.go) json["go"] = ToJson(*manifest.go);
+  if (manifest.rust) json["rust"] = ToJson(*manifest.rust);
   if (!manifest.extends.empty()) json["extends"] = manifest.extends;
   if (!manifest.target.empty()) json["target"] = manifest.target;
   if (!manifest.tools.empty()) json["tools"] = manifest.tools;
@@ -286,6 +329,12 @@ Result<Manifest> ParseManifest(std::string_view text) {
   }
   if (const Json* python = reader.Take("python", /*optional=*/true)) {
     TRY_ASSIGN(manifest.python, ReadPython(*python));
+  }
+  if (const Json* go = reader.Take("go", /*optional=*/true)) {
+    TRY_ASSIGN(manifest.go, ReadGo(*go));
+  }
+  if (const Json* rust = reader.Take("rust", /*optional=*/true)) {
+    TRY_ASSIGN(manifest.rust, ReadRust(*rust));
   }
   reader.ReadOptional("extends", manifest.extends);
   reader.ReadOptional("target", manifest.target);

@@ -71,6 +71,25 @@ struct PythonFacts {
   friend bool operator==(const PythonFacts&, const PythonFacts&) = default;
 };
 
+struct GoFacts {
+  std::string go;                // absolute path of the command: a launcher
+  std::string root;              // absolute GOROOT
+  std::string version;           // "1.19.8"
+  std::string os, architecture;  // GOOS and GOARCH: "linux", "amd64"
+  // Folder of the compiled standard library; empty where Go brings none (1.20 and newer), which the
+  // rules for Bazel need.
+  std::string packages;
+  friend bool operator==(const GoFacts&, const GoFacts&) = default;
+};
+
+struct RustFacts {
+  std::string rustc;    // absolute path: a launcher
+  std::string version;  // "1.63.0"
+  std::string target;   // "x86_64-unknown-linux-gnu"
+  std::string shell;    // absolute path of the shell that starts rustc in actions; empty: none
+  friend bool operator==(const RustFacts&, const RustFacts&) = default;
+};
+
 struct Manifest {
   static constexpr int kSchema = 2;  // see ManifestSchema
   std::string name;                  // "lre-cc"
@@ -83,6 +102,8 @@ struct Manifest {
   std::optional<CcFacts> cc;
   std::optional<JavaFacts> java;
   std::optional<PythonFacts> python;
+  std::optional<GoFacts> go;
+  std::optional<RustFacts> rust;
   std::string extends;  // the toolchain it was made from, "lre-cc"; empty: none
   std::string target;   // the system it builds for, "aarch64-linux"; empty: `system`
   std::map<std::string, std::string> tools;  // programs offered by name -> absolute path
@@ -96,8 +117,8 @@ struct Manifest {
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
-// The least schema that can say what is in it: 2 when it extends another, offers tools or asks for
-// constraints. So other manifests keep their bytes, and an older lre reads them.
+// The least schema that can say what is in it: 2 when it extends another, offers tools, has Go or
+// Rust, or asks for constraints. So other manifests keep their bytes, and an older lre reads them.
 int ManifestSchema(const Manifest& manifest);
 // Canonical JSON: sorted keys, two-space indent, final newline; the same manifest gives the same
 // bytes.

@@ -65,6 +65,20 @@ TEST(Manifest, ReadsBackOneWithoutCompilers) {
   EXPECT_EQ(ParseManifest(PrintManifest(manifest)).value(), manifest);
 }
 
+TEST(Manifest, ReadsBackGoAndRust) {
+  Manifest manifest = {.name = "both"};
+  manifest.go = {.root = "/go", .version = "1.19.8", .os = "linux", .packages = "/go/pkg"};
+  manifest.rust = {.rustc = "/rustc", .version = "1.63.0", .target = "x86_64-unknown-linux-gnu"};
+  const std::string text = PrintManifest(manifest);
+
+  EXPECT_EQ(ManifestSchema(manifest), 2);
+  EXPECT_EQ(ParseManifest(text).value(), manifest);
+  EXPECT_THAT(ParseManifest(Replaced(text, "\"root\"", "\"rot\"")).error().message(),
+              HasSubstr("go.root is missing"));
+  EXPECT_THAT(ParseManifest(Replaced(text, "\"rustc\":", "\"rusty\":")).error().message(),
+              HasSubstr("rust.rustc is missing"));
+}
+
 // What older versions wrote keeps its bytes, which are inputs of builds.
 TEST(Manifest, IsOfTheFirstSchemaUntilItSaysMore) {
   Manifest manifest = Example();

@@ -13,6 +13,7 @@
 #include "toolchain/elf/relocate.h"
 #include "toolchain/root/clang_recipe.h"
 #include "toolchain/root/emulation.h"
+#include "toolchain/root/go_recipe.h"
 #include "toolchain/root/java_recipe.h"
 #include "toolchain/root/launcher.h"
 #include "toolchain/root/python_recipe.h"
@@ -232,6 +233,14 @@ Status FinishPython(FileTree& tree, const RecipeInput& input, const std::string&
                      PythonLauncher(input.relocation.store_path, python));
 }
 
+Status FinishRust(FileTree& tree, const RecipeInput& input) {
+  const LauncherConfig config =
+      RustLauncher(FindRole(input, "gcc"), input.relocation.system.triplet);
+  for (const char* program : {"usr/bin/rustc", "usr/bin/rustdoc"})
+    TRY(PutLauncher(tree, input, program, config));
+  return {};
+}
+
 // ---- other roles ----
 
 // What update-alternatives would have linked.
@@ -332,6 +341,7 @@ Result<FileTree> ApplyRecipe(FileTree tree, const RecipeInput& input) {
     FinishJavaTools(tree, *tools);
   std::optional<std::string> python = FindPython(tree);
   if (python) TRY(PreparePython(tree, *python, input.relocation.system.triplet));
+  std::optional<std::string> go = FindGo(tree);
   std::optional<std::string> llvm = FindClang(tree);
   if (llvm)
     TRY(PrepareClang(tree, *llvm));
@@ -340,6 +350,8 @@ Result<FileTree> ApplyRecipe(FileTree tree, const RecipeInput& input) {
   TRY(RelocateTree(tree, input.relocation));
   if (python) TRY(FinishPython(tree, input, *python));
   if (llvm) TRY(FinishClang(tree, input, *llvm));
+  if (go) TRY(FinishGo(tree, *go, input.relocation.store_path, input.relocation.system.machine));
+  if (HasRust(tree)) TRY(FinishRust(tree, input));
   if (input.role == "sysroot") LinkRuntimeLibraries(tree, input);
   if (gcc) TRY(FinishGcc(tree, input, *gcc));
   if (gcc) {

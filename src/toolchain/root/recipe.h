@@ -8,6 +8,7 @@
 //   clang     gets configuration files and launchers (clang_recipe.h);
 //   jdk       gets its cacerts (java_recipe.h);
 //   python    gets compiled modules and a launcher (python_recipe.h);
+//   go, rust  get launchers (go_recipe.h);
 //   base      gets the names that maintainer scripts would make (awk, sh), and launchers.
 // Any change here that changes bytes must raise kRecipeVersion (sync.h). Thread-safe. GCC's driver
 // (for -dumpspecs) and Python (for its modules) are run once, so paths with these can only be made

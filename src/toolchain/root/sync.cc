@@ -15,6 +15,7 @@
 #include "toolchain/root/deb.h"
 #include "toolchain/root/emulation.h"
 #include "toolchain/root/extras.h"
+#include "toolchain/root/go_probe.h"
 #include "toolchain/root/java_probe.h"
 #include "toolchain/root/nix_paths.h"
 #include "toolchain/root/parallel.h"
@@ -284,6 +285,9 @@ Status SelfTest(const Manifest& manifest, const SyncOptions& options) {
   if (manifest.cc) status = SelfTestCc(*manifest.cc, options.prefix, scratch, manifest.Target());
   if (manifest.java && status.ok()) status = CheckRunsHere(manifest.system);
   if (manifest.java && status.ok()) status = SelfTestJava(*manifest.java, scratch);
+  if (manifest.go && status.ok()) status = SelfTestGo(*manifest.go, scratch);
+  if (manifest.rust && status.ok())
+    status = SelfTestRust(*manifest.rust, manifest.cc ? &*manifest.cc : nullptr, scratch);
   (void)RemoveTree(scratch).ok();
   return status;
 }
@@ -380,6 +384,8 @@ Status Describe(const Lock& lock, const SyncOptions& options, bool self_test, Ma
   if (manifest->cc) AddLibraries(settings.libraries, input, manifest);
   TRY_ASSIGN(manifest->java, ProbeJava(input));
   TRY_ASSIGN(manifest->python, ProbePython(input, options.prefix));
+  TRY_ASSIGN(manifest->go, ProbeGo(input, options.prefix));
+  TRY_ASSIGN(manifest->rust, ProbeRust(input, options.prefix));
   if (self_test) TRY(SelfTest(*manifest, options));
   manifest->env = ToolEnvironment(*manifest);
   return AddSettings(settings, manifest);

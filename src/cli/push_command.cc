@@ -3,9 +3,11 @@
 
 #include "base/quantity.h"
 #include "cli/commands.h"
+#include "cli/package_mirror.h"
 #include "cli/push.h"
 #include "cli/remote_server.h"
 #include "cli/store_upload.h"
+#include "cli/sync_toolchain.h"
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
 #include "digest/digest.h"
@@ -20,6 +22,7 @@ struct PushFlags {
   std::string retire;
   bool list = false;
   bool no_pin = false;
+  bool packages = false;
   ServerFlags server;
 };
 
@@ -75,14 +78,14 @@ Result<std::vector<Push>> WhatToPush(const PushFlags& flags) {
   return pushes;
 }
 
-Status PinPush(RemoteServer& server, const Push& push, const UploadReport& report) {
-  auto pin = server.SetPin(push.pin, report.actions);
+Status PinPush(RemoteServer& server, const std::string& name, const UploadReport& report) {
+  auto pin = server.SetPin(name, report.actions);
   if (!pin && pin.error().code() == Code::kUnimplemented) {
     PrintLine("  not pinned: this server may evict it (it keeps no pins)");
     return Status();
   }
   TRY(ToStatus(pin));
-  PrintLine(fmt::format("  pinned as {}", push.pin));
+  PrintLine(fmt::format("  pinned as {}", name));
   return Status();
 }
 
@@ -116,7 +119,7 @@ Status PushOne(const toolchain::ToolchainStore& store, RemoteServer& server, con
                   push.pin, closure->size(), FormatSize(report.bytes), report.blobs,
                   FormatSize(report.sent_bytes), report.sent_blobs, report.new_entries,
                   FormatDuration(SystemClock().Now() - started)));
-  return pin ? PinPush(server, push, report) : Status();
+  return pin ? PinPush(server, push.pin, report) : Status();
 }
 
 Status List(RemoteServer& server) {
@@ -130,6 +133,38 @@ Status List(RemoteServer& server) {
   return Status();
 }
 
+// What a toolchain is made from, so that its lock stays usable when an archive has it no longer.
+Status PushPackages(const toolchain::Lock& lock, const std::string& name, const PushFlags& flags,
+                    RemoteServer& server) {
+  Progress progress(SystemClock());
+  TRY_ASSIGN(const toolchain::NeededFiles needed, AllFiles(lock, name));
+  toolchain::SyncOptions fetched;
+  const SyncFlags sync{.lock = flags.lock, .spec = FolderOf(flags.lock) + "/" + kSpecFile};
+  TRY(FetchFiles(lock, needed, sync, progress, &fetched));
+  std::map<std::string, std::string> files = std::move(fetched.extras);
+  for (const auto& [package, file] : fetched.packages)
+    files[lock.packages.at(package).sha256] = file;
+  progress.Show("pushing", name);
+  TRY_ASSIGN(const UploadReport report, UploadFiles(server, files));
+  TRY_ASSIGN(const std::string digest, toolchain::LockDigest(lock, name));
+  progress.Clear();
+  PrintLine(fmt::format("packages of {}: {} in {} files; sent {} in {} files, {} index entries",
+                        name, FormatSize(report.bytes), report.blobs, FormatSize(report.sent_bytes),
+                        report.sent_blobs, report.new_entries));
+  const std::string pin =
+      fmt::format("packages-{}-{}", name, digest.substr(digest.find(':') + 1, 12));
+  return flags.no_pin ? Status() : PinPush(server, pin, report);
+}
+
+Status PushAllPackages(const PushFlags& flags, RemoteServer& server) {
+  TRY_ASSIGN(const toolchain::Lock lock, ReadLock(flags.lock));
+  std::vector<std::string> names = flags.names;
+  if (names.empty())
+    for (const auto& [name, toolchain] : lock.toolchains) names.push_back(name);
+  for (const std::string& name : names) TRY(PushPackages(lock, name, flags, server));
+  return Status();
+}
+
 Status Run(const PushFlags& flags) {
   TRY_ASSIGN(auto server, RemoteServer::Connect(flags.server));
   if (flags.list) return List(*server);
@@ -138,6 +173,7 @@ Status Run(const PushFlags& flags) {
     PrintLine(flags.retire + " is retired: the server may evict what no other pin names");
     return Status();
   }
+  if (flags.packages) return PushAllPackages(flags, *server);
   TRY_ASSIGN(std::vector<Push> pushes, WhatToPush(flags));
   TRY_ASSIGN(auto store, toolchain::ToolchainStore::Open());
   TRY_ASSIGN(UniqueFd hold, store->HoldOffGarbageCollection());
@@ -166,6 +202,8 @@ void AddPushCommand(App& app) {
       "Examples:\n"
       "  lre push                                  every toolchain of lre.lock\n"
       "  lre push lre-cc --server cache.example:50051\n"
+      "  lre push --packages                       what they are made from, for `lre sync "
+      "--server`\n"
       "  lre push --list\n"
       "  lre push --retire lre-cc-6aec1a867cd8");
   auto flags = std::make_shared<PushFlags>();
@@ -174,8 +212,10 @@ void AddPushCommand(App& app) {
                       "given");
   command->add_option("--lock", flags->lock, "The lock [lre.lock]")->type_name("FILE");
   command->add_option("--manifest", flags->manifests, "Toolchains by their toolchain.json")
-      ->type_name("FILE...");
+      ->type_name("FILE");
   command->add_flag("--no-pin", flags->no_pin, "Leave it to the cache how long it stays");
+  command->add_flag("--packages", flags->packages,
+                    "Put the packages that the lock names there, not what is made from them");
   auto* list = command->add_flag("--list", flags->list, "Print what is pinned");
   command->add_option("--retire", flags->retire, "Pin no longer what --list calls this")
       ->type_name("NAME")

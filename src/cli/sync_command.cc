@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/generate_project.h"
 #include "cli/imported_module.h"
+#include "cli/package_mirror.h"
 #include "cli/sync_toolchain.h"
 #include "http_client/http_client.h"
 #include "toolchain/fetch/extra_files.h"
@@ -19,24 +20,18 @@
 namespace lre::cli {
 namespace {
 
-// What is needed and not in the store: from the cache, the project or the network.
-Status Fetch(const toolchain::Lock& lock, const toolchain::NeededFiles& needed,
-             const SyncFlags& flags, Progress& progress, toolchain::SyncOptions* options) {
-  if (needed.packages.empty() && needed.extras.empty()) return Status();
-  const toolchain::AptConfiguration apt = toolchain::ReadAptConfiguration();
-  HttpClient http(toolchain::HttpOptionsOf(apt));
-  TRY_ASSIGN(options->extras,
-             toolchain::FetchExtras(http, needed.extras, {.folder = FolderOf(flags.lock)}));
-  if (needed.packages.empty()) return Status();
-  TRY_ASSIGN(toolchain::Mirrors mirrors, MirrorsFor(lock, flags.spec, apt));
-  toolchain::FetcherOptions fetching;
-  fetching.progress = [&](const toolchain::FetchProgress& now) {
-    progress.Show("fetching", fmt::format("{} of {} packages, {} of {}: {}", now.packages_done,
-                                          now.packages_total, FormatSize(now.bytes_done),
-                                          FormatSize(now.bytes_total), now.package));
-  };
-  TRY_ASSIGN(options->packages, toolchain::Fetcher(http, std::move(mirrors), std::move(fetching))
-                                    .Fetch(lock, needed.packages));
+// A server that cannot be reached is no reason to stop: the archive may have everything.
+Status AskServer(const toolchain::Lock& lock, const toolchain::NeededFiles& needed,
+                 const SyncFlags& flags) {
+  TRY_ASSIGN(const std::string cache, toolchain::DefaultCacheDirectory());
+  TRY_ASSIGN(const auto server, RemoteServer::Connect(flags.server));
+  const Result<size_t> fetched = FetchFromServer(*server, lock, needed, cache + "/packages");
+  if (fetched) {
+    PrintLine(fmt::format("{} files from {}", *fetched, flags.server.address));
+    return Status();
+  }
+  if (fetched.error().code() != Code::kUnavailable) return fetched.error();
+  PrintLine(Coloured("note:", Colour::kYellow) + " " + fetched.error().message());
   return Status();
 }
 
@@ -144,6 +139,27 @@ Status Run(SyncFlags flags) {
 
 }  // namespace
 
+Status FetchFiles(const toolchain::Lock& lock, const toolchain::NeededFiles& needed,
+                  const SyncFlags& flags, Progress& progress, toolchain::SyncOptions* options) {
+  if (needed.packages.empty() && needed.extras.empty()) return Status();
+  if (flags.from_server) TRY(AskServer(lock, needed, flags));
+  const toolchain::AptConfiguration apt = toolchain::ReadAptConfiguration();
+  HttpClient http(toolchain::HttpOptionsOf(apt));
+  TRY_ASSIGN(options->extras,
+             toolchain::FetchExtras(http, needed.extras, {.folder = FolderOf(flags.lock)}));
+  if (needed.packages.empty()) return Status();
+  TRY_ASSIGN(toolchain::Mirrors mirrors, MirrorsFor(lock, flags.spec, apt));
+  toolchain::FetcherOptions fetching;
+  fetching.progress = [&](const toolchain::FetchProgress& now) {
+    progress.Show("fetching", fmt::format("{} of {} packages, {} of {}: {}", now.packages_done,
+                                          now.packages_total, FormatSize(now.bytes_done),
+                                          FormatSize(now.bytes_total), now.package));
+  };
+  TRY_ASSIGN(options->packages, toolchain::Fetcher(http, std::move(mirrors), std::move(fetching))
+                                    .Fetch(lock, needed.packages));
+  return Status();
+}
+
 Result<toolchain::SyncOptions> FetchForSync(const toolchain::Lock& lock,
                                             const std::string& toolchain, const SyncFlags& flags,
                                             Progress& progress) {
@@ -152,7 +168,7 @@ Result<toolchain::SyncOptions> FetchForSync(const toolchain::Lock& lock,
   options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   TRY_ASSIGN(const toolchain::NeededFiles needed,
              toolchain::FilesToFetch(lock, toolchain, options));
-  TRY(Fetch(lock, needed, flags, progress, &options));
+  TRY(FetchFiles(lock, needed, flags, progress, &options));
   return options;
 }
 
@@ -171,7 +187,8 @@ void AddSyncCommand(App& app) {
       "which\n`lre generate` and `lre env` derive everything else.\n"
       "Examples:\n"
       "  lre sync\n"
-      "  lre sync lre-cc --print     also print the store paths");
+      "  lre sync lre-cc --print     also print the store paths\n"
+      "  lre sync --server cache.example:50051   packages from there, by hash, before any mirror");
   auto flags = std::make_shared<SyncFlags>();
   command->add_option(
       "TOOLCHAIN", flags->toolchains,
@@ -182,7 +199,11 @@ void AddSyncCommand(App& app) {
   command->add_option("--manifest", flags->manifest, "Where to write the manifest")
       ->type_name("FILE");
   command->add_flag("--print", flags->print, "Print the store paths");
-  command->callback([&app, flags] { app.action = [flags] { return Run(*flags); }; });
+  ServerFlags::Add(*command, flags->server);
+  command->callback([&app, command, flags] {
+    flags->from_server = command->count("--server") > 0;
+    app.action = [flags] { return Run(*flags); };
+  });
 }
 
 }  // namespace lre::cli

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cli/remote_server.h"
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
 #include "toolchain/root/sync.h"
@@ -17,7 +18,14 @@ struct SyncFlags {
   std::vector<std::string> toolchains;  // empty: all of the lock
   std::string manifest;                 // where to write it; empty: ManifestFileFor
   bool print = false;
+  bool from_server = false;  // packages are looked for in the CAS of `server` first
+  ServerFlags server;
 };
+
+// Makes `needed` present in the package cache: from there, the server that the flags name, the
+// project or the network. Fills in `packages` and `extras` of *options.
+Status FetchFiles(const toolchain::Lock& lock, const toolchain::NeededFiles& needed,
+                  const SyncFlags& flags, Progress& progress, toolchain::SyncOptions* options);
 
 // Options for making `toolchain`, with what is needed and not in the store fetched: from the cache,
 // the project or the network.

@@ -28,6 +28,23 @@ StoreIndexKey KeyOf(std::string_view kind, std::string_view name) {
 
 StoreIndexKey StorePathKey(std::string_view path) { return KeyOf("lre-store-path", path); }
 StoreIndexKey ToolchainKey(std::string_view name) { return KeyOf("lre-toolchain", name); }
+StoreIndexKey FileKey(std::string_view sha256) { return KeyOf("lre-file", sha256); }
+
+std::string EncodeFileEntry(const Digest& file) {
+  pb::ActionResult result;
+  pb::OutputFile& output = *result.add_output_files();
+  output.set_path(kTreePath);
+  ToProto(file, output.mutable_digest());
+  return SerializeDeterministically(result);
+}
+
+Result<Digest> ParseFileEntry(std::string_view action_result) {
+  pb::ActionResult result;
+  if (!result.ParseFromArray(action_result.data(), static_cast<int>(action_result.size())) ||
+      result.output_files_size() != 1)
+    return Error(Code::kInvalidArgument, "store index entry: no result with one file");
+  return FromProto(result.output_files(0).digest(), kFunction);
+}
 
 std::string EncodeStoreIndexEntry(const StoreIndexEntry& entry) {
   pb::ActionResult result;

@@ -8,6 +8,9 @@
 // An entry says what someone with the right to write results claimed. Who installs a path hashes
 // what came and compares it with the record; nothing here does.
 //
+// A file by its SHA-256 alone (a mirrored package) is kept under ["lre-file", "<hex>"]: the result
+// has one output file, which says how large it is.
+//
 // Pure functions, thread-safe. SHA-256 only. Errors: kInvalidArgument naming what is wrong.
 // Format: docs/formats/store-index.md.
 #pragma once
@@ -30,6 +33,11 @@ struct StoreIndexKey {
 };
 StoreIndexKey StorePathKey(std::string_view path);
 StoreIndexKey ToolchainKey(std::string_view name);
+StoreIndexKey FileKey(std::string_view sha256);
+
+// A serialised ActionResult that names one file, and back.
+std::string EncodeFileEntry(const Digest& file);
+Result<Digest> ParseFileEntry(std::string_view action_result);
 
 struct StoreIndexEntry {
   std::string record;          // JSON

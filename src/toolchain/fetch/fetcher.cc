@@ -130,7 +130,8 @@ Status Fetching::DownloadOne(const LockedPackage& package) {
   }
   return ErrorStatus(Code::kNotFound,
                      "{} is no longer in the archive: `lre lock --update {}` locks its successor, "
-                     "or name a snapshot mirror in lre.toml (archive.<name>.snapshots)",
+                     "or name a snapshot mirror in lre.toml (archive.<name>.snapshots), or a server that "
+                     "has it from `lre push --packages` (lre sync --server)",
                      title, package.name);
 }
 

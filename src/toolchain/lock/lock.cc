@@ -131,7 +131,7 @@ Status ParseNix(TomlTable& table, Extra* extra) {
   return there ? Status() : table.ErrorAt("closure", "lacks " + extra->store_path);
 }
 
-Result<Extra> ParseExtra(const std::string& name, TomlTable& table) {
+Result<Extra> ParseLockedExtra(const std::string& name, TomlTable& table) {
   Extra extra{.name = name};
   if (!IsRoleName(name)) return std::unexpected(table.ErrorAt("", "not a name: [a-z0-9.-]"));
   TRY_ASSIGN(const std::string kind, table.String("kind"));
@@ -178,7 +178,7 @@ Result<LockedPath> ParsePath(const std::string& name, TomlTable& table) {
     return std::unexpected(table.ErrorAt("system", "none of x86_64-linux, aarch64-linux"));
   }
   TRY(table.EachTable("add", [&](const std::string& extra_name, TomlTable& inner) -> Status {
-    TRY_ASSIGN(Extra extra, ParseExtra(extra_name, inner));
+    TRY_ASSIGN(Extra extra, ParseLockedExtra(extra_name, inner));
     path.extras.push_back(std::move(extra));
     return {};
   }));

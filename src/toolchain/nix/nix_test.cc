@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "digest/digest.h"
-#include "http_client/fake_http_server.h"
+#include "http_client/fake_http_server.cc"  // NOLINT(bugprone-suspicious-include)
 #include "toolchain/nix/binary_cache.h"
 #include "toolchain/nix/nar.h"
 #include "toolchain/nix/nar_info.h"
@@ -64,7 +64,9 @@ class NarTest : public testing::Test {
     return bytes;
   }
   Status Unpack(const std::string& bytes) {
-    EXPECT_TRUE(WriteFileAtomically(out_ / "nar", bytes).ok());
+    auto file = SystemFiles().Open(out_ / "nar", OpenMode::kCreate).value();
+    EXPECT_TRUE(file->Truncate(0).ok());
+    EXPECT_TRUE(file->WriteAt(bytes, 0).ok());
     EXPECT_TRUE(RemoveTree(out_ / "tree").ok());
     EXPECT_TRUE(SystemFiles().MakeDirectories(out_ / "tree").ok());
     return UnpackNar(out_ / "nar", out_ / "tree");

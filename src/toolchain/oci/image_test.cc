@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "digest/digest.h"
-#include "http_client/fake_http_server.h"
+#include "http_client/fake_http_server.cc"  // NOLINT(bugprone-suspicious-include)
 #include "toolchain/oci/registry.h"
 
 namespace lre::toolchain {

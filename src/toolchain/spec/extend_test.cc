@@ -200,12 +200,19 @@ TEST(ExtendTest, SaysWhatIsWrongWithWhatIsAdded) {
     return ErrorOf("[store.x.add.y]\n" + std::string(table));
   };
 
-  EXPECT_THAT(error(""), HasSubstr("says none of deb, tar, file and patch"));
+  EXPECT_THAT(error(""), HasSubstr("says none of deb, tar, file, patch, oci and nix"));
   EXPECT_THAT(error("deb = \"a.deb\"\ntar = \"b\"\n"), HasSubstr("only one of"));
   EXPECT_THAT(error("deb = \"../a.deb\"\n"), HasSubstr("neither a path below this folder"));
   EXPECT_THAT(error("tar = \"https://x/y.tar\"\n"), HasSubstr("which a URL must have"));
   EXPECT_THAT(error("tar = \"y.tar\"\nsha256 = \"12\"\n"), HasSubstr("64 lower-case"));
   EXPECT_THAT(error("file = \"y\"\n"), HasSubstr("x.add.y.into"));
+  EXPECT_THAT(error("oci = \"oci://host/tool:latest\"\n"), HasSubstr("named by its digest"));
+  EXPECT_THAT(error("tar = \"t.tar\"\ninclude = [\"x\"]\n"), HasSubstr("include"));
+  EXPECT_THAT(error("nix = \"/nix/store/hello\"\nfrom = \"x\"\n"), HasSubstr("/<hash>-<name>"));
+  const std::string nix = "nix = \"/nix/store/0c5b8vw40dy178xlpddw65q9gf1h2186-hello\"\n";
+  EXPECT_THAT(error(nix), HasSubstr("x.add.y.from"));
+  EXPECT_THAT(error(nix + "from = \"https://cache\"\n"), HasSubstr("must be signed"));
+  EXPECT_THAT(error(nix + "from = \"cache\"\nkeys = [\"k\"]\n"), HasSubstr("no public key"));
   EXPECT_THAT(error("file = \"y\"\ninto = \"/etc/y\"\n"), HasSubstr("a path in the tree"));
   EXPECT_THAT(error("tar = \"y.tar\"\nstrip = 99\n"), HasSubstr("0 to 16"));
   EXPECT_THAT(error("tar = \"y.tar\"\nstirp = 1\n"), HasSubstr("did you mean \"strip\"?"));
@@ -218,9 +225,9 @@ extends = "cc"
 system = "aarch64-linux"
 )");
 
-  EXPECT_THAT(spec.toolchains.at("cc-aarch64").paths,
-              UnorderedElementsAre("binutils.aarch64", "gcc.aarch64", "libc.aarch64",
-                                   "sysroot.aarch64"));
+  EXPECT_THAT(
+      spec.toolchains.at("cc-aarch64").paths,
+      UnorderedElementsAre("binutils.aarch64", "gcc.aarch64", "libc.aarch64", "sysroot.aarch64"));
   const StoreSpec& gcc = spec.store.at("gcc.aarch64");
   EXPECT_EQ(gcc.role, "gcc");
   EXPECT_EQ(gcc.label, "gcc");
@@ -244,9 +251,9 @@ paths = ["zlib"]
 libraries = ["zlib"]
 )");
 
-  EXPECT_THAT(spec.toolchains.at("cross").paths,
-              UnorderedElementsAre("binutils", "gcc", "libc.aarch64", "sysroot.aarch64",
-                                   "zlib.aarch64"));
+  EXPECT_THAT(
+      spec.toolchains.at("cross").paths,
+      UnorderedElementsAre("binutils", "gcc", "libc.aarch64", "sysroot.aarch64", "zlib.aarch64"));
   EXPECT_EQ(spec.toolchains.at("cross").settings.target, "aarch64-linux");
   EXPECT_FALSE(spec.store.contains("gcc.aarch64"));
 }

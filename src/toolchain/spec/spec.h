@@ -154,6 +154,8 @@ bool IsArchiveWord(std::string_view word);
 inline constexpr size_t kRolesMax = 1024;  // in one request or lock
 // The settings of a toolchain, in a request or a lock (the keys of its table).
 Result<ToolchainSettings> ParseSettings(TomlTable& table);
+// "[store.x.add.y]" of a request.
+Result<Extra> ParseExtra(const std::string& name, TomlTable& table);
 // "into", "strip", "executable" and "include" of an extra, in a request or a lock, into *extra,
 // whose kind is known and whose strip is what it is when nothing is said.
 Status ParsePlace(TomlTable& table, Extra* extra);

@@ -1,0 +1,182 @@
+#include "cli/package_mirror.h"
+
+#include "base/file.h"
+#include "cli/cas_blobs.h"
+#include "reapi/store_index.h"
+#include "toolchain/fetch/extra_files.h"
+#include "toolchain/nix/binary_cache.h"
+#include "toolchain/oci/image.h"
+
+namespace lre::cli {
+namespace {
+
+using toolchain::Extra;
+using toolchain::ExtraKind;
+
+constexpr uint64_t kPieceBytes = 1 << 20;
+
+bool IsOfTheProject(const Extra& extra) {
+  return extra.kind != ExtraKind::kNix && extra.kind != ExtraKind::kOci &&
+         !toolchain::IsUrl(extra.from);
+}
+
+// From the server into one folder.
+class Fetching {
+ public:
+  Fetching(RemoteServer& server, std::string directory)
+      : server_(server), directory_(std::move(directory)) {}
+
+  Status Package(const toolchain::LockedPackage& package) {
+    TRY_ASSIGN(const Digest digest, MakeDigest(DigestFunction::kSha256, package.sha256,
+                                               static_cast<int64_t>(package.size_bytes)));
+    return File(digest, directory_ + "/" + package.sha256 + ".deb");
+  }
+
+  Status AddExtra(const Extra& extra) {
+    if (IsOfTheProject(extra)) return {};
+    if (extra.kind == ExtraKind::kNix) {
+      for (const std::string& line : extra.closure) {
+        TRY_ASSIGN(const toolchain::NixPath path, toolchain::ParseNixPath(line));
+        TRY_ASSIGN(const Digest digest, MakeDigest(DigestFunction::kSha256, path.nar_sha256,
+                                                   static_cast<int64_t>(path.nar_size)));
+        TRY(File(digest, toolchain::ExtraFileIn(directory_, path.nar_sha256)));
+      }
+      return {};
+    }
+    TRY(BySha256(extra.sha256));
+    return extra.kind == ExtraKind::kOci ? Layers(extra) : Status();
+  }
+
+  size_t fetched() const { return fetched_; }
+
+ private:
+  // Below an index is a manifest, below that are layers.
+  Status Layers(const Extra& extra) {
+    TRY_ASSIGN(const std::string architecture, toolchain::ImageArchitecture(extra.system));
+    for (std::string sha256 = extra.sha256; !sha256.empty();) {
+      const auto json =
+          ReadFile(toolchain::ExtraFileIn(directory_, sha256), toolchain::kImageManifestBytesMax);
+      if (!json) return {};  // not here: the registry is asked
+      TRY_ASSIGN(const toolchain::ImageManifest manifest,
+                 toolchain::ParseImageManifest(*json, architecture));
+      for (const toolchain::ImageLayer& layer : manifest.layers) TRY(BySha256(layer.sha256));
+      if (!manifest.chosen.empty()) TRY(BySha256(manifest.chosen));
+      if (manifest.chosen == sha256) return {};
+      sha256 = manifest.chosen;
+    }
+    return {};
+  }
+
+  Status BySha256(const std::string& sha256) {
+    const Result<Bytes> entry = server_.GetResult(reapi::FileKey(sha256).action);
+    if (!entry) return entry.error().code() == Code::kNotFound ? Status() : entry.error();
+    TRY_ASSIGN(const Digest digest, reapi::ParseFileEntry(entry->view()));
+    if (digest.Hex() != sha256)
+      return ErrorStatus(Code::kDataLoss, "the server's index has {} under {}", digest, sha256);
+    return File(digest, toolchain::ExtraFileIn(directory_, sha256));
+  }
+
+  Status File(const Digest& digest, const std::string& to) {
+    if (FileExists(to)) return {};  // whoever uses it checks it
+    const std::string partial = to + ".partial-cas";
+    Status status = [&]() -> Status {
+      TRY_ASSIGN(const auto file, SystemFiles().Open(partial, OpenMode::kCreate));
+      TRY(file->Truncate(0));
+      uint64_t offset = 0;
+      TRY(StreamBlob(server_.cas(), digest, [&](std::string_view piece) -> Status {
+        TRY(file->WriteAt(piece, offset));
+        offset += piece.size();
+        return {};
+      }));
+      TRY(file->Sync());
+      return SystemFiles().Rename(partial, to);
+    }();
+    if (status.ok()) ++fetched_;
+    if (!status.ok()) (void)SystemFiles().Remove(partial).ok();
+    return status.code() == Code::kNotFound ? Status() : status;
+  }
+
+  RemoteServer& server_;
+  const std::string directory_;
+  size_t fetched_ = 0;
+};
+
+Status SendFile(store::BlobStore& cas, const Digest& digest, const std::string& path) {
+  TRY_ASSIGN(auto writer, cas.Write({digest}));
+  TRY_ASSIGN(const auto file, SystemFiles().Open(path, OpenMode::kRead));
+  for (uint64_t offset = 0;;) {
+    std::string piece(kPieceBytes, '\0');
+    TRY_ASSIGN(const size_t count, file->ReadAt(piece.data(), piece.size(), offset));
+    if (count == 0) return writer->Commit();
+    piece.resize(count);
+    TRY(writer->Append(Bytes(std::move(piece))));
+    offset += count;
+  }
+}
+
+}  // namespace
+
+Result<toolchain::NeededFiles> AllFiles(const toolchain::Lock& lock, const std::string& toolchain) {
+  TRY_ASSIGN(const toolchain::Lock part, toolchain::LockOf(lock, toolchain));
+  toolchain::NeededFiles all;
+  for (const auto& [name, package] : part.packages) all.packages.push_back(name);
+  for (const auto& [name, path] : part.paths) {
+    for (Extra extra : path.extras) {
+      if (IsOfTheProject(extra)) continue;
+      extra.system = path.system.empty() ? lock.system : path.system;
+      all.extras.push_back(std::move(extra));
+    }
+  }
+  return all;
+}
+
+Result<UploadReport> UploadFiles(RemoteServer& server,
+                                 const std::map<std::string, std::string>& files) {
+  UploadReport report;
+  std::vector<Digest> digests;
+  std::vector<std::string> paths;
+  for (const auto& [sha256, path] : files) {
+    TRY_ASSIGN(const auto file, SystemFiles().Open(path, OpenMode::kRead));
+    TRY_ASSIGN(const uint64_t size, file->Size());
+    TRY_ASSIGN(const Digest digest,
+               MakeDigest(DigestFunction::kSha256, sha256, static_cast<int64_t>(size)));
+    digests.push_back(digest);
+    paths.push_back(path);
+    report.bytes += size;
+  }
+  report.blobs = digests.size();
+  TRY_ASSIGN(const std::vector<uint32_t> missing, server.cas().FindMissing(0, digests));
+  for (uint32_t i : missing) {
+    if (Status sent = SendFile(server.cas(), digests[i], paths[i]); !sent.ok())
+      return std::unexpected(sent.WithContext(paths[i]));
+    ++report.sent_blobs;
+    report.sent_bytes += static_cast<uint64_t>(digests[i].size_bytes);
+  }
+  for (const Digest& digest : digests) {
+    reapi::StoreIndexKey key = reapi::FileKey(digest.Hex());
+    report.actions.push_back(key.action);
+    if (server.GetResult(key.action)) continue;
+    std::vector<std::pair<Digest, Bytes>> blobs;
+    for (reapi::NewBlob& blob : key.blobs)
+      blobs.emplace_back(blob.digest, Bytes(std::move(blob.bytes)));
+    for (Status& status : server.cas().PutMany(0, blobs)) TRY(status);
+    TRY(server.PutResult(key.action, reapi::EncodeFileEntry(digest)));
+    ++report.new_entries;
+  }
+  return report;
+}
+
+Result<size_t> FetchFromServer(RemoteServer& server, const toolchain::Lock& lock,
+                               const toolchain::NeededFiles& needed,
+                               const std::string& cache_directory) {
+  TRY(SystemFiles().MakeDirectories(cache_directory));
+  Fetching fetching(server, cache_directory);
+  for (const std::string& name : needed.packages) {
+    const auto found = lock.packages.find(name);
+    if (found != lock.packages.end()) TRY(fetching.Package(found->second));
+  }
+  for (const Extra& extra : needed.extras) TRY(fetching.AddExtra(extra));
+  return fetching.fetched();
+}
+
+}  // namespace lre::cli

@@ -36,13 +36,24 @@ std::string FindEmulator(std::string_view system) {
   return "";
 }
 
+// Without the flag P (preserve argv[0]) a program cannot see by which name it was called, and
+// clang++ would be clang.
+bool IsUsable(std::string_view entry) {
+  constexpr std::string_view kFlags = "\nflags: ";
+  const size_t flags = entry.find(kFlags);
+  if (!entry.starts_with("enabled") || flags == entry.npos) return false;
+  const std::string_view rest = entry.substr(flags + kFlags.size());
+  return rest.substr(0, rest.find('\n')).find('P') != rest.npos;
+}
+
 // The first 20 bytes of an ELF file: 64 bits, little-endian, executable or shared (2 or 3), and the
-// machine. The kernel undoes the escapes.
+// machine. The kernel undoes the escapes. F: it opens the emulator now, so that it is there under any
+// root.
 std::string Registration(std::string_view system, const std::string& emulator) {
   const char* machine = system == "aarch64-linux" ? R"(\xb7\x00)" : R"(\x3e\x00)";
   return fmt::format(
       R"(:qemu-{}:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00{})"
-      R"(:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:{}:F)",
+      R"(:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:{}:FP)",
       Processor(system), machine, emulator);
 }
 
@@ -51,7 +62,7 @@ std::string Registration(std::string_view system, const std::string& emulator) {
 Status CheckRunsHere(std::string_view system) {
   if (system == ThisSystem()) return {};
   const std::string entry = fmt::format("{}/qemu-{}", kBinfmt, Processor(system));
-  if (ReadFile(entry).value_or("").starts_with("enabled")) return {};
+  if (IsUsable(ReadFile(entry).value_or(""))) return {};
   return ErrorStatus(Code::kFailedPrecondition,
                      "programs of {} cannot be run here: that needs qemu-user and Linux 6.7, or "
                      "qemu-user-binfmt (Debian packages)",

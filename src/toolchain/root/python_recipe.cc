@@ -1,6 +1,7 @@
 #include "toolchain/root/python_recipe.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -30,9 +31,26 @@ Status TakeCompiled(FileTree& tree, const std::string& directory, const std::str
   return {};
 }
 
+// Links still mean the root of the tree. Those to its libraries must hold for the loader, or it
+// would take the machine's.
+Status LinkLibraries(const FileTree& tree, const std::string& libraries,
+                     const std::string& directory) {
+  const std::string start = "/" + libraries + "/";
+  for (const auto& [path, node] : tree) {
+    if (!node.symlink || ParentPath(path) != libraries || !node.content.starts_with(start))
+      continue;
+    const std::string link = directory + "/" + path;
+    if (unlink(link.c_str()) != 0 ||
+        symlink(node.content.c_str() + start.size(), link.c_str()) != 0)
+      return ErrnoStatus(errno, "link " + link);
+  }
+  return {};
+}
+
 Status CompileIn(FileTree& tree, const std::string& python, const CompilePythonOptions& options,
                  const std::string& directory) {
   TRY(WriteTree(tree, directory, {.prefix = "/", .threads = options.threads}));
+  TRY(LinkLibraries(tree, options.libraries, directory));
   const std::string program = directory + "/usr/bin/" + python, folder = "usr/lib/" + python;
   // WriteTree leaves modes to whoever adds a path to the store.
   if (chmod(program.c_str(), 0755) != 0) return ErrnoStatus(errno, "chmod " + program);
@@ -44,7 +62,9 @@ Status CompileIn(FileTree& tree, const std::string& python, const CompilePythonO
        .environment =
            std::vector<std::string>{"LD_LIBRARY_PATH=" + directory + "/" + options.libraries,
                                     "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"},
-       .directory = "/"});
+       .directory = "/",
+       // Of another system, by an emulator, on a machine that has more to do.
+       .timeout = std::chrono::minutes(10)});
   if (!result) return result.error();
   if (result->exit_code != 0)
     return ErrorStatus(Code::kFailedPrecondition, "compiling the modules of {} ended with {}: {}",

@@ -94,6 +94,7 @@ toolchain registry "oci = \"oci+http://$registry/org/tool@sha256:$image\""$'\n'"
 toolchain trees "nix = \"$nix_program\""$'\nfrom = "trees"' say-words
 toolchain cached "nix = \"$nix_program\""$'\nfrom = "cache"\n'"keys = [\"$key\"]" say-words
 toolchain remote "nix = \"$nix_program\""$'\n'"from = \"$cache\""$'\n'"keys = [\"$key\"]" say-words
+printf '\n[store.packaged]\npackages = ["media-types"]\n\n[toolchain.packaged]\npaths = ["packaged"]\n' >>lre.toml
 "$lre" lock
 [ "$(grep -c "sha256 = \"$image\"" lre.lock)" = 3 ] || fail "the lock does not name the image thrice"
 "$lre" lock | grep -q unchanged || fail "a second lock is another one"
@@ -122,6 +123,7 @@ try() {
           [ "$("$program/bin/say")" = "from nix" ]
           [ "$(readlink "$path/nix/it")" = "$program" ]
           ;;
+        packaged) [ -s "$path/usr/share/doc/media-types/copyright" ] ;;
         *)
           [ "$("$path/usr/bin/image-hello")" = "from an image" ]
           [ "$(cat "$path/usr/data/replaced")" = new ]
@@ -147,14 +149,18 @@ if "$lre" lock --fresh --lock other.lock 2>"$dir/unsigned"; then fail "a path th
 grep -q "not signed by any of the keys" "$dir/unsigned" || fail "$(cat "$dir/unsigned")"
 sed -i "s|^keys = .*|keys = [\"$key\"]|" lre.toml
 
-echo "from a server's CAS, when registry and cache are gone"
+echo "from a server's CAS, when registry, cache and archive are gone"
 serve farm --data-dir "$dir/data"
-"$lre" push --packages registry remote --server "$address" | tee "$dir/pushed"
-[ "$(grep -c "pinned as packages-" "$dir/pushed")" = 2 ] || fail "the packages are not pinned"
-"$lre" push --packages registry remote --server "$address" | grep -c "sent 0 B in 0 files, 0 index entries" | grep -qx 2 || fail "sent twice"
+"$lre" push --packages registry remote packaged --server "$address" | tee "$dir/pushed"
+[ "$(grep -c "pinned as packages-" "$dir/pushed")" = 3 ] || fail "the packages are not pinned"
+"$lre" push --packages registry remote packaged --server "$address" | grep -c "sent 0 B in 0 files, 0 index entries" | grep -qx 3 || fail "sent twice"
 for each in "${others[@]}"; do kill "$each" && wait "$each" 2>/dev/null || true; done
 others=()
 rm -r "$XDG_CACHE_HOME/lre/packages"
-if in_empty_stores "$dir/three" "$lre" sync remote 2>"$dir/gone"; then fail "made from nothing"; fi
-LRE_FROM=$address try three registry remote
+sed -i 's|^suites = .*|&\nmirrors = ["file:///nowhere"]|' lre.toml
+for each in registry remote packaged; do
+  if in_empty_stores "$dir/three" "$lre" sync $each 2>"$dir/gone"; then fail "$each was made from nothing"; fi
+done
+grep -q 'lre push --packages' "$dir/gone" || fail "nothing names the remedy: $(cat "$dir/gone")"
+LRE_FROM=$address try three registry remote packaged
 echo "passed"

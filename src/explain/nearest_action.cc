@@ -22,12 +22,20 @@ std::vector<std::string> WithoutConfiguration(std::vector<std::string> outputs) 
   return outputs;
 }
 
-using Compare2 = std::function<Result<std::vector<Difference>>(const Digest& candidate)>;
+// How far away, less being nearer: what is known to differ comes before what cannot be known.
+std::pair<size_t, size_t> Distance(const std::vector<Difference>& differences) {
+  const auto unknown = std::count_if(differences.begin(), differences.end(), [](const auto& one) {
+    return one.a.ends_with(kNotInTheCas) || one.b.ends_with(kNotInTheCas);
+  });
+  return {static_cast<size_t>(unknown), differences.size()};
+}
+
+using CompareWith = std::function<Result<std::vector<Difference>>(const Digest& candidate)>;
 
 Result<std::optional<Nearest>> Choose(store::BlobStore& cas,
                                       const std::vector<std::string>& outputs,
                                       const std::vector<Digest>& candidates,
-                                      const NearestOptions& options, const Compare2& compare) {
+                                      const NearestOptions& options, const CompareWith& compare) {
   std::vector<Digest> same, others;
   const std::vector<std::string> plain = Sorted(WithoutConfiguration(outputs));
   for (size_t i = 0; i < std::min(candidates.size(), options.commands_max); ++i) {
@@ -46,7 +54,7 @@ Result<std::optional<Nearest>> Choose(store::BlobStore& cas,
     auto differences = compare(compared[i]);
     if (!differences && differences.error().code() == Code::kNotFound) continue;
     TRY(differences);
-    if (!nearest || differences->size() < nearest->differences.size()) {
+    if (!nearest || Distance(*differences) < Distance(nearest->differences)) {
       nearest = Nearest{compared[i], std::move(*differences), same.empty()};
     }
   }

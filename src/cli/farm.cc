@@ -54,8 +54,14 @@ Result<FoundUserland> ReadUserland(const std::string& path) {
   return FoundUserland{std::move(userland), fmt::format("{} ({})", manifest.name, path)};
 }
 
+bool HasShell(const worker::Userland& userland) {
+  return std::ranges::any_of(userland.links,
+                             [](const sandbox::Mount& link) { return link.target == "/bin"; });
+}
+
 // Only what the operator named must be there. Of what was synced the last usable one is taken:
-// another may be gone from the store, or be of another version of this program.
+// another may be gone from the store, be of another version of this program or for another system,
+// or have no shell because it is only a tool.
 Result<FoundUserland> FindUserland(const server::Config& config) {
   if (!config.worker_manifest.empty()) {
     Result<FoundUserland> named = ReadUserland(config.worker_manifest);
@@ -65,8 +71,9 @@ Result<FoundUserland> FindUserland(const server::Config& config) {
   std::string unusable;
   for (const std::string& path : KeptManifests()) {
     Result<FoundUserland> found = ReadUserland(path);
-    if (found) return found;
-    if (unusable.empty()) unusable = found.error().WithContext(path).message();
+    if (found && HasShell(*found->userland)) return found;
+    if (unusable.empty())
+      unusable = found ? path + ": no shell" : found.error().WithContext(path).message();
   }
   const std::string reason = unusable.empty() ? "" : fmt::format(" ({})", unusable);
   return FoundUserland{

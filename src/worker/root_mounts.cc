@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "toolchain/root/relocate_tree.h"
 
 namespace lre::worker {
 namespace {
@@ -39,6 +40,9 @@ std::vector<Mount> EtcMounts() {
 }
 
 Result<Userland> UserlandOf(const toolchain::Manifest& manifest) {
+  if (manifest.system != toolchain::ThisSystem())
+    return Error(Code::kFailedPrecondition, "toolchain {} is for {}, this machine is {}",
+                 manifest.name, manifest.system, toolchain::ThisSystem());
   Userland userland;
   for (const char* role : {"base", "libc"}) {
     const toolchain::StorePath* path = manifest.Find(role);

@@ -31,7 +31,8 @@ struct Userland {
   std::vector<sandbox::Mount> links;
 };
 // From the roles `base` and `libc` of a manifest; a role that is not there adds nothing.
-// kFailedPrecondition when a path of the manifest is not on this machine.
+// kFailedPrecondition when a path of the manifest is not on this machine, or it is for another
+// system.
 Result<Userland> UserlandOf(const toolchain::Manifest& manifest);
 
 struct RootContents {

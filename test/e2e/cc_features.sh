@@ -79,6 +79,10 @@ refuses() {
   grep -q "$words" "$farm_log" || fail "$target with $*: not refused for '$words'"
   echo "$target is refused: $words"
 }
+# linked_by PROGRAM: the link editor that made it, by what each leaves behind; GNU ld leaves nothing.
+linked_by() {
+  if readelf -SW "$1" | grep -q gnu.gold-version; then echo gold; elif readelf -p .comment "$1" | grep -q LLD; then echo lld; else echo bfd; fi
+}
 bin=$farm_workspace/bazel-bin/features
 for config in gcc clang clang-libcxx; do
   flags=()
@@ -88,6 +92,12 @@ for config in gcc clang clang-libcxx; do
   refuses //features:lacks_an_include "std" "${headers[@]}" "${flags[@]}"
   refuses //features:warns "unused variable" --features=treat_warnings_as_errors "${flags[@]}"
   [ $config = clang-libcxx ] && continue
+  linkers=(bfd gold)
+  [ $config = gcc ] || linkers+=(lld)
+  for linker in "${linkers[@]}"; do
+    farm_build alone //features:program "--linkopt=-fuse-ld=$linker" "${flags[@]}"
+    [ "$(linked_by "$bin/program")" = "$linker" ] || fail "$config with -fuse-ld=$linker: linked by $(linked_by "$bin/program")"
+  done
   farm_build alone -c dbg --fission=yes //features:program.dwp "${flags[@]}"
   # readelf is not content with all of it, but reads what matters.
   readelf --debug-dump=info "$bin/program.dwp" >"$farm_dir/dwarf" 2>&1 || true
@@ -108,8 +118,12 @@ cc_static_library(name = "twice", features = ["symbol_check"], deps = [":other",
 END
 printf '#include <string>\nstd::string SumText(int, int) { return ""; }\n' >"$farm_workspace/archives/other.cc"
 sed -i '/name = "text",/a\    visibility = ["//visibility:public"],' "$farm_workspace/features/BUILD.bazel"
-farm_build alone //archives:once --experimental_cc_static_library
-refuses //archives:twice "SumText.*in .*text.pic.o.*other.pic.o\|SumText.*in .*other.pic.o.*text.pic.o" --experimental_cc_static_library
+for config in gcc clang; do
+  flags=(--experimental_cc_static_library)
+  [ $config = gcc ] || flags+=("--config=$config")
+  farm_build alone //archives:once "${flags[@]}"
+  refuses //archives:twice "SumText.*in .*text.pic.o.*other.pic.o\|SumText.*in .*other.pic.o.*text.pic.o" "${flags[@]}"
+done
 
 # A profile of the program, and the program made with it.
 farm_build alone -c opt //features:program --config=clang "--fdo_instrument=$farm_dir/profile"

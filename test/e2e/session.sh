@@ -41,16 +41,21 @@ use_module_of() {
   farm_rc=("$1/lre.bazelrc") farm_overrides=("--override_module=local-remote-execution=$1/local-remote-execution")
 }
 
-# start_fresh_worker NAME ADDRESS STORE: a worker of the server at ADDRESS whose /lre/store is the folder STORE; sets
-# worker_pid. Callers run as root, and call end_fresh_worker when they leave.
+# start_fresh_worker NAME ADDRESS STORE FLAGS...: a worker of the server at ADDRESS whose /lre/store is the folder STORE,
+# and whose /nix/store is STORE.nix if that is there; sets worker_pid. Callers run as root, and call end_fresh_worker when they leave.
 worker_pid=
 start_fresh_worker() {
-  mkdir -p "$3"
+  local name=$1 server=$2 store=$3
+  shift 3
+  mkdir -p "$store"
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --propagation private bash -c '
     mount --bind "$1" /lre/store
-    exec "$2" worker --worker-server "$3" --worker-directory "$4/worker" --worker-name "$5"' \
-    worker "$3" "$lre" "$2" "$farm_dir" "$1" >"$farm_dir/worker.log" 2>&1 &
+    [ ! -d "$1.nix" ] || mount --bind "$1.nix" /nix/store
+    shift
+    exec "$@"' \
+    worker "$store" "$lre" worker --worker-server "$server" --worker-directory "$farm_dir/worker" --worker-name "$name" "$@" \
+    >"$farm_dir/worker.log" 2>&1 &
   worker_pid=$!
 }
 end_fresh_worker() {

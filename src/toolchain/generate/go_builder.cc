@@ -306,11 +306,12 @@ func link(out, main string, arguments []string) error {
 func expanded(arguments []string) ([]string, error) {
 	var all []string
 	for _, argument := range arguments {
-		if !strings.HasPrefix(argument, "@") {
+		file := strings.TrimPrefix(argument, "--arguments=")
+		if file == argument {
 			all = append(all, argument)
 			continue
 		}
-		text, err := os.ReadFile(argument[1:])
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}

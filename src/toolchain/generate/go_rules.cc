@@ -118,7 +118,7 @@ def _dep(archive):
     return "-dep={}={}".format(archive.importpath, archive.file.path)
 
 def _run(ctx, mode, arguments, inputs, outputs):
-    arguments.use_param_file("@%s")
+    arguments.use_param_file("--arguments=%s")
     arguments.set_param_file_format("multiline")
     ctx.actions.run(
         arguments = [mode, arguments],

@@ -111,7 +111,7 @@ def _link_arguments(ctx, kind, test):
     linker = cc_common.get_tool_for_action(action_name = action, feature_configuration = features)
     arguments = ["-Clinker=" + linker, "-Clink-arg=-Wl,--as-needed"]
     if "fully_static_link" in ctx.features and not shared:
-        arguments += ["-Ctarget-feature=+crt-static", "-Crelocation-model=static"]
+        arguments += ["-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-Clink-arg=-Wl,-Bstatic"]
 
     # rustc says itself whether its output is shared.
     arguments += ["-Clink-arg=" + flag for flag in flags if flag not in ["-shared", "-pie"]]

@@ -30,20 +30,36 @@ bool MayChange(const std::string& file, const InitFlags& flags) {
   return answer == "y" || answer == "yes";
 }
 
-Status Edit(const std::string& file, std::string (*edit)(std::string), const InitFlags& flags) {
-  std::string before;
-  const bool exists = FileExists(file);
-  if (exists) {
-    TRY_ASSIGN(before, ReadFile(file));
+// A file of the project as it will be.
+struct Edited {
+  std::string file, text;
+  bool exists = false;
+};
+
+// Nothing is written before everything was agreed to: a refusal leaves the project as it was.
+Status EditProject(const InitFlags& flags) {
+  static constexpr std::pair<const char*, std::string (*)(std::string)> kEdits[] = {
+      {"MODULE.bazel", WithModule}, {".bazelrc", WithImport}, {".bazelignore", WithIgnored}};
+  std::vector<Edited> edits;
+  for (const auto& [file, edit] : kEdits) {
+    std::string before;
+    const bool exists = FileExists(file);
+    if (exists) {
+      TRY_ASSIGN(before, ReadFile(file));
+    }
+    std::string after = edit(before);
+    if (exists && after == before) continue;
+    if (exists && !MayChange(file, flags)) {
+      return ErrorStatus(Code::kFailedPrecondition,
+                         "{} is to be changed; say --yes, or do it by hand:\n{}", file, edit(""));
+    }
+    edits.push_back({file, std::move(after), exists});
   }
-  const std::string after = edit(before);
-  if (exists && after == before) return Status();
-  if (exists && !MayChange(file, flags)) {
-    return ErrorStatus(Code::kFailedPrecondition,
-                       "{} is to be changed; say --yes, or do it by hand:\n{}", file, edit(""));
+  for (const Edited& edited : edits) {
+    PrintLine((edited.exists ? "changed: " : "written: ") + edited.file);
+    TRY(WriteFileAtomically(edited.file, edited.text));
   }
-  PrintLine((exists ? "changed: " : "written: ") + file);
-  return WriteFileAtomically(file, after);
+  return Status();
 }
 
 // The commands that people run later, by hand, in the same order; they say themselves what they do.
@@ -69,10 +85,7 @@ Status RunStep(std::vector<std::string> arguments) {
 }
 
 Status Run(const InitFlags& flags) {
-  // The user's own files first: a refusal leaves the project as it was.
-  TRY(Edit("MODULE.bazel", WithModule, flags));
-  TRY(Edit(".bazelrc", WithImport, flags));
-  TRY(Edit(".bazelignore", WithIgnored, flags));
+  TRY(EditProject(flags));
   if (!FileExists(kSpecFile)) {
     TRY(WriteFileAtomically(kSpecFile, DefaultSpecText()));
     PrintLine(std::string("written: ") + kSpecFile);

@@ -15,6 +15,16 @@ cp MODULE.bazel before
 if "$lre" init </dev/null >"$farm_dir/refused" 2>&1; then fail "lre init changed a file without asking"; fi
 grep -q -e '--yes' "$farm_dir/refused" || fail "lre init does not say how to go on"
 cmp MODULE.bazel before
+if grep -q $'\033' "$farm_dir/refused"; then fail "colours without a terminal"; fi
+# On one it asks for each; one no, and none is changed.
+for answers in 'n' 'y\nn'; do
+  # shellcheck disable=SC2059
+  if printf "$answers\n" | script -qec "'$lre' init" /dev/null >"$farm_dir/asked" 2>&1; then fail "lre init after '$answers'"; fi
+  grep -q 'change MODULE.bazel? \[y/N\]' "$farm_dir/asked" || fail "lre init does not ask: $(cat "$farm_dir/asked")"
+  grep -q $'\033' "$farm_dir/asked" || fail "no colours on a terminal"
+  cmp MODULE.bazel before
+done
+grep -q 'change .bazelrc? \[y/N\]' "$farm_dir/asked" || fail "lre init asks for one file only: $(cat "$farm_dir/asked")"
 "$lre" init --yes
 "$lre" check || fail "lre check after lre init"
 files=$(find . -name .git -prune -o -type f -exec sha256sum {} + | sort)

@@ -27,8 +27,10 @@ std::optional<v1::FromWorker> FakeServer::Next() {
 }
 
 std::optional<v1::FromWorker> FakeServer::NextOf(v1::FromWorker::MessageCase kind) {
+  // Heartbeats go on for ever.
+  const Instant end = SystemClock().Now() + std::chrono::minutes(2);
   for (;;) {
-    std::optional<v1::FromWorker> message = Next();
+    std::optional<v1::FromWorker> message = messages_.Pop({}, end);
     if (!message || message->message_case() == kind) return message;
   }
 }

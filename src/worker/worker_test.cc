@@ -232,7 +232,7 @@ TEST_F(WorkerTest, NamesEveryMissingInput) {
 }
 
 TEST_F(WorkerTest, AFailingStoreIsTheWorkersFailure) {
-  Start();
+  Start({.patience = {.away_max = Duration(0)}});
   setup_->Assign(
       {.script = "echo slow; sleep 0.2; echo unheard-of > out", .output_paths = {"out"}});
   auto running = [&] {

@@ -75,7 +75,7 @@ Status RunEnv(const std::string& given, bool json) {
 }  // namespace
 
 std::string BazelrcPrefixOf(std::string_view bazelrc) {
-  constexpr std::string_view kStart = "\nbuild:", kEnd = " --extra_execution_platforms=";
+  constexpr std::string_view kStart = "\nbuild:", kEnd = " --repo_env=BAZEL_DO_NOT_DETECT";
   for (size_t at = bazelrc.find(kStart); at != bazelrc.npos; at = bazelrc.find(kStart, at + 1)) {
     const std::string_view line = bazelrc.substr(at + kStart.size());
     const size_t end = line.find(' ');

@@ -21,6 +21,7 @@ namespace lre::cli {
 namespace {
 
 constexpr const char* kStore = "/lre/store";
+constexpr const char* kNixStore = "/nix/store";
 
 Status WriteProc(const char* file, const std::string& text) {
   UniqueFd fd(open(file, O_WRONLY | O_CLOEXEC));
@@ -71,17 +72,23 @@ Status Carry(const std::string& name, const std::string& root) {
   return Mount(from, to, MS_BIND | MS_REC);
 }
 
+Status BindStore(const std::string& store, const std::string& at) {
+  TRY(SystemFiles().MakeDirectories(store));
+  TRY(SystemFiles().MakeDirectories(at));
+  return Mount(store, at, MS_BIND | MS_REC);
+}
+
 Status FillRoot(const UserStore& store) {
   if (mount("lre-root", store.root.c_str(), "tmpfs", 0, "mode=0755") != 0) {
     return ErrnoStatus(errno, "mount " + store.root);
   }
   TRY_ASSIGN(const std::vector<std::string> names, SystemFiles().List("/"));
+  const bool has_nix = FileExists("/nix/var/nix");
   for (const std::string& name : names) {
-    if (name != "lre") TRY(Carry(name, store.root));
+    if (name != "lre" && (name != "nix" || has_nix)) TRY(Carry(name, store.root));
   }
-  const std::string at = store.root + kStore;
-  TRY(SystemFiles().MakeDirectories(at));
-  return Mount(store.store, at, MS_BIND | MS_REC);
+  if (!has_nix) TRY(BindStore(store.nix, store.root + kNixStore));
+  return BindStore(store.store, store.root + kStore);
 }
 
 Status Pivot(const std::string& root, const std::string& directory) {
@@ -135,6 +142,7 @@ Result<UserStore> UserStoreOfHome() {
   }
   const std::string own = std::string(home) + "/.lre";
   return UserStore{.store = own + "/store",
+                   .nix = own + "/nix",
                    .root = own + "/root",
                    .bazel = std::string(home) + "/.cache/lre/bazel-shell",
                    .bin = own + "/bin"};
@@ -143,7 +151,6 @@ Result<UserStore> UserStoreOfHome() {
 bool StoreIsWritable() { return access(kStore, W_OK) == 0; }
 
 Status EnterUserStore(const UserStore& store) {
-  TRY(SystemFiles().MakeDirectories(store.store));
   TRY(SystemFiles().MakeDirectories(store.root));
   std::error_code error;
   const std::string directory = std::filesystem::current_path(error).string();

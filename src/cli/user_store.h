@@ -1,7 +1,7 @@
 // A toolchain store without root: the calling process moves into a user namespace with a root
-// folder of its own, where ~/.lre/store stands at /lre/store and all else is as it was. For what it
-// then runs; other processes see nothing of it. REQUIRES: no other thread. Linux; see
-// user_namespaces(7), pivot_root(2).
+// folder of its own, where ~/.lre/store stands at /lre/store, ~/.lre/nix at /nix/store unless Nix
+// itself is there, and all else is as it was. For what it then runs; other processes see nothing of
+// it. REQUIRES: no other thread. Linux; see user_namespaces(7), pivot_root(2).
 #pragma once
 
 #include <string>
@@ -13,6 +13,7 @@ namespace lre::cli {
 
 struct UserStore {
   std::string store;  // "<home>/.lre/store"
+  std::string nix;    // "<home>/.lre/nix"
   std::string root;   // a folder on which the new root is mounted: "<home>/.lre/root"
   std::string bazel;  // Bazel's --output_user_root inside: "<home>/.cache/lre/bazel-shell"
   std::string bin;    // holds what stands before PATH inside: "<home>/.lre/bin"

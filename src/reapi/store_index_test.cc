@@ -22,6 +22,15 @@ TEST(StoreIndex, TheKeyOfAPathNeverChanges) {
   EXPECT_NE(StorePathKey(kPath).action, ToolchainKey(kPath).action);
 }
 
+TEST(StoreIndex, AFileIsFoundByItsHashAlone) {
+  const Digest file = DigestOf("a package");
+
+  EXPECT_EQ(ParseFileEntry(EncodeFileEntry(file)).value(), file);
+  EXPECT_EQ(ParseFileEntry("").error().code(), Code::kInvalidArgument);
+  EXPECT_FALSE(ParseFileEntry("\x01 no message"));
+  EXPECT_NE(FileKey(file.Hex()).action, ToolchainKey(file.Hex()).action);
+}
+
 TEST(StoreIndex, TheKeyIsThatOfACanonicalAction) {
   StoreIndexKey key = StorePathKey(kPath);
 

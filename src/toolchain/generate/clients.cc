@@ -67,12 +67,14 @@ std::string ReccConf(const GenerateInput& input, const GenerateOptions& options)
              "instance={instance}\n\n"
              "# The worker's system; no store path stands here: the compiler's path in the command "
              "names them.\n"
-             "remote_platform_OSFamily=linux\n\n"
+             "{isa}remote_platform_OSFamily=linux\n\n"
              "# deps_global_paths stays unset: headers of the store are on the worker, not "
              "uploaded.\n",
              fmt::arg("executor", options.executor_endpoint),
-             fmt::arg("cache", options.cache_endpoint),
-             fmt::arg("instance", options.instance_name));
+             fmt::arg("cache", options.cache_endpoint), fmt::arg("instance", options.instance_name),
+             fmt::arg("isa", input.other_cpus.empty()
+                                 ? ""
+                                 : fmt::format("remote_platform_ISA={}\n", IsaOf(input.cpu))));
 }
 
 std::string Envrc(const GenerateInput& input) {

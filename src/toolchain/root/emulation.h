@@ -7,9 +7,13 @@
 
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/status.h"
 
 namespace lre::toolchain {
+
+// For one program that is asked or tried: emulated, and on a machine that has more to do.
+inline constexpr Duration kProbeTime = std::chrono::minutes(10);
 
 // Ok when this process can run programs of `system`; kFailedPrecondition says what would make it
 // so. Thread-safe.

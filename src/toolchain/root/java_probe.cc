@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "toolchain/root/emulation.h"
 
 namespace lre::toolchain {
 namespace {
@@ -12,7 +13,8 @@ namespace {
 Result<std::string> Ask(std::vector<std::string> command, const std::string& directory = "/") {
   TRY_ASSIGN(SubprocessResult result, RunSubprocess({.arguments = command,
                                                      .environment = std::vector<std::string>{},
-                                                     .directory = directory}));
+                                                     .directory = directory,
+                                                     .timeout = kProbeTime}));
   if (result.exit_code != 0)
     return Error(Code::kFailedPrecondition, "{} ended with {}: {}", fmt::join(command, " "),
                  result.exit_code, (result.output + result.error_output).substr(0, 2000));

@@ -24,7 +24,8 @@ Result<Answer> Ask(const std::string& program, std::vector<std::string> argument
   arguments.insert(arguments.begin(), program);
   TRY_ASSIGN(SubprocessResult result, RunSubprocess({.arguments = arguments,
                                                      .environment = std::vector<std::string>{},
-                                                     .directory = "/"}));
+                                                     .directory = "/",
+                                                     .timeout = kProbeTime}));
   if (result.exit_code != 0) {
     std::string command;
     for (const std::string& argument : arguments)
@@ -409,6 +410,10 @@ std::map<std::string, std::string> ToolEnvironment(const Manifest& manifest) {
     path += (path.empty() ? "" : ":") + it->path + "/usr/bin";
   }
   if (!manifest.cc) return environment;
+  // What builds for another system is only that with its flags.
+  std::string flags;
+  if (!manifest.target.empty())
+    for (const std::string& flag : manifest.cc->compile_flags) flags += " " + flag;
   const auto& tools = manifest.cc->tools;
   const bool clang = manifest.cc->compiler == "clang";
   for (auto [name, tool] : {std::pair{"CC", clang ? "clang" : "gcc"},
@@ -420,7 +425,8 @@ std::map<std::string, std::string> ToolEnvironment(const Manifest& manifest) {
                             {"OBJCOPY", "objcopy"},
                             {"LD", "ld"},
                             {"AS", "as"}})
-    if (auto it = tools.find(tool); it != tools.end()) environment[name] = it->second;
+    if (auto it = tools.find(tool); it != tools.end())
+      environment[name] = it->second + (std::string_view(name).starts_with('C') ? flags : "");
   return environment;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "toolchain/root/emulation.h"
 #include "toolchain/root/write_tree.h"
 
 namespace lre::toolchain {
@@ -63,8 +64,7 @@ Status CompileIn(FileTree& tree, const std::string& python, const CompilePythonO
            std::vector<std::string>{"LD_LIBRARY_PATH=" + directory + "/" + options.libraries,
                                     "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"},
        .directory = "/",
-       // Of another system, by an emulator, on a machine that has more to do.
-       .timeout = std::chrono::minutes(10)});
+       .timeout = kProbeTime});
   if (!result) return result.error();
   if (result->exit_code != 0)
     return ErrorStatus(Code::kFailedPrecondition, "compiling the modules of {} ended with {}: {}",

@@ -43,8 +43,8 @@ check "a jar has the same bytes anywhere" jars
 utf8() { [[ "$("${bare[@]}" --setenv LC_ALL C.UTF-8 "$home/bin/java" -Dfile.encoding=UTF-8 -cp classes Hello)" == "$said UTF-8" ]]; }
 check "UTF-8 can be asked for" utf8
 
-# The machine's own: its control group (how many processors there are) and its user.
-of_the_machine="/sys/fs/cgroup|/sys/devices/system/(cpu|node)|/etc/(passwd|nsswitch.conf|localtime|timezone)\$|/lre\$"
+# The machine's own: its control group and memory (how many processors there are, how large pages are) and its user.
+of_the_machine="/\$|/dev\$|/sys/fs/cgroup|/sys/devices/system/(cpu|node)|/sys/kernel/mm/(hugepages|transparent_hugepage)|/etc/(passwd|nsswitch.conf|localtime|timezone)\$|/lre\$"
 check "javac opens and probes nothing outside the store" opens_only "$of_the_machine" "$home/bin/javac" -d traced-classes src/Hello.java
 check "java opens and probes nothing outside the store" opens_only "$of_the_machine" "$home/bin/java" -cp classes Hello
 

@@ -2,8 +2,10 @@
 # A worker on a machine that never saw the toolchain: `lre push`, the cache filled three times over,
 # then a worker whose /lre/store is an empty directory builds hello_lre and the test project remotely
 # (a genrule whose tool, and tests whose only mention of the store is inside a file). Reports what the
-# worker fetched and how long it took.
+# worker fetched and how long it took. Then further new workers, each for one action that names a Nix closure
+# inside an input file and nowhere else.
 . "$(dirname "$0")/session.sh"
+. "$(dirname "$0")/nix.sh"
 farm_workspace=$farm_dir/project farm_log=
 copy_project "$farm_workspace"
 cp "$root"/local-remote-execution/examples/hello_lre.cc "$farm_workspace/"
@@ -17,6 +19,7 @@ BUILD
 push_end() {
   end_fresh_worker
   farm_end
+  rmdir /nix/store /nix 2>/dev/null || true
 }
 trap push_end EXIT
 [ "$(id -u)" = 0 ] || { echo "this test makes a mount namespace: run it as root" >&2; exit 1; }
@@ -67,6 +70,82 @@ farm_build remote //... --test_output=errors
 spawns=$(count_spawns)
 expect_spawns "everything" "$spawns remote(, [0-9]* remote cache hit)?|[0-9]* remote cache hit, [0-9]* remote"
 
+# Named by a file alone: a genrule's tool, what a cc_test runs.
+end_fresh_worker
+make_nix_closure "$farm_dir/nix-made"
+mkdir "$farm_dir/words"
+cp -a "$farm_dir/nix-made/cache" "$farm_dir/words/"
+cat >"$farm_dir/words/lre.toml" <<TOML
+schema = 1
+
+[archive.debian]
+suites = ["bookworm"]
+
+[store.words.add.words]
+nix = "$nix_program"
+from = "cache"
+keys = ["$(cat "$farm_dir/nix-made/key.public")"]
+
+[toolchain.words]
+paths = ["words"]
+tools = ["say-words"]
+TOML
+# shellcheck disable=SC2016 # expanded by the inner shell
+in_empty_stores "$farm_dir/made" bash -euc 'cd "$1"; "$2" lock; "$2" sync; "$2" push --server "$3"' words \
+  "$farm_dir/words" "$lre" "$address"
+echo "exec $nix_program/bin/say-words" >"$farm_workspace/say.sh"
+chmod +x "$farm_workspace/say.sh"
+cat >"$farm_workspace/says_words.cc" <<'CC'
+#include <cstdio>
+#include <string>
+
+int main() {
+  FILE* said = popen("sh ./say.sh", "r");
+  char text[100] = {};
+  std::string line = said != nullptr && fgets(text, sizeof text, said) != nullptr ? text : "";
+  return line == "from nix\n" ? 0 : 1;
+}
+CC
+cat >>"$farm_workspace/BUILD.bazel" <<'BUILD'
+
+genrule(
+    name = "said",
+    outs = ["said.txt"],
+    cmd = "sh $(execpath say.sh) > $@",
+    tools = ["say.sh"],
+)
+
+cc_test(
+    name = "says_words",
+    size = "small",
+    srcs = ["says_words.cc"],
+    data = ["say.sh"],
+)
+BUILD
+# another_worker NAME: one that never saw any closure, and knows no file from before.
+another_worker() {
+  end_fresh_worker
+  rm -rf "$farm_dir/worker"
+  mkdir -p "$farm_dir/$1.nix"
+  start_fresh_worker "$1" "$address" "$farm_dir/$1"
+}
+fetched_words() {
+  ls "$farm_dir/$1.nix"
+  [ -e "$farm_dir/$1.nix/$(basename "$nix_words")/share/words" ] || fail "$2: the closure is not on its worker"
+}
+farm_verb=build
+another_worker genrule
+farm_build remote //:said //:says_words --remote_download_outputs=all
+[ "$(cat "$farm_workspace/bazel-bin/said.txt")" = "from nix" ] || fail "the tool said '$(cat "$farm_workspace/bazel-bin/said.txt")'"
+fetched_words genrule "the genrule"
+another_worker cc_test
+farm_verb="test"
+farm_build remote //:says_words --test_output=errors
+[[ "$(farm_spawns)" =~ ^([0-9]+\ remote\ cache\ hit,\ )?[12]\ remote$ ]] || fail "the test: '$(farm_spawns)'"
+fetched_words cc_test "the cc_test"
+farm_bazel aquery --lockfile_mode=off "${farm_overrides[@]}" "//:said + //:says_words" >"$farm_dir/actions" 2>&1 || fail "aquery"
+if grep -q /nix/store "$farm_dir/actions"; then fail "an action names the closure itself"; fi
+
 # A path that nobody pushed is named, with what to do.
 cat >>"$farm_workspace/BUILD.bazel" <<'BUILD'
 
@@ -75,9 +154,18 @@ genrule(
     outs = ["nowhere.txt"],
     cmd = "/lre/store/00000000000000000000000000000000-nowhere/bin/tool > $@",
 )
+
+genrule(
+    name = "nix_nowhere",
+    outs = ["nix_nowhere.txt"],
+    cmd = "/nix/store/00000000000000000000000000000000-nowhere/bin/tool > $@",
+)
 BUILD
 farm_verb=build
-if farm_build remote //:nowhere 2>"$farm_dir/nowhere.log"; then fail "a path that is nowhere was found"; fi
-grep -q '00000000000000000000000000000000-nowhere.*lre push' "$farm_dir/nowhere.log" ||
-  fail "the error names no path or no remedy: $(cat "$farm_dir/nowhere.log")"
+for target in nowhere nix_nowhere; do
+  if farm_build remote "//:$target" 2>"$farm_dir/nowhere.log"; then fail "a path that is nowhere was found"; fi
+  grep -q '/store/00000000000000000000000000000000-nowhere.*lre push' "$farm_dir/nowhere.log" ||
+    fail "the error names no path or no remedy: $(cat "$farm_dir/nowhere.log")"
+  grep -qi 'failed.precondition' "$farm_dir/nowhere.log" || fail "another code: $(cat "$farm_dir/nowhere.log")"
+done
 echo "passed"

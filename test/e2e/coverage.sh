@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bazel coverage with a combined report, with GCC and with clang: run remotely it is all cache hits locally, and the
-# report says the same. gcov is the store's; the report is put together by Bazel's own generator, on the store's JDK.
+# bazel coverage with a combined report, of C and C++ with GCC and with clang, and of Java: run remotely it is all cache
+# hits locally, and the report says the same. gcov and JaCoCo are the store's; the report is put together by Bazel's own
+# generator, on the store's JDK.
 . "$(dirname "$0")/session.sh"
 copy_module "$farm_dir/module" lre-cc lre-clang lre-java
 use_module_of "$farm_dir/module"
@@ -13,6 +14,10 @@ farm_workspace=$farm_dir/project
 farm_verb=coverage
 copy_project "$farm_workspace"
 cp -R "$root/test/e2e/features" "$farm_workspace/features"
+# JaCoCo knows sources by their packages: these are in the package `examples`.
+mkdir -p "$farm_workspace/java"
+cp -R "$farm_dir/module/local-remote-execution/examples/java" "$farm_workspace/java/examples"
+echo 'bazel_dep(name = "rules_java", version = "7.6.5")' >>"$farm_workspace/MODULE.bazel"
 farm_start
 report=$farm_workspace/bazel-out/_coverage/_coverage_report.dat
 
@@ -21,7 +26,8 @@ of() { sed -n "/^SF:.*$1\$/,/^end_of_record/s/^DA://p" "$report"; }
 
 for config in gcc clang; do
   flags=(//features:plain //features:shared --combined_report=lcov)
-  [ $config = gcc ] || flags+=("--config=$config")
+  # The other compiler changes nothing in Java.
+  if [ $config = gcc ]; then flags+=(//java/examples:greeting_test); else flags+=("--config=$config"); fi
   farm_clean
   farm_build remote "${flags[@]}" --test_output=errors
   spawns=$(count_spawns)
@@ -38,5 +44,6 @@ for config in gcc clang; do
   # Each of two tests makes one sum that is refused and one that is not.
   [[ $(of text.cc) == *"9,4"*"10,2"* ]] || fail "$config: of text.cc the report says $(of text.cc)"
   [ "$(of sum.c)" = 3,4 ] || fail "$config: of sum.c the report says $(of sum.c)"
+  [ $config != gcc ] || [ "$(of Greeting.java)" = 9,1 ] || fail "of Greeting.java the report says $(of Greeting.java)"
 done
 echo "of text.cc: $(of text.cc | paste -sd' ')"

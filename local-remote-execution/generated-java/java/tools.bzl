@@ -1,5 +1,5 @@
 # Bazel's Java tools as files of a build.
-# Written by `lre generate` from manifest sha256:4f3dd6c1a296e21fa721d2d9172c7a4b5946f17d1b3b1507e859f581bb0e973a
+# Written by `lre generate` from manifest sha256:8205ab15dc2a8a9c35cda0b275051da4a17a43703bc0479aaaa152983b9aa324
 # of lre-java: edits are lost.
 
 def _tool_impl(ctx):

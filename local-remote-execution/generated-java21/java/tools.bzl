@@ -1,5 +1,5 @@
 # Bazel's Java tools as files of a build.
-# Written by `lre generate` from manifest sha256:fd46eb9e91f77e8ea404e2f8c9b23d449b65a63731b81ee255e317432a8fcfde
+# Written by `lre generate` from manifest sha256:d08ddefedb1634af5abdd9c8b5bba326b2823721f5975fb9ad0dda63b3954329
 # of lre-java21: edits are lost.
 
 def _tool_impl(ctx):

@@ -164,9 +164,10 @@ std::vector<std::string> JavaBuilderCommand(const JavaFacts& java) {
   for (const char* flag :
        {"--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED",
         "-Dfile.encoding=UTF-8", "-Dsun.io.useCanonCaches=false", "-XX:-CompactStrings",
-        "-XX:-UsePerfData", "-Xlog:disable", "-Xlog:all=warning:stderr:uptime,level,tags", "-jar"})
+        "-XX:-UsePerfData", "-Xlog:disable", "-Xlog:all=warning:stderr:uptime,level,tags", "-cp"})
     command.push_back(flag);
   command.push_back(java.tools.at("JavaBuilder"));
+  command.push_back("com.google.devtools.build.buildjar.BazelJavaBuilder");
   return command;
 }
 

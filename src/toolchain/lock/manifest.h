@@ -57,9 +57,10 @@ struct JavaFacts {
   std::string home;     // absolute java_home
   int major = 0;        // 17
   std::string version;  // "17.0.13"
-  // Bazel's Java tools: "JavaBuilder", "GenClass", "Runner", "Jacoco" (.jar), "ijar", "singlejar",
-  // "sh", "cp" -> absolute path; "Turbine" -> a class path; "repository" -> a folder that takes the
-  // place of Bazel's @remote_java_tools, where there is one. Empty: the toolchain has none.
+  // Bazel's Java tools: "GenClass", "Runner", "Jacoco" (.jar), "ijar", "singlejar",
+  // "sh", "cp" -> absolute path; "JavaBuilder", "Turbine" -> a class path; "repository" -> a folder
+  // that takes the place of Bazel's @remote_java_tools, where there is one. Empty: the toolchain
+  // has none.
   std::map<std::string, std::string> tools;
   friend bool operator==(const JavaFacts&, const JavaFacts&) = default;
 };

@@ -64,6 +64,8 @@ void FindTools(const ProbeInput& input, JavaFacts& facts) {
                    {"sh", path.path + "/usr/bin/sh"},
                    {"cp", path.path + "/usr/bin/cp"}};
     if (FileExists(folder + "/BUILD.bazel")) facts.tools["repository"] = folder;
+    if (FileExists(folder + "/properties"))
+      facts.tools["JavaBuilder"] = folder + "/properties:" + facts.tools["JavaBuilder"];
     return;
   }
 }

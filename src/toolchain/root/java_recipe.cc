@@ -76,6 +76,21 @@ void AddRepository(FileTree& tree, const std::string& folder) {
   tree[folder + "/BUILD.bazel"] = {.content = std::string(kRepository)};
 }
 
+// JavaBuilder makes classes call the run-time half of JaCoCo by the name that JaCoCo's properties
+// say. Debian renames neither, but writes a renamed package there: coverage would find no such
+// class. These come before the ones in JavaBuilder's archive.
+void AddJacocoProperties(FileTree& tree, const std::string& folder) {
+  auto jar = tree.find("usr/share/bazel/tools/java_tools/JacocoCoverage_jarjar_deploy.jar");
+  if (jar == tree.end()) return;
+  // In the archive's table of contents, which is not compressed.
+  if (jar->second.content.find("org/jacoco/agent/rt/internal/Offline.class") == std::string::npos)
+    return;
+  tree[folder + "/properties/org/jacoco/core/jacoco.properties"] = {
+      .content =
+          "VERSION=0\nCOMMITID=0000000\nHOMEURL=http://www.jacoco.org/jacoco\n"
+          "RUNTIMEPACKAGE=org.jacoco.agent.rt.internal\n"};
+}
+
 }  // namespace
 
 std::optional<std::string> FindJdk(const FileTree& tree) {
@@ -160,6 +175,7 @@ Status FinishJdk(FileTree& tree, const std::string& jdk) {
 
 void FinishJavaTools(FileTree& tree, const std::string& folder) {
   AddRepository(tree, folder);
+  AddJacocoProperties(tree, folder);
   const char* busybox = tree.contains("usr/bin/busybox") ? "/usr/bin/busybox" : "";
   if (*busybox == '\0') return;
   for (const char* name : {"cp", "sh"})

@@ -22,7 +22,8 @@ std::optional<std::string> FindJavaTools(const FileTree& tree, std::string_view 
 Status FinishJdk(FileTree& tree, const std::string& jdk);
 // Gives busybox the names by which it is called: sh and cp. Where JUnit is too, makes `folder`, which
 // FindJavaTools found, a Bazel repository in the place of @remote_java_tools, whose test runner
-// brings JUnit as the one that Bazel downloads does.
+// brings JUnit as the one that Bazel downloads does. Where JaCoCo is, the folder `properties` there
+// is for JavaBuilder's class path.
 void FinishJavaTools(FileTree& tree, const std::string& folder);
 
 // A Java key store (JKS, password "changeit") of trusted certificates, each (alias, DER), in this

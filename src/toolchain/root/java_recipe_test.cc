@@ -72,6 +72,20 @@ TEST(JavaRecipeTest, GivesBusyboxTheNamesThatJavaActionsUse) {
   EXPECT_TRUE(without.empty());
 }
 
+TEST(JavaRecipeTest, SaysTheNameOfTheRunTimeHalfOfJacocoThatIsThere) {
+  const std::string jar = "usr/share/bazel/tools/java_tools/JacocoCoverage_jarjar_deploy.jar";
+  FileTree tree, renamed;
+  tree[jar] = {.content = "PK org/jacoco/agent/rt/internal/Offline.class PK"};
+  renamed[jar] = {.content = "PK org/jacoco/agent/rt/internal_0000/Offline.class PK"};
+
+  FinishJavaTools(tree, "usr/lib/tools");
+  FinishJavaTools(renamed, "usr/lib/tools");
+
+  EXPECT_THAT(tree["usr/lib/tools/properties/org/jacoco/core/jacoco.properties"].content,
+              HasSubstr("RUNTIMEPACKAGE=org.jacoco.agent.rt.internal\n"));
+  EXPECT_EQ(renamed.size(), 1u);
+}
+
 TEST(JavaRecipeTest, MakesARepositoryWhoseTestRunnerBringsJUnit) {
   FileTree tree;
   tree["usr/share/java/junit4.jar"] = {.content = "zip"};

@@ -12,10 +12,8 @@
 
 #include "base/file.h"
 #include "base/subprocess.h"
-#include "build/bazel/remote/execution/v2/remote_execution.pb.h"
 #include "cli/imported_module.h"
 #include "cli/toolchain_files.h"
-#include "reapi/digest_proto.h"
 #include "reapi/store_index.h"
 #include "toolchain/fetch/resolve.h"
 #include "toolchain/root/relocate_tree.h"
@@ -26,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Duration kProgramTimeout = std::chrono::seconds(20);
-constexpr Duration kServerTimeout = std::chrono::seconds(5);
 constexpr int kBazelFirst = 7, kBazelLast = 9;
 
 // Names of /etc that no file of the store's clang may have: see clang_recipe.cc.
@@ -246,16 +243,12 @@ std::vector<Finding> CheckServer(const ServerFlags& flags, bool asked_for,
   };
   auto server = RemoteServer::Connect(flags);
   if (!server) return {bad(server.error())};
-  reapi::pb::GetCapabilitiesRequest request;
-  request.set_instance_name(flags.instance_name);
-  const auto answer =
-      (*server)->channel().Unary("/build.bazel.remote.execution.v2.Capabilities/GetCapabilities",
-                                 {Bytes(request.SerializeAsString())}, {.timeout = kServerTimeout});
-  if (!answer && !asked_for) {
+  const Status answers = (*server)->CheckAnswers();
+  if (!answers.ok() && !asked_for) {
     return {{"server", Verdict::kGood,
              fmt::format("none answers at {}; --server names another", flags.address), ""}};
   }
-  if (!answer) return {bad(answer.error())};
+  if (!answers.ok()) return {bad(answers)};
   std::vector<Finding> findings = {
       {"server", Verdict::kGood, fmt::format("{} answers", flags.address), ""}};
   for (const toolchain::Manifest& manifest : manifests) {

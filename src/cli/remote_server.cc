@@ -11,6 +11,7 @@ namespace {
 constexpr char kActionCache[] = "/build.bazel.remote.execution.v2.ActionCache/";
 // Pinning copies nothing but may read a large tree.
 constexpr Duration kCallTimeout = std::chrono::minutes(2);
+constexpr Duration kAnswerTimeout = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -54,6 +55,14 @@ Result<Response> RemoteServer::Call(const char* method,
   if (!response.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return Error(Code::kInternal, "{}: the answer does not parse", method);
   return response;
+}
+
+Status RemoteServer::CheckAnswers() {
+  reapi::pb::GetCapabilitiesRequest request;
+  request.set_instance_name(instance_name_);
+  return ToStatus(channel_->Unary("/build.bazel.remote.execution.v2.Capabilities/GetCapabilities",
+                                  {Bytes(request.SerializeAsString())},
+                                  {.timeout = kAnswerTimeout}));
 }
 
 Result<Bytes> RemoteServer::GetResult(const Digest& action) {

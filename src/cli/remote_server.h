@@ -36,6 +36,8 @@ class RemoteServer {
   // For calls that are not below.
   rpc::Channel& channel() { return *channel_; }
   const std::string& instance_name() const { return instance_name_; }
+  // Ok when it says what it can do, in a few seconds.
+  Status CheckAnswers();
   // A serialised ActionResult; kNotFound when there is none.
   Result<Bytes> GetResult(const Digest& action);
   Status PutResult(const Digest& action, std::string_view result);

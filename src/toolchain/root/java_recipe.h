@@ -20,10 +20,10 @@ std::optional<std::string> FindJavaTools(const FileTree& tree, std::string_view 
 // Gives the JDK the cacerts that a maintainer script would have made, from the authorities in
 // usr/share/ca-certificates. kFailedPrecondition when there are none.
 Status FinishJdk(FileTree& tree, const std::string& jdk);
-// Gives busybox the names by which it is called: sh and cp. Where JUnit is too, makes `folder`, which
-// FindJavaTools found, a Bazel repository in the place of @remote_java_tools, whose test runner
-// brings JUnit as the one that Bazel downloads does. Where JaCoCo is, the folder `properties` there
-// is for JavaBuilder's class path.
+// Gives busybox the names by which it is called: sh and cp. Where JUnit is too, makes `folder`,
+// which FindJavaTools found, a Bazel repository in the place of @remote_java_tools, whose test
+// runner brings JUnit as the one that Bazel downloads does. Where JaCoCo is, the folder
+// `properties` there is for JavaBuilder's class path.
 void FinishJavaTools(FileTree& tree, const std::string& folder);
 
 // A Java key store (JKS, password "changeit") of trusted certificates, each (alias, DER), in this

@@ -19,7 +19,7 @@ struct RevokeFlags {
 // "<32 hex>" or "<32 hex>-<role>", also as a path, as it stands in commands and attestations.
 Result<std::string> HashOf(const std::string& what) {
   std::string name = what.substr(what.rfind('/') + 1);
-  if (toolchain::IsStoreName(name)) return name;
+  if (toolchain::IsStoreName(name) || toolchain::IsNixName(name)) return name;
   if (toolchain::IsStoreName(name + "-x")) return name;
   return Error(Code::kInvalidArgument,
                "'{}' is neither a store path nor the 32 hex digits of one: `lre store list`", what);

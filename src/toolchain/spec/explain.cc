@@ -40,7 +40,8 @@ std::string ExplainSpec(const Spec& spec) {
       text += fmt::format("{} and what they need", fmt::join(store.packages, ", "));
     }
     for (const Extra& extra : store.extras) {
-      text += fmt::format(", {} {}", ExtraKindName(extra.kind), extra.from);
+      text += fmt::format(", {} {}", ExtraKindName(extra.kind),
+                          extra.store_path.empty() ? extra.from : extra.store_path);
     }
     if (!store.references.empty()) {
       text += fmt::format(", without what {} holds", fmt::join(store.references, ", "));

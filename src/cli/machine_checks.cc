@@ -7,7 +7,6 @@
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/file.h"
@@ -93,11 +92,11 @@ Result<std::optional<std::string>> TreeAt(RemoteServer& server, const std::strin
   if (!bytes && bytes.error().code() == Code::kNotFound) return std::optional<std::string>();
   TRY(ToStatus(bytes));
   TRY_ASSIGN(const reapi::StoreIndexEntry entry, reapi::ParseStoreIndexEntry(bytes->view()));
-  const auto record = nlohmann::json::parse(entry.record, nullptr, /*allow_exceptions=*/false);
-  if (!record.is_object() || !record.contains("tree") || !record["tree"].is_string()) {
+  const auto record = toolchain::ParseManifest(entry.record);
+  if (!record || record->paths.empty()) {
     return std::optional<std::string>("a record that does not parse");
   }
-  return std::optional(record["tree"].get<std::string>());
+  return std::optional(record->paths[0].tree);
 }
 
 Result<Finding> CompareWithServer(RemoteServer& server, const std::string& address,
@@ -207,15 +206,16 @@ std::vector<Finding> CheckCompilers(const std::vector<toolchain::Manifest>& mani
 Finding JudgeBazelVersion(const std::string& said) {
   std::string_view text = said;
   if (!text.starts_with("bazel ")) {
-    return {"bazel", Verdict::kWarning, fmt::format("bazel --version says \"{}\"", text), ""};
+    return {"bazel version", Verdict::kWarning, fmt::format("bazel --version says \"{}\"", text),
+            ""};
   }
   text.remove_prefix(6);
   int major = 0;
   std::from_chars(text.data(), text.data() + text.size(), major);
   if (major >= kBazelFirst && major <= kBazelLast) {
-    return {"bazel", Verdict::kGood, said, ""};
+    return {"bazel version", Verdict::kGood, said, ""};
   }
-  return {"bazel", Verdict::kBad,
+  return {"bazel version", Verdict::kBad,
           fmt::format("{}: the module is for Bazel {} to {}", said, kBazelFirst, kBazelLast),
           fmt::format("use Bazel {} to {}; tools/bazel/provision of LRE provides one on Debian",
                       kBazelFirst, kBazelLast)};
@@ -223,15 +223,15 @@ Finding JudgeBazelVersion(const std::string& said) {
 
 Finding CheckBazelVersion() {
   const std::string bazel = FindOnPath("bazel");
-  if (bazel.empty()) return {"bazel", Verdict::kGood, "there is none on PATH", ""};
+  if (bazel.empty()) return {"bazel version", Verdict::kGood, "there is none on PATH", ""};
   std::error_code error;
   if (fs::canonical(bazel, error).filename().string().find("bazelisk") != std::string::npos) {
-    return {"bazel", Verdict::kGood, bazel + " is bazelisk: .bazelversion says which", ""};
+    return {"bazel version", Verdict::kGood, bazel + " is bazelisk: .bazelversion says which", ""};
   }
   // In a folder of no workspace, so that no rc file and no server has a part in it.
   const auto said = RunSubprocess(
       {.arguments = {bazel, "--version"}, .directory = "/", .timeout = kProgramTimeout});
-  if (!said) return {"bazel", Verdict::kWarning, said.error().message(), ""};
+  if (!said) return {"bazel version", Verdict::kWarning, said.error().message(), ""};
   return JudgeBazelVersion(said->output.substr(0, said->output.find('\n')));
 }
 

@@ -75,7 +75,9 @@ class ServerCheck : public testing::Test {
                        {.role = "gcc", .path = "/lre/store/2-gcc", .tree = "sha256:bb/1"}};
   }
   void Push(const std::string& path, const std::string& tree) {
-    const reapi::StoreIndexEntry entry{.record = "{\"tree\": \"" + tree + "\"}"};
+    toolchain::Manifest record = manifest_;
+    record.paths = {{.role = "libc", .path = path, .tree = tree}};
+    const reapi::StoreIndexEntry entry{.record = toolchain::PrintManifest(record)};
     auto server = RemoteServer::Connect(flags_).value();
     ASSERT_EQ(
         server->PutResult(reapi::StorePathKey(path).action, reapi::EncodeStoreIndexEntry(entry)),

@@ -34,6 +34,20 @@ files=$(find . -name .git -prune -o -type f -exec sha256sum {} + | sort)
 farm_start
 remote_then_cached 2 //:mine
 
+# The server was not pushed to: workers elsewhere could not fetch what this project builds with. Then it was.
+server=(--server "${farm_cache#grpc://}" --instance-name "$farm_instance")
+"$lre" check "${server[@]}" >"$farm_dir/check" || fail "lre check with a server"
+grep -q 'server lre-cc: the server lacks 5 of 5' "$farm_dir/check" || fail "lre check says $(cat "$farm_dir/check")"
+"$lre" push lre-cc "${server[@]}" >/dev/null
+"$lre" doctor --json "${server[@]}" >"$farm_dir/doctor.json" || true # what else is wrong with this machine is its own
+python3 - "$farm_dir/doctor.json" <<'PYTHON' || fail "lre doctor says $(cat "$farm_dir/doctor.json")"
+import json
+import sys
+found = {each["check"]: each for each in json.load(open(sys.argv[1]))}
+assert found["server lre-cc"]["verdict"] == "good" and found["compiler lre-cc"]["verdict"] == "good", found
+assert {"sandbox", "store", "environment", "host specs", "userland", "bazel version", "server", "lock"} <= found.keys()
+PYTHON
+
 # disagrees WHAT: lre check fails and says so.
 disagrees() {
   if "$lre" check --without-store >"$farm_dir/check" 2>&1; then fail "lre check sees nothing, although: $1"; fi

@@ -219,6 +219,7 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
   handle.store_paths =
       worker::StorePathCache::Make(setup.cas, setup.read_result,
                                    {.fetched_bytes_max = config.worker_store_bytes_max,
+                                    .read_tenant = setup.read_tenant_result,
                                     .check_interval = config.worker_store_check_interval,
                                     .metrics = &setup.metrics});
   worker::WorkerOptions options;

@@ -38,6 +38,7 @@ struct WorkerSetup {
   sandbox::Launcher& launcher;
   Metrics& metrics;
   worker::ReadActionResult read_result;  // of the index of store paths
+  worker::ReadTenantResult read_tenant_result = {};
 };
 Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup,
                                  std::unique_ptr<worker::LinkConnector> connector);

@@ -44,9 +44,14 @@ Status Run(server::Config config, const std::string& ready_file, bool with_worke
     auto read_result = [&server, &config](const Digest& action) {
       return server->action_cache().Get({action, config.instance_name});
     };
-    TRY_ASSIGN(worker,
-               StartWorker(config, {server->cas(), *launcher, server->metrics(), read_result},
-                           NewLocalLinkConnector(*server)));
+    auto read_tenant_result = [&server](const worker::StorePathTenant& tenant,
+                                        const Digest& action) {
+      return server->action_cache().Get({action, tenant.instance_name, tenant.partition});
+    };
+    TRY_ASSIGN(worker, StartWorker(config,
+                                   {server->cas(), *launcher, server->metrics(), read_result,
+                                    read_tenant_result},
+                                   NewLocalLinkConnector(*server)));
     // No worker but this one is expected: what it cannot serve fails at once instead of waiting.
     server->scheduler()->DeclarePool({.name = "up",
                                       .properties = config.worker_properties.empty()

@@ -11,6 +11,7 @@
 #include "cli/signals.h"
 #include "cli/terminal.h"
 #include "rpc/client.h"
+#include "store/partition_name.h"
 #include "store/remote_store.h"
 #include "worker/grpc_link.h"
 
@@ -63,8 +64,15 @@ Status Run(const server::Config& config) {
 
   Metrics metrics;
   auto read_result = [&server](const Digest& action) { return server.GetResult(action); };
-  TRY_ASSIGN(WorkerHandle worker, StartWorker(config, {*cas, *launcher, metrics, read_result},
-                                              worker::NewGrpcLinkConnector(link_channel)));
+  auto read_tenant_result = [&blob_channel](const worker::StorePathTenant& tenant,
+                                            const Digest& action) {
+    return RemoteServer(blob_channel,
+                        store::InstanceWithPartition(tenant.instance_name, tenant.partition))
+        .GetResult(action);
+  };
+  TRY_ASSIGN(WorkerHandle worker,
+             StartWorker(config, {*cas, *launcher, metrics, read_result, read_tenant_result},
+                         worker::NewGrpcLinkConnector(link_channel)));
   PrintLine(fmt::format("lre {} works for {}: {} slots, {}; userland: {}", Version(),
                         config.worker_server, WorkerSlots(config),
                         config.worker_sandbox == "none" ? "no sandbox" : "sandboxed",

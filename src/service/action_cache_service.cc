@@ -5,6 +5,7 @@
 #include "reapi/digest_proto.h"
 #include "reapi/wire/messages.h"
 #include "service/blocking.h"
+#include "store/partition_name.h"
 
 namespace lre::service {
 namespace {
@@ -80,6 +81,8 @@ void Get(const ActionCacheParts& parts, size_t inline_bytes_max,
   if (!request) return call->Finish(request.error());
   const auto partition = parts.partitions.Admit(call->info(), request->instance_name);
   if (!partition) return call->Finish(partition.error());
+  // A worker reads what a tenant wrote under the tenant's instance name.
+  request->instance_name = store::InstanceWithoutPartition(request->instance_name);
   const action_cache::ActionKey key{request->action, request->instance_name, *partition};
   const bool inlined =
       request->inline_stdout || request->inline_stderr || !request->inline_output_files.empty();

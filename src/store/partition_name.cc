@@ -28,4 +28,10 @@ std::optional<Partition> PartitionIn(std::string_view instance_name) {
   return number;
 }
 
+std::string_view InstanceWithoutPartition(std::string_view instance_name) {
+  if (!PartitionIn(instance_name)) return instance_name;
+  const size_t slash = instance_name.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : instance_name.substr(0, slash);
+}
+
 }  // namespace lre::store

@@ -14,5 +14,7 @@ namespace lre::store {
 std::string InstanceWithPartition(std::string_view instance_name, Partition partition);
 // The partition that its last part says; nullopt when that is no such word.
 std::optional<Partition> PartitionIn(std::string_view instance_name);
+// Without that word, if it is there.
+std::string_view InstanceWithoutPartition(std::string_view instance_name);
 
 }  // namespace lre::store

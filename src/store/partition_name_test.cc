@@ -12,6 +12,12 @@ TEST(PartitionNameTest, WhatIsWrittenIsRead) {
       EXPECT_EQ(PartitionIn(InstanceWithPartition(instance, partition)), partition);
 }
 
+TEST(PartitionNameTest, TheWordCanBeTakenAway) {
+  for (const char* instance : {"", "main", "a/b", "partition-x", "partition-9/b"})
+    for (Partition partition : {0u, 7u})
+      EXPECT_EQ(InstanceWithoutPartition(InstanceWithPartition(instance, partition)), instance);
+}
+
 TEST(PartitionNameTest, OtherWordsSayNoPartition) {
   for (const char* instance :
        {"", "main", "partition-", "partition-x", "partition-1x", "partition--1", "my-partition-1",

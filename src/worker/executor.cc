@@ -274,8 +274,8 @@ Result<sandbox::Command> Executor::MakeCommand(Job& job) {
         (command.working_directory == "/" ? "" : "/") + job.command.working_directory;
   RootContents root_contents;
   TRY(job.patience.Do([&]() -> Status {
-    TRY_ASSIGN(root_contents,
-               parts_.mounts.For(store_paths, job.assignment.action_digest().hash()));
+    TRY_ASSIGN(root_contents, parts_.mounts.For(store_paths, job.assignment.action_digest().hash(),
+                                                {job.partition(), job.assignment.instance_name()}));
     return {};
   }));
   job.store_paths = std::move(root_contents.hold);

@@ -89,13 +89,13 @@ Result<Userland> RootMounts::FindUserland() {
 }
 
 Result<RootContents> RootMounts::For(const std::set<std::string>& store_paths,
-                                     const std::string& user) {
+                                     const std::string& user, const StorePathTenant& tenant) {
   std::vector<std::string> wanted(store_paths.begin(), store_paths.end());
   TRY_ASSIGN(Userland userland, FindUserland());
   wanted.insert(wanted.end(), userland.store_paths.begin(), userland.store_paths.end());
   RootContents root{.mounts = others_, .store_paths = {}, .hold = nullptr};
   if (!wanted.empty()) {
-    Result<StoreClosure> closure = source_.Closure(wanted, user);
+    Result<StoreClosure> closure = source_.ClosureFor(tenant, wanted, user);
     if (!closure && closure.error().code() == Code::kNotFound)
       return Error(Code::kFailedPrecondition,
                    "the worker does not have a toolchain store path that the action names: {}; run "

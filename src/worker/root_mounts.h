@@ -53,8 +53,9 @@ class RootMounts {
              std::vector<sandbox::Mount> others);
 
   // For an action whose arguments, environment and input files name `store_paths`.
-  // `user` as in StorePathSource::Closure.
-  Result<RootContents> For(const std::set<std::string>& store_paths, const std::string& user = {});
+  // `user` and `tenant` as in StorePathSource::ClosureFor.
+  Result<RootContents> For(const std::set<std::string>& store_paths, const std::string& user = {},
+                           const StorePathTenant& tenant = {});
 
  private:
   Result<Userland> FindUserland();

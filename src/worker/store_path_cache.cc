@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -27,6 +29,7 @@ using toolchain::StorePath;
 using toolchain::ToolchainStore;
 
 constexpr size_t kKnownMax = 1000;
+constexpr size_t kAdmittedMax = 10'000;
 
 class FetchingStorePathCache final : public StorePathCache {
  public:
@@ -51,14 +54,21 @@ class FetchingStorePathCache final : public StorePathCache {
 
   Result<StoreClosure> Closure(const std::vector<std::string>& paths,
                                const std::string& user) override {
+    return ClosureFor({}, paths, user);
+  }
+
+  Result<StoreClosure> ClosureFor(const StorePathTenant& tenant,
+                                  const std::vector<std::string>& paths,
+                                  const std::string& user) override {
     TRY(OpenStore(paths));
     auto hold = std::make_shared<Hold>(*this);
     std::set<std::string> seen(paths.begin(), paths.end());
     std::vector<std::string> queue(seen.begin(), seen.end());
     StoreClosure closure{.paths = {}, .hold = hold};
     for (size_t i = 0; i < queue.size(); ++i) {
-      TRY_ASSIGN(std::shared_ptr<Entry> entry, Use(queue[i], user));
+      TRY_ASSIGN(std::shared_ptr<Entry> entry, Use(queue[i], tenant, user));
       hold->entries.push_back(entry);
+      TRY(CheckOwner(entry->known, tenant));
       closure.paths.push_back({queue[i], entry->known.record.tree});
       for (const std::string& reference : entry->known.record.references)
         if (seen.insert(reference).second) queue.push_back(reference);
@@ -93,6 +103,7 @@ class FetchingStorePathCache final : public StorePathCache {
   struct Known {
     StorePath record;
     bool fetched = false;
+    store::Partition owner = 0;  // the tenant that it came from
     std::pair<dev_t, ino_t> folder;
   };
   struct Entry {
@@ -124,7 +135,8 @@ class FetchingStorePathCache final : public StorePathCache {
     return {};
   }
 
-  Result<std::shared_ptr<Entry>> Use(const std::string& path, const std::string& user) {
+  Result<std::shared_ptr<Entry>> Use(const std::string& path, const StorePathTenant& tenant,
+                                     const std::string& user) {
     std::unique_lock lock(mutex_);
     for (;;) {
       Slot& slot = slots_[path];
@@ -138,7 +150,7 @@ class FetchingStorePathCache final : public StorePathCache {
     slots_[path].busy = true;
     std::optional<Known> known = slots_[path].known;
     lock.unlock();
-    Result<std::shared_ptr<Entry>> made = Prepare(path, std::move(known));
+    Result<std::shared_ptr<Entry>> made = Prepare(path, tenant, std::move(known));
     lock.lock();
     Slot& slot = slots_[path];
     slot.busy = false;
@@ -173,7 +185,8 @@ class FetchingStorePathCache final : public StorePathCache {
   }
 
   // Finds or fetches it. Not under mutex_; one call per path at a time.
-  Result<std::shared_ptr<Entry>> Prepare(const std::string& path, std::optional<Known> known) {
+  Result<std::shared_ptr<Entry>> Prepare(const std::string& path, const StorePathTenant& tenant,
+                                         std::optional<Known> known) {
     auto entry = std::make_shared<Entry>();
     TRY_ASSIGN(entry->lock, store_->HoldPath(path));
     std::string trouble;
@@ -185,10 +198,16 @@ class FetchingStorePathCache final : public StorePathCache {
     }
     if (!store_->Contains(path)) {
       if (!read_) return Error(Code::kNotFound, "{}{}", path, trouble);
-      TRY_ASSIGN(StorePath record, LookUpStorePath(read_, options_.prefix, path));
+      store::Partition owner = tenant.partition;
+      Result<StorePath> record = LookUpOf(tenant, path);
+      if (owner == 0 || (!record && record.error().code() == Code::kNotFound)) {
+        owner = 0;
+        record = LookUpStorePath(read_, options_.prefix, path);
+      }
+      TRY(ToStatus(record));
       // Another worker on this machine may be about it.
       TRY_ASSIGN(UniqueFd making, store_->LockName(path.substr(path.rfind('/') + 1)));
-      if (!store_->Contains(path)) TRY(FetchNow(record));
+      if (!store_->Contains(path)) TRY(FetchNow(*record, owner));
       known.reset();
     }
     struct stat info {};
@@ -201,7 +220,64 @@ class FetchingStorePathCache final : public StorePathCache {
     TRY_ASSIGN(entry->known.record, store_->Find(path));
     entry->known.folder = folder;
     entry->known.fetched = store_->IsFetched(path);
+    TRY_ASSIGN(entry->known.owner, OwnerOf(path));
     return entry;
+  }
+
+  Result<StorePath> LookUpOf(const StorePathTenant& tenant, const std::string& path) const {
+    if (tenant.partition == 0 || !options_.read_tenant)
+      return Error(Code::kNotFound, "{} is not of a tenant", path);
+    return LookUpStorePath(
+        [&](const Digest& action) { return options_.read_tenant(tenant, action); }, options_.prefix,
+        path);
+  }
+
+  // Beside the records of the store: whose a fetched path is. No file: it is for all.
+  std::string OwnerFile(const std::string& path) const {
+    return fmt::format("{}/.lre/tenants/{}", options_.prefix, path.substr(path.rfind('/') + 1));
+  }
+  Result<store::Partition> OwnerOf(const std::string& path) const {
+    Result<std::string> text = ReadFile(OwnerFile(path));
+    if (!text && text.error().code() == Code::kNotFound) return store::Partition{0};
+    TRY(ToStatus(text));
+    store::Partition owner = 0;
+    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), owner);
+    if (error != std::errc() || owner == 0)
+      return Error(Code::kDataLoss, "{} says no tenant", OwnerFile(path));
+    return owner;
+  }
+  // Before the path is there: what is there without this file is for all.
+  Status SetOwner(const std::string& path, store::Partition owner) const {
+    if (owner != 0) {
+      TRY(SystemFiles().MakeDirectories(options_.prefix + "/.lre/tenants"));
+      return WriteFileAtomically(OwnerFile(path), fmt::to_string(owner));
+    }
+    Status removed = SystemFiles().Remove(OwnerFile(path));
+    return removed.code() == Code::kNotFound ? Status() : removed;
+  }
+
+  // Names are made of what went into a path, so a tenant that knows one could put other bytes
+  // there.
+  Status CheckOwner(const Known& known, const StorePathTenant& tenant) {
+    if (known.owner == 0 || known.owner == tenant.partition) return {};
+    const std::string& path = known.record.path;
+    std::tuple<std::string, std::string, store::Partition> key(path, known.record.tree,
+                                                               tenant.partition);
+    {
+      std::lock_guard lock(mutex_);
+      if (admitted_.contains(key)) return {};
+    }
+    Result<StorePath> record = LookUpOf(tenant, path);
+    if (!record && record.error().code() == Code::kNotFound && read_)
+      record = LookUpStorePath(read_, options_.prefix, path);
+    TRY(ToStatus(record));
+    if (record->tree != known.record.tree)
+      return ErrorStatus(Code::kAborted,
+                         "{} is on this worker with the content that another tenant gave it", path);
+    std::lock_guard lock(mutex_);
+    if (admitted_.size() >= kAdmittedMax) admitted_.clear();
+    admitted_.insert(std::move(key));
+    return {};
   }
 
   // Hashes one path that is there and held.
@@ -248,12 +324,15 @@ class FetchingStorePathCache final : public StorePathCache {
     }
   }
 
-  Status FetchNow(const StorePath& record) {
+  Status FetchNow(const StorePath& record, store::Partition owner) {
     const Instant started = SystemClock().Now();
     TRY_ASSIGN(UniqueFd no_collection, store_->HoldOffGarbageCollection());
     TRY(MakeRoom(record.size_bytes));
-    Status status = store_->MarkFetched(record.path);
-    if (status.ok()) status = FetchStorePath(cas_, *store_, record, options_.fetch);
+    StorePathFetchOptions options = options_.fetch;
+    if (owner != 0) options.partition = owner;
+    Status status = SetOwner(record.path, owner);
+    if (status.ok()) status = store_->MarkFetched(record.path);
+    if (status.ok()) status = FetchStorePath(cas_, *store_, record, options);
     {
       std::lock_guard lock(room_mutex_);
       reserved_bytes_ -= record.size_bytes;
@@ -310,6 +389,8 @@ class FetchingStorePathCache final : public StorePathCache {
   std::condition_variable changed_;
   std::unique_ptr<ToolchainStore> store_;  // set once
   std::map<std::string, Slot> slots_;
+  // Paths of one tenant (with their trees) that another one's index names as well.
+  std::set<std::tuple<std::string, std::string, store::Partition>> admitted_;
   std::map<std::string, std::deque<std::string>> users_;  // since the last good check
 
   std::mutex room_mutex_;

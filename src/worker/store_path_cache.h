@@ -8,7 +8,12 @@
 // the file and the actions that used the path since it was last found good; whoever wants the path
 // next fetches it again. Thread-safe; Closure blocks while it hashes or fetches.
 //
-// Errors: kNotFound names a path that is neither here nor in the index, and what is missing of it;
+// A tenant's action gets a path from the tenant's index and blobs when they are there first, else
+// from those of all. A path that came from a tenant is for that tenant, and for those whose own
+// index, or that of all, names the same tree.
+//
+// Errors: kAborted when another tenant's path of the same name and other content is in the way;
+// kNotFound names a path that is neither here nor in the index, and what is missing of it;
 // kResourceExhausted when the bound is reached and all is in use; others are the CAS's.
 #pragma once
 
@@ -31,6 +36,15 @@ struct StoreClosure {
   std::shared_ptr<const void> hold;  // must not outlive the source
 };
 
+// For whom: the partition of an action, and the instance name that its client says.
+struct StorePathTenant {
+  store::Partition partition = 0;
+  std::string instance_name;
+};
+// What the index of a tenant has; kNotFound when it has none.
+using ReadTenantResult =
+    std::function<Result<Bytes>(const StorePathTenant& tenant, const Digest& action)>;
+
 // Where store paths come from.
 class StorePathSource {
  public:
@@ -38,6 +52,12 @@ class StorePathSource {
   // `user` names who asks (an action's digest), for the report when a path turns out damaged.
   virtual Result<StoreClosure> Closure(const std::vector<std::string>& paths,
                                        const std::string& user) = 0;
+  // The same for a tenant, who may have paths that others do not have; by default as for all.
+  virtual Result<StoreClosure> ClosureFor(const StorePathTenant& /*tenant*/,
+                                          const std::vector<std::string>& paths,
+                                          const std::string& user) {
+    return Closure(paths, user);
+  }
   // Paths that are installed and were found good, sorted, without blocking.
   virtual std::vector<std::string> Verified() { return {}; }
 };
@@ -46,9 +66,10 @@ struct StorePathCacheOptions {
   std::string prefix = "/lre/store";
   uint64_t fetched_bytes_max = uint64_t{20} << 30;
   StorePathFetchOptions fetch;
-  Duration check_interval{0};  // 0: only when first used, and by Check
-  size_t users_max = 10000;    // remembered of each path between two checks
-  Metrics* metrics = nullptr;  // one of its own when not given
+  ReadTenantResult read_tenant;  // empty: tenants have no paths of their own
+  Duration check_interval{0};    // 0: only when first used, and by Check
+  size_t users_max = 10000;      // remembered of each path between two checks
+  Metrics* metrics = nullptr;    // one of its own when not given
 };
 
 struct DamagedPath {

@@ -35,6 +35,14 @@ class StorePathCacheTest : public testing::Test {
                                    {.prefix = prefix_,
                                     .fetched_bytes_max = fetched_bytes_max,
                                     .fetch = {.batch_bytes_max = 4096, .batch_files_max = 3},
+                                    .read_tenant = [this](const StorePathTenant& tenant,
+                                                          const Digest& action) -> Result<Bytes> {
+                                      const auto& index = tenant_index_[tenant.partition];
+                                      auto it = index.find(action);
+                                      if (it == index.end() || tenant.instance_name != "team")
+                                        return Error(Code::kNotFound, "result of {}", action);
+                                      return Bytes(it->second);
+                                    },
                                     .metrics = &metrics_});
     store_ = ToolchainStore::Open(prefix_).value();
   }
@@ -55,7 +63,7 @@ class StorePathCacheTest : public testing::Test {
                  size_t size = 10000) {
     TreeListing listing;
     auto add = [&](const std::string& path, const std::string& text, bool executable) {
-      listing.files.push_back({path, cas_.Add(text), executable});
+      listing.files.push_back({path, cas_.Add(text, DigestFunction::kSha256, of_), executable});
     };
     add("bin/" + role, "program " + role, true);
     std::string large(size, digit);
@@ -69,7 +77,8 @@ class StorePathCacheTest : public testing::Test {
                    .references = std::move(references)};
     toolchain::CasDirectories directories = *toolchain::EncodeDirectories(listing);
     path.tree = toolchain::TreeDigestText(directories.root);
-    for (const auto& [digest, bytes] : directories.blobs) cas_.Add(bytes);
+    for (const auto& [digest, bytes] : directories.blobs)
+      cas_.Add(bytes, DigestFunction::kSha256, of_);
     PutEntry(path, directories.root);
     return path;
   }
@@ -78,7 +87,8 @@ class StorePathCacheTest : public testing::Test {
         .record = toolchain::PrintManifest({.name = "x", .prefix = prefix_, .paths = {path}}),
         .root = root,
         .tree = {}};
-    index_[reapi::StorePathKey(path.path).action] = reapi::EncodeStoreIndexEntry(entry);
+    (of_ == 0 ? index_ : tenant_index_[of_])[reapi::StorePathKey(path.path).action] =
+        reapi::EncodeStoreIndexEntry(entry);
   }
 
   static void FlipByte(const std::string& path) {
@@ -95,12 +105,50 @@ class StorePathCacheTest : public testing::Test {
   const std::string prefix_ = directory_ / "store";
   store::FakeBlobStore cas_;
   std::map<Digest, std::string> index_;
+  std::map<store::Partition, std::map<Digest, std::string>> tenant_index_;
+  store::Partition of_ = 0;  // who pushes
   std::atomic<int> lookups_{0};
   Metrics metrics_;
   Digest large_;
   std::unique_ptr<StorePathCache> source_;
   std::unique_ptr<ToolchainStore> store_;
 };
+
+TEST_F(StorePathCacheTest, ATenantsPathIsForTheTenantAndForWhoeverHasTheSame) {
+  const StorePathTenant seven{7, "team"}, eight{8, "team"};
+  auto code = [&](const StorePathTenant& tenant, const StorePath& path) {
+    return ToStatus(source_->ClosureFor(tenant, {path.path}, "action")).code();
+  };
+  of_ = 7;
+  StorePath gcc = Push('2', "gcc");
+  EXPECT_EQ(code({}, gcc), Code::kNotFound) << "it is in no index that all see";
+
+  EXPECT_EQ(code(seven, gcc), Code::kOk);
+  EXPECT_EQ(code({}, gcc), Code::kNotFound);
+  EXPECT_EQ(code(eight, gcc), Code::kNotFound);
+  Open();  // as after a restart
+  EXPECT_EQ(code(eight, gcc), Code::kNotFound);
+  EXPECT_EQ(code(seven, gcc), Code::kOk);
+  of_ = 8;
+  Push('2', "gcc");
+  EXPECT_EQ(code(eight, gcc), Code::kOk);
+  of_ = 0;
+  Push('2', "gcc", {}, 20000);
+  EXPECT_EQ(code({}, gcc), Code::kAborted) << "other bytes under the same name";
+}
+
+TEST_F(StorePathCacheTest, ATenantHasThePathsOfAllToo) {
+  const StorePathTenant tenant{7, "team"};
+  StorePath libc = Push('1', "libc");
+  of_ = 7;
+  StorePath gcc = Push('2', "gcc", {libc.path});
+
+  auto closure = source_->ClosureFor(tenant, {gcc.path}, "action");
+
+  ASSERT_TRUE(closure) << ToStatus(closure).ToString();
+  EXPECT_EQ(closure->paths.size(), 2u);
+  EXPECT_TRUE(source_->Closure({libc.path}, "action"));
+}
 
 TEST_F(StorePathCacheTest, FetchesAClosureAndInstallsItVerified) {
   StorePath libc = Push('1', "libc"), gcc = Push('2', "gcc", {libc.path});

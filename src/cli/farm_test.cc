@@ -10,6 +10,7 @@
 #include "reapi/digest_proto.h"
 #include "reapi/tree.h"
 #include "service/partitions.h"
+#include "store/partition_name.h"
 #include "store/remote_store.h"
 #include "worker/grpc_link.h"
 
@@ -154,6 +155,22 @@ TEST_F(FarmTest, WhatOneTenantHasIsMissingToAnother) {
   EXPECT_FALSE(again->cached_result());
   EXPECT_TRUE(Execute("r", red.digest)->cached_result());
   EXPECT_THAT(OwnersOf(ComputeDigest(DigestFunction::kSha256, "nothing")), IsEmpty());
+}
+
+TEST_F(FarmTest, AWorkerReadsWhatATenantWroteUnderTheTenantsName) {
+  const Digest action = ComputeDigest(DigestFunction::kSha256, "a store path");
+  pb::ActionResult result;
+  result.set_stdout_raw("record");
+  ASSERT_EQ(RemoteServer(channel_, "b").PutResult(action, result.SerializeAsString()), Status());
+  auto read = [&](const std::string& instance, const std::string& tenant) {
+    return RemoteServer(channel_,
+                        store::InstanceWithPartition(instance, service::PartitionNumber(tenant)))
+        .GetResult(action);
+  };
+
+  EXPECT_TRUE(read("b", "blue"));
+  EXPECT_EQ(ToStatus(read("main", "blue")).code(), Code::kNotFound);
+  EXPECT_EQ(ToStatus(read("b", "red")).code(), Code::kNotFound);
 }
 
 }  // namespace

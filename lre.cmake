@@ -17,7 +17,7 @@ set(CMAKE_SYSROOT "/lre/store/4009ddf331fd50c1771a1dbb2f864535-sysroot")
 
 # Other languages, for add_custom_command.
 set(LRE_GO "/lre/store/2abef5cb324819e5b7186ed88744c613-go/usr/bin/go")
-set(LRE_RUSTC "/lre/store/6c2fcb28e4854221cdbdbcfb7ff1fbb6-rust/usr/bin/rustc")
+set(LRE_RUSTC "/lre/store/44e1b8fab6f44d614f098c62a4ff9d94-rust/usr/bin/rustc")
 
 # Headers and libraries come from the sysroot, never from this machine; programs may.
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

@@ -1,5 +1,5 @@
 # Rules for Rust.
-# Written by `lre generate` from manifest sha256:d24d6a71ae2da2ce06c333e976e42252f144bed2d936d8f6c328612e537b5634
+# Written by `lre generate` from manifest sha256:892be4b6f1d75a77b2dc5c33bc6162e207eed579a6528feb6307b9c05ebe5729
 # of lre-rust: edits are lost.
 
 load("@rules_cc//cc:action_names.bzl", "ACTION_NAMES")

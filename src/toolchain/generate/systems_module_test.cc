@@ -58,6 +58,7 @@ TEST(SystemsModuleTest, ACompilerForAnotherProcessorIsChosenByThePlatform) {
               AllOf(HasSubstr("build --extra_toolchains=@local-remote-execution//"
                               "generated-lre-cross-aarch64/config:cc-toolchain\n"),
                     Not(HasSubstr("build:aarch64"))));
+  EXPECT_THAT(files["recc.conf"], HasSubstr("remote_platform_ISA=x86-64\n"));
 }
 
 TEST(SystemsModuleTest, ACompilerThatRunsElsewhereTakesItsUserlandFromThere) {
@@ -95,7 +96,8 @@ TEST(SystemsModuleTest, TheOtherToolchainsAreAsTheyWere) {
   auto with = Files({.further = {Committed("lre-cross-aarch64"), Committed("lre-cc-aarch64")}});
 
   for (const auto& [path, text] : without) {
-    if (path == "lre.bazelrc" || path == kModule + "generated-cc/config/BUILD.bazel") continue;
+    if (path == "lre.bazelrc" || path == "recc.conf") continue;
+    if (path == kModule + "generated-cc/config/BUILD.bazel") continue;
     EXPECT_EQ(with[path], text) << path;
   }
 }

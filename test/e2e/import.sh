@@ -77,6 +77,7 @@ compiler=$(eval "$("$lre" env)" && echo "$CC")
 [[ $compiler = /lre/store/*-gcc/* ]] || fail "CC is '$compiler'"
 farm_build cached //:mine
 expect_spawns "another project, out of an archive" "2 remote cache hit"
+farm_bazel shutdown >/dev/null 2>&1 # farm_end ends the server of one workspace
 sed "s|sha256-|sha256-AAAA|" MODULE.bazel >MODULE.bazel.new
 mv MODULE.bazel.new MODULE.bazel
 if "$lre" sync >"$farm_dir/integrity" 2>&1; then fail "an integrity that is none was taken"; fi

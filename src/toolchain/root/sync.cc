@@ -50,14 +50,14 @@ std::string LabelOf(const std::string& path) {
 // One line per fact: no two different inputs have the same text.
 std::string IdentityText(const Lock& lock, const LockedPath& locked, const SyncOptions& options,
                          const std::map<std::string, std::string>& path_of_name) {
-  std::string text = fmt::format("lre store path\nrecipe {}\nprefix {}\nsystem {}\nrole {}\n",
-                                 kRecipeVersion, options.prefix,
-                                 locked.system.empty() ? lock.system : locked.system, locked.role);
+  std::string text =
+      fmt::format("lre store path\nrecipe {}\nprefix {}\nsystem {}\nrole {}\n", kRecipeVersion,
+                  options.prefix, locked.system.empty() ? lock.system : locked.system, locked.role);
   for (const std::string& name : locked.packages) {
     const LockedPackage& package = lock.packages.at(name);
     // The same path has the same name, whichever system the lock is for.
-    text += fmt::format("package {} {} {} {}\n", WithoutArchitecture(package.name),
-                        package.version, package.architecture, package.sha256);
+    text += fmt::format("package {} {} {} {}\n", WithoutArchitecture(package.name), package.version,
+                        package.architecture, package.sha256);
   }
   for (const Extra& extra : locked.extras) {
     text += fmt::format("add {} {} {} {} {} {}\n", extra.name, ExtraKindName(extra.kind),
@@ -87,8 +87,8 @@ class PathMaker {
   // A path that is there: others are made against it. `name` is that in the lock.
   Status Know(const std::string& name, const StorePath& path) {
     TRY_ASSIGN(TreeListing listing, store_.Listing(path.path));
-    references_.emplace(
-        name, MakeReference(lock_.paths.at(name).role, path.path, std::move(listing)));
+    references_.emplace(name,
+                        MakeReference(lock_.paths.at(name).role, path.path, std::move(listing)));
     return {};
   }
 
@@ -307,8 +307,7 @@ Result<OwnPaths> PlannedOwnPaths(const Lock& lock, std::string_view toolchain,
                      "path '{}' has package {}, which the lock does not describe", name, package);
     StorePath path{.role = locked.role};
     const std::string& system = locked.system.empty() ? lock.system : locked.system;
-    if (system != SystemOf(lock, std::string(toolchain)))
-      path.role += "." + SystemSuffix(system);
+    if (system != SystemOf(lock, std::string(toolchain))) path.role += "." + SystemSuffix(system);
     path.path = fmt::format("{}/{}-{}", options.prefix,
                             ShortHash(IdentityText(lock, locked, options, path_of_name)), label);
     path_of_name[name] = path.path;

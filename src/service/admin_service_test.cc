@@ -106,6 +106,10 @@ TEST_F(AdminServiceTest, EvictsBlobs) {
   const Digest a = Put("a"), b = Put("b");
   EXPECT_EQ(*AdminClient(*channel_).Evict({a, ComputeDigest(DigestFunction::kSha256, "none")}), 1u);
   EXPECT_EQ(store_->FindMissing(0, std::array{a, b})->size(), 1u);
+  const store::BlobKey of_red{a, PartitionNumber("red")};
+  ASSERT_EQ(store::Put(*store_, of_red, Bytes::Static("a")), Status());
+  EXPECT_EQ(*AdminClient(*channel_).Evict({a}), 0u);
+  EXPECT_EQ(*AdminClient(*channel_).Evict({a}, "red"), 1u);
   EXPECT_EQ(*AdminClient(*channel_).Verify(), 0u);
 }
 

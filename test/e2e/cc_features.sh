@@ -95,7 +95,10 @@ for config in gcc clang clang-libcxx; do
   linkers=(bfd gold)
   [ $config = gcc ] || linkers+=(lld)
   for linker in "${linkers[@]}"; do
-    farm_build alone //features:program "--linkopt=-fuse-ld=$linker" "${flags[@]}"
+    # GNU ld does not know the options that the toolchain of clang, whose own is lld, uses instead of archives.
+    more=()
+    [ "$config $linker" != "clang bfd" ] || more=(--nostart_end_lib)
+    farm_build alone //features:program "--linkopt=-fuse-ld=$linker" "${more[@]}" "${flags[@]}"
     [ "$(linked_by "$bin/program")" = "$linker" ] || fail "$config with -fuse-ld=$linker: linked by $(linked_by "$bin/program")"
   done
   farm_build alone -c dbg --fission=yes //features:program.dwp "${flags[@]}"

@@ -284,6 +284,13 @@ std::vector<ConfigKey> WorkerKeys() {
       Pairs("worker.properties", "NAME=VALUE,...",
             "Platform properties that the worker offers; a name may come several times.",
             &C::worker_properties),
+  };
+}
+
+// What the worker allows an action.
+std::vector<ConfigKey> WorkerActionKeys() {
+  using C = Config;
+  return {
       Choice("worker.sandbox", "namespaces|none",
              "\"none\" runs actions without isolation: they see this machine.", &C::worker_sandbox),
       Choice(
@@ -329,8 +336,9 @@ std::vector<ConfigKey> WorkerKeys() {
 
 std::vector<ConfigKey> MakeSchema() {
   std::vector<ConfigKey> all;
-  for (auto keys : {ServingKeys(), LimitKeys(), StoreKeys(), ActionCacheKeys(), TransferKeys(),
-                    PartitionKeys(), UpstreamKeys(), AssetKeys(), ExecutionKeys(), WorkerKeys()}) {
+  for (auto keys :
+       {ServingKeys(), LimitKeys(), StoreKeys(), ActionCacheKeys(), TransferKeys(), PartitionKeys(),
+        UpstreamKeys(), AssetKeys(), ExecutionKeys(), WorkerKeys(), WorkerActionKeys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }
   return all;

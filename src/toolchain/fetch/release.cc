@@ -44,6 +44,11 @@ std::optional<WallTime> ParseReleaseDate(std::string_view text) {
   return WallTime(std::chrono::seconds(timegm(&fields)));
 }
 
+bool Release::Serves(std::string_view architecture) const {
+  return architectures.empty() ||
+         std::count(architectures.begin(), architectures.end(), architecture) > 0;
+}
+
 Result<Release> ParseRelease(std::string_view text) {
   const auto paragraph = NextParagraph(&text);
   if (!paragraph) return Error(Code::kDataLoss, "the Release file is empty");
@@ -51,8 +56,8 @@ Result<Release> ParseRelease(std::string_view text) {
   release.suite = paragraph->Field("Suite").value_or("");
   release.codename = paragraph->Field("Codename").value_or("");
   release.by_hash = paragraph->Field("Acquire-By-Hash") == "yes";
-  const std::vector<std::string> architectures = paragraph->Words("Architectures");
-  release.all_is_separate = std::count(architectures.begin(), architectures.end(), "all") > 0 &&
+  release.architectures = paragraph->Words("Architectures");
+  release.all_is_separate = release.Serves("all") && !release.architectures.empty() &&
                             paragraph->Field("No-Support-for-Architecture-all") != "Packages";
   if (const auto until = paragraph->Field("Valid-Until")) {
     release.valid_until = ParseReleaseDate(*until);

@@ -23,7 +23,10 @@ struct Release {
   std::optional<WallTime> valid_until;
   bool by_hash = false;          // indices are also found under by-hash/SHA256/<hash>
   bool all_is_separate = false;  // packages of architecture "all" have indices of their own
+  std::vector<std::string> architectures;    // empty: it does not say
   std::map<std::string, ReleaseFile> files;  // by path below dists/<suite>/
+
+  bool Serves(std::string_view architecture) const;
 };
 
 // kDataLoss when it has no SHA256 list or a malformed one.

@@ -118,7 +118,9 @@ Result<std::vector<SuiteIndex>> SuiteReader::ReadFrom(const std::string& root,
     SuiteIndex& index = indices.emplace_back(SuiteIndex{.suite = suite_, .system = system});
     TRY_ASSIGN(const std::string architecture, DebianArchitecture(system));
     for (const std::string& component : archive_.components) {
-      std::vector<std::string> architectures = {architecture};
+      // An archive of one's own may have nothing for another system than one's own.
+      std::vector<std::string> architectures;
+      if (release.Serves(architecture)) architectures.push_back(architecture);
       if (release.all_is_separate) architectures.push_back("all");
       for (const std::string& each : architectures) {
         TRY_ASSIGN(const std::string text,

@@ -192,6 +192,27 @@ TEST_F(ResolveTest, ReadsSeparateIndicesOfPackagesForAllArchitectures) {
   EXPECT_THAT(archive_.TakeRequests(), Contains(path));
 }
 
+TEST_F(ResolveTest, AnArchiveNeedNotServeEverySystem) {
+  spec_ = ParseSpec(ReadGolden("lre.toml") +
+                    "\n[toolchain.arm]\nextends = \"lre-cc\"\nsystem = \"aarch64-linux\"\n")
+              .value();
+  const std::string index = CompressXz(Golden("stable", "arm64"));
+  archive_.Put("dists/stable/main/binary-arm64/Packages.xz", index);
+  archive_.Put("dists/stable/InRelease", archive_.Get("dists/stable/InRelease") +
+                                             fmt::format(" {} {} main/binary-arm64/Packages.xz\n",
+                                                         Sha256Hex(index), index.size()));
+  const auto lock = Run();
+  EXPECT_THAT(lock.error().message(), HasSubstr("names no main/binary-arm64/Packages"))
+      << "it does not say which systems it serves";
+
+  archive_.AddSuite("stable-security", "amd64", Golden("stable-security", "amd64"),
+                    "Architectures: amd64\n");
+
+  const auto now = Run();
+
+  EXPECT_TRUE(now) << now.error().ToString();
+}
+
 TEST_F(ResolveTest, KeepsNoMoreIndicesThanItsBound) {
   ASSERT_TRUE(Run());
   for (int i = 0; i < 5; ++i) {

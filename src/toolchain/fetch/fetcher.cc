@@ -128,11 +128,12 @@ Status Fetching::DownloadOne(const LockedPackage& package) {
                        "none, so name one in lre.toml (archive.<name>.mirrors)",
                        title, package.suite);
   }
-  return ErrorStatus(Code::kNotFound,
-                     "{} is no longer in the archive: `lre lock --update {}` locks its successor, "
-                     "or name a snapshot mirror in lre.toml (archive.<name>.snapshots), or a server that "
-                     "has it from `lre push --packages` (lre sync --server)",
-                     title, package.name);
+  return ErrorStatus(
+      Code::kNotFound,
+      "{} is no longer in the archive: `lre lock --update {}` locks its successor, "
+      "or name a snapshot mirror in lre.toml (archive.<name>.snapshots), or a server that "
+      "has it from `lre push --packages` (lre sync --server)",
+      title, package.name);
 }
 
 Status Fetching::FetchOne(const LockedPackage& package) {

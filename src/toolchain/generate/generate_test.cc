@@ -67,9 +67,8 @@ Manifest JavaManifest() {
   manifest.recipe = base.recipe;
   manifest.paths = {{"jdk", jdk, "sha256:" + std::string(64, '7') + "/82", 1, {}, {}}};
   manifest.java = {.home = jdk + "/usr/lib/jvm/java-17", .major = 17, .version = "17.0.13"};
-  for (const char* tool :
-       {"GenClass", "Jacoco", "JavaBuilder", "Runner", "Turbine", "cp", "ijar", "repository", "sh",
-        "singlejar"})
+  for (const char* tool : {"GenClass", "Jacoco", "JavaBuilder", "Runner", "Turbine", "cp", "ijar",
+                           "repository", "sh", "singlejar"})
     manifest.java->tools[tool] = tools + tool;
   return manifest;
 }

@@ -47,8 +47,8 @@ bool IsUsable(std::string_view entry) {
 }
 
 // The first 20 bytes of an ELF file: 64 bits, little-endian, executable or shared (2 or 3), and the
-// machine. The kernel undoes the escapes. F: it opens the emulator now, so that it is there under any
-// root.
+// machine. The kernel undoes the escapes. F: it opens the emulator now, so that it is there under
+// any root.
 std::string Registration(std::string_view system, const std::string& emulator) {
   const char* machine = system == "aarch64-linux" ? R"(\xb7\x00)" : R"(\x3e\x00)";
   return fmt::format(

@@ -57,7 +57,8 @@ Result<std::vector<StorePath>> PlannedPaths(const Lock& lock, std::string_view t
                                             const SyncOptions& options);
 // Makes what is missing, probes the compiler once, and returns the manifest, which is also kept in
 // the store. kFailedPrecondition: it is for another system than this machine's, and its programs
-// have to be asked and cannot be run here (emulation.h); kNotFound: no such toolchain, or a package is neither in the store nor in `options.packages`.
+// have to be asked and cannot be run here (emulation.h); kNotFound: no such toolchain, or a package
+// is neither in the store nor in `options.packages`.
 Result<Manifest> SyncToolchain(const Lock& lock, std::string_view toolchain,
                                const SyncOptions& options, SyncProgress& progress);
 

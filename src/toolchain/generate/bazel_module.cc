@@ -40,21 +40,15 @@ package(default_visibility = ["//visibility:public"])
 
 lre_shell(
     name = "shell",
-    path = {shell},
+    path = {},
 )
 
-toolchain(
-    name = "sh-toolchain",
-    exec_compatible_with = [
-        "//generated-cc/config:lre",
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    toolchain = ":shell",
-    toolchain_type = "@bazel_tools//tools/sh:toolchain_type",
-)
 )",
-                     fmt::arg("shell", StarlarkString(input.shell)), fmt::arg("cpu", input.cpu));
+                     StarlarkString(input.shell)) +
+         Registration({.name = "sh-toolchain",
+                       .exec = LreOn(input.cpu),
+                       .label = ":shell",
+                       .type = "@bazel_tools//tools/sh:toolchain_type"});
 }
 
 std::string ShellText(const GenerateInput& input) {
@@ -103,27 +97,18 @@ platform(
     }},
 )
 {2}
-toolchain(
-    name = "cc-toolchain",
-    exec_compatible_with = [
-        ":lre",
-        "@platforms//cpu:{0}",
-        "@platforms//os:linux",
-    ],
-    target_compatible_with = [
-        "@platforms//cpu:{0}",
-        "@platforms//os:linux",
-    ],
-    toolchain = "//generated-cc/cc:cc",
-    toolchain_type = "@bazel_tools//tools/cpp:toolchain_type",
-)
 )",
                      input.cpu,
                      // With one kind of worker there is nothing to tell apart.
                      input.other_cpus.empty()
                          ? ""
                          : fmt::format("        \"ISA\": \"{}\",\n", IsaOf(input.cpu)),
-                     OtherPlatforms(input));
+                     OtherPlatforms(input)) +
+         Registration({.name = "cc-toolchain",
+                       .exec = WithConstraint(":lre", LinuxOn(input.cpu)),
+                       .target = LinuxOn(input.cpu),
+                       .label = "//generated-cc/cc:cc",
+                       .type = std::string(kCcToolchainType)});
 }
 
 std::string ExamplesBuild(const GenerateInput& input) {

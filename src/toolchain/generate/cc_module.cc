@@ -242,26 +242,14 @@ lre_validate_static_library = rule(
 }
 
 std::string ClangConfigBuild(const GenerateInput& input) {
-  std::string out = FileHead(*input.clang, "#", "clang, for --extra_toolchains.") +
-                    "\npackage(default_visibility = [\"//visibility:public\"])\n";
+  std::string out =
+      FileHead(*input.clang, "#", "clang, for --extra_toolchains.") + std::string(kPublicPackage);
   for (const Variant& variant : Variants(*input.clang)) {
-    out += fmt::format(R"(
-toolchain(
-    name = "cc-toolchain{suffix}",
-    exec_compatible_with = [
-        "//generated-cc/config:lre",
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    target_compatible_with = [
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    toolchain = "//generated-clang/cc:cc{suffix}",
-    toolchain_type = "@bazel_tools//tools/cpp:toolchain_type",
-)
-)",
-                       fmt::arg("suffix", variant.suffix), fmt::arg("cpu", input.cpu));
+    out += "\n" + Registration({.name = "cc-toolchain" + variant.suffix,
+                                .exec = LreOn(input.cpu),
+                                .target = LinuxOn(input.cpu),
+                                .label = "//generated-clang/cc:cc" + variant.suffix,
+                                .type = std::string(kCcToolchainType)});
   }
   return out;
 }

@@ -7,25 +7,12 @@ namespace lre::toolchain {
 namespace {
 
 std::string ConfigBuild(const GenerateInput &input) {
-  return FileHead(*input.go, "#", "Go, registered.") + fmt::format(R"(
-package(default_visibility = ["//visibility:public"])
-
-toolchain(
-    name = "go-toolchain",
-    exec_compatible_with = [
-        "//generated-cc/config:lre",
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    target_compatible_with = [
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    toolchain = "//generated-go/go:go",
-    toolchain_type = "//generated-go/go:toolchain_type",
-)
-)",
-                                                                   fmt::arg("cpu", input.cpu));
+  return FileHead(*input.go, "#", "Go, registered.") + std::string(kPublicPackage) + "\n" +
+         Registration({.name = "go-toolchain",
+                       .exec = LreOn(input.cpu),
+                       .target = LinuxOn(input.cpu),
+                       .label = "//generated-go/go:go",
+                       .type = "//generated-go/go:toolchain_type"});
 }
 
 std::string GoBuild(const GenerateInput &input) {

@@ -11,7 +11,9 @@ constexpr int kLanguageMin = 8;
 
 std::string RuntimeToolchains(const GenerateInput& input, const Manifest& java) {
   const bool first = &java == input.java;
-  return fmt::format(R"(
+  const std::string lre = StarlarkList(LreOn(input.cpu), 0);
+  return fmt::format(
+      R"(
 package(default_visibility = ["//visibility:public"])
 
 # --java_runtime_version: {said}{major} or lre_jdk_{major}.
@@ -31,11 +33,7 @@ alias(
     }}),
 )
 
-LRE = [
-    "//generated-cc/config:lre",
-    "@platforms//cpu:{cpu}",
-    "@platforms//os:linux",
-]
+LRE = {lre}
 
 # What runs Java programs.
 toolchain(
@@ -55,13 +53,12 @@ toolchain(
     toolchain_type = "@bazel_tools//tools/jdk:bootstrap_runtime_toolchain_type",
 )
 )",
-                     fmt::arg("major", java.java->major), fmt::arg("cpu", input.cpu),
-                     fmt::arg("folder", JavaFolder(input, java)),
-                     fmt::arg("said", first ? "lre_jdk, " : ""),
-                     fmt::arg("listed", first ? "\"lre_jdk\", " : ""),
-                     fmt::arg("selected", first ? "\n        \":runtime_lre_jdk\": "
-                                                  "\":runtime_lre_jdk\","
-                                                : ""));
+      fmt::arg("major", java.java->major), fmt::arg("lre", lre),
+      fmt::arg("folder", JavaFolder(input, java)), fmt::arg("said", first ? "lre_jdk, " : ""),
+      fmt::arg("listed", first ? "\"lre_jdk\", " : ""),
+      fmt::arg("selected", first ? "\n        \":runtime_lre_jdk\": "
+                                   "\":runtime_lre_jdk\","
+                                 : ""));
 }
 
 // A compiler reads no newer classes than its own: those of a further, newer JDK are for that JDK's

@@ -6,91 +6,60 @@
 namespace lre::toolchain {
 namespace {
 
-std::string FolderOf(const Manifest& manifest) { return "generated-" + manifest.name; }
-
-// `first` and then `more`, as a list of labels.
-std::string Constraints(std::vector<std::string> first, const std::vector<std::string>& more) {
-  first.insert(first.end(), more.begin(), more.end());
-  return StarlarkList(first, 4);
-}
-
-std::vector<std::string> ThisCpu(const GenerateInput& input) {
-  return {"@platforms//cpu:" + input.cpu, "@platforms//os:linux"};
-}
-
-std::vector<std::string> WhereItRuns(const GenerateInput& input) {
-  std::vector<std::string> constraints = ThisCpu(input);
-  constraints.insert(constraints.begin(), "//generated-cc/config:lre");
-  return constraints;
-}
-
 std::string CcConfigBuild(const GenerateInput& input, const Manifest& manifest) {
-  const std::vector<std::string> own = {":" + manifest.name};
-  std::vector<std::string> target = ThisCpu(input);
-  target.insert(target.begin(), own.begin(), own.end());
+  const std::string chosen_by = ":" + manifest.name;
+  const std::vector<std::string>& more = manifest.target_compatible_with;
   return FileHead(manifest, "#", "The platform that chooses this compiler, and the toolchain.") +
-         fmt::format(
-             R"(
+         fmt::format(R"(
 package(default_visibility = ["//visibility:public"])
 
 constraint_setting(name = "setting")
 
 # What only this toolchain can build for says so: target_compatible_with = [this].
 constraint_value(
-    name = {name},
+    name = {},
     constraint_setting = ":setting",
 )
 
 # For --platforms, or a transition to it.
 platform(
     name = "platform",
-    constraint_values = {values},
+    constraint_values = {},
     parents = ["//generated-cc/config:platform"],
 )
 
-toolchain(
-    name = "cc-toolchain",
-    exec_compatible_with = {exec},
-    target_compatible_with = {target},
-    toolchain = "//{folder}/cc:cc",
-    toolchain_type = "@bazel_tools//tools/cpp:toolchain_type",
-)
 )",
-             fmt::arg("name", StarlarkString(manifest.name)),
-             fmt::arg("values", Constraints(own, manifest.target_compatible_with)),
-             fmt::arg("exec", Constraints(WhereItRuns(input), manifest.exec_compatible_with)),
-             fmt::arg("target", Constraints(target, manifest.target_compatible_with)),
-             fmt::arg("folder", FolderOf(manifest)));
+                     StarlarkString(manifest.name),
+                     StarlarkList(WithConstraint(chosen_by, more), 4)) +
+         Registration({.name = "cc-toolchain",
+                       .exec = LreOn(input.cpu, manifest.exec_compatible_with),
+                       .target = WithConstraint(chosen_by, LinuxOn(input.cpu, more)),
+                       .label = "//" + FolderOf(manifest) + "/cc:cc",
+                       .type = std::string(kCcToolchainType)});
 }
 
 std::string ToolsBuild(const GenerateInput& input, const Manifest& manifest) {
   return FileHead(manifest, "#", "Programs of the store as a toolchain, registered.") +
-         fmt::format(
-             R"(
+         fmt::format(R"(
 load(":tools.bzl", "lre_tools")
 
 package(default_visibility = ["//visibility:public"])
 
-# Rules ask for it: ctx.toolchains["@local-remote-execution//{folder}:toolchain_type"].tools["NAME"].
+# Rules ask for it: ctx.toolchains["@local-remote-execution//{}:toolchain_type"].tools["NAME"].
 toolchain_type(name = "toolchain_type")
 
 lre_tools(
     name = "tools",
-    tools = {tools},
+    tools = {},
 )
 
-toolchain(
-    name = "toolchain",
-    exec_compatible_with = {exec},
-    target_compatible_with = {target},
-    toolchain = ":tools",
-    toolchain_type = ":toolchain_type",
-)
 )",
-             fmt::arg("folder", FolderOf(manifest)),
-             fmt::arg("tools", StarlarkDict(manifest.tools, 4)),
-             fmt::arg("exec", Constraints(WhereItRuns(input), manifest.exec_compatible_with)),
-             fmt::arg("target", Constraints({}, manifest.target_compatible_with)));
+                     FolderOf(manifest), StarlarkDict(manifest.tools, 4)) +
+         Registration({.name = "toolchain",
+                       .exec = LreOn(input.cpu, manifest.exec_compatible_with),
+                       .target = manifest.target_compatible_with,
+                       .label = ":tools",
+                       .type = ":toolchain_type"});
 }
 
 std::string ToolsText(const Manifest& manifest) {

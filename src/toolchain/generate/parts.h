@@ -3,6 +3,7 @@
 // MakeGenerateInput accepted.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,28 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
 std::string FileHead(const GenerateInput& input, std::string_view mark, std::string_view what);
 // The same for a file that derives from another manifest.
 std::string FileHead(const Manifest& manifest, std::string_view mark, std::string_view what);
+
+// The attributes of a toolchain() in a BUILD file, formatted as buildifier does.
+struct RegisteredToolchain {
+  std::string name;
+  // Constraints of what it runs on and of what it builds for. None: the line is absent.
+  std::optional<std::vector<std::string>> exec, target;
+  std::string label;  // the attribute `toolchain`
+  std::string type;   // and toolchain_type
+};
+std::string Registration(const RegisteredToolchain& toolchain);
+// Of RegisteredToolchain::type.
+inline constexpr std::string_view kCcToolchainType = "@bazel_tools//tools/cpp:toolchain_type";
+// After the head of a BUILD file that nothing is loaded into.
+inline constexpr std::string_view kPublicPackage =
+    "\npackage(default_visibility = [\"//visibility:public\"])\n";
+// The constraints of any Linux on that processor, and of one that has LRE's store paths. `more`
+// come last.
+std::vector<std::string> LinuxOn(const std::string& cpu, const std::vector<std::string>& more = {});
+std::vector<std::string> LreOn(const std::string& cpu, const std::vector<std::string>& more = {});
+std::vector<std::string> WithConstraint(const std::string& first, std::vector<std::string> rest);
+// Of a further manifest, below local-remote-execution.
+std::string FolderOf(const Manifest& manifest);
 
 // local-remote-execution/...
 std::vector<GeneratedFile> BazelModule(const GenerateInput& input);

@@ -7,35 +7,20 @@ namespace lre::toolchain {
 namespace {
 
 std::string ConfigBuild(const GenerateInput& input) {
-  return FileHead(*input.python, "#", "Python, registered.") +
-         fmt::format(R"(
-package(default_visibility = ["//visibility:public"])
-
+  return FileHead(*input.python, "#", "Python, registered.") + std::string(kPublicPackage) + R"(
 # Programs run where they are built for, so that is where the interpreter must be.
-toolchain(
-    name = "python-toolchain",
-    target_compatible_with = [
-        "//generated-cc/config:lre",
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    toolchain = "//generated-python/python:runtimes",
-    toolchain_type = "@bazel_tools//tools/python:toolchain_type",
-)
-
+)" +
+         Registration({.name = "python-toolchain",
+                       .target = LreOn(input.cpu),
+                       .label = "//generated-python/python:runtimes",
+                       .type = "@bazel_tools//tools/python:toolchain_type"}) +
+         R"(
 # What extension modules are compiled against: @rules_python//python/cc:current_py_cc_headers.
-toolchain(
-    name = "python-cc-toolchain",
-    target_compatible_with = [
-        "//generated-cc/config:lre",
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    toolchain = "//generated-python/python:cc",
-    toolchain_type = "@rules_python//python/cc:toolchain_type",
-)
-)",
-                     fmt::arg("cpu", input.cpu));
+)" +
+         Registration({.name = "python-cc-toolchain",
+                       .target = LreOn(input.cpu),
+                       .label = "//generated-python/python:cc",
+                       .type = "@rules_python//python/cc:toolchain_type"});
 }
 
 // "3.11" of "3.11.2".

@@ -7,25 +7,12 @@ namespace lre::toolchain {
 namespace {
 
 std::string ConfigBuild(const GenerateInput &input) {
-  return FileHead(*input.rust, "#", "Rust, registered.") + fmt::format(R"(
-package(default_visibility = ["//visibility:public"])
-
-toolchain(
-    name = "rust-toolchain",
-    exec_compatible_with = [
-        "//generated-cc/config:lre",
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    target_compatible_with = [
-        "@platforms//cpu:{cpu}",
-        "@platforms//os:linux",
-    ],
-    toolchain = "//generated-rust/rust:rust",
-    toolchain_type = "//generated-rust/rust:toolchain_type",
-)
-)",
-                                                                       fmt::arg("cpu", input.cpu));
+  return FileHead(*input.rust, "#", "Rust, registered.") + std::string(kPublicPackage) + "\n" +
+         Registration({.name = "rust-toolchain",
+                       .exec = LreOn(input.cpu),
+                       .target = LinuxOn(input.cpu),
+                       .label = "//generated-rust/rust:rust",
+                       .type = "//generated-rust/rust:toolchain_type"});
 }
 
 std::string RustBuild(const GenerateInput &input) {

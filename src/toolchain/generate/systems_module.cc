@@ -10,37 +10,20 @@
 namespace lre::toolchain {
 namespace {
 
-std::string FolderOf(const Manifest& manifest) { return "generated-" + manifest.name; }
-
 bool RunsElsewhere(const GenerateInput& input, const Manifest& manifest) {
   return manifest.system != input.manifest.system;
 }
 
 std::string ConfigBuild(const Manifest& manifest) {
   const std::string exec = CpuOf(manifest.system), target = CpuOf(manifest.Target());
-  std::vector<std::string> runs = {"//generated-cc/config:lre", "@platforms//cpu:" + exec,
-                                   "@platforms//os:linux"};
-  std::vector<std::string> makes = {"@platforms//cpu:" + target, "@platforms//os:linux"};
-  runs.insert(runs.end(), manifest.exec_compatible_with.begin(),
-              manifest.exec_compatible_with.end());
-  makes.insert(makes.end(), manifest.target_compatible_with.begin(),
-               manifest.target_compatible_with.end());
   return FileHead(manifest, "#",
                   fmt::format("A compiler that runs on {} and builds for {}.", exec, target)) +
-         fmt::format(
-             R"(
-package(default_visibility = ["//visibility:public"])
-
-toolchain(
-    name = "cc-toolchain",
-    exec_compatible_with = {runs},
-    target_compatible_with = {makes},
-    toolchain = "//{folder}/cc:cc",
-    toolchain_type = "@bazel_tools//tools/cpp:toolchain_type",
-)
-)",
-             fmt::arg("runs", StarlarkList(runs, 4)), fmt::arg("makes", StarlarkList(makes, 4)),
-             fmt::arg("folder", FolderOf(manifest)));
+         std::string(kPublicPackage) + "\n" +
+         Registration({.name = "cc-toolchain",
+                       .exec = LreOn(exec, manifest.exec_compatible_with),
+                       .target = LinuxOn(target, manifest.target_compatible_with),
+                       .label = "//" + FolderOf(manifest) + "/cc:cc",
+                       .type = std::string(kCcToolchainType)});
 }
 
 }  // namespace

@@ -177,6 +177,10 @@ Status Client::Poll(int timeout_ms) {
     done_.pop_front();
     StartNext(*slot);
   }
+  return Flush();
+}
+
+Status Client::Flush() {
   for (auto& connection : connections_) {
     if (!connection->Flush())
       return ErrorStatus(Code::kUnavailable, "{} closed the connection", target_);
@@ -207,6 +211,7 @@ Result<RunResult> Client::Run(const Maker& make, const RunOptions& options) {
     slots_.push_back(std::move(slot));
     StartNext(*slots_.back());
   }
+  TRY(Flush());  // before the first wait
   std::optional<TimePoint> drain_until;
   while (open_ > 0 || (!stopping_ && !done_.empty())) {
     TRY(Poll(options.calls_per_second > 0 ? 1 : 100));

@@ -70,6 +70,7 @@ class Client {
   void Watch(TimePoint now);
   bool MayStart() const;
   Status Poll(int timeout_ms);
+  Status Flush();
 
   const std::string target_;
   UniqueFd epoll_;

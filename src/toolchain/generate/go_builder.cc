@@ -1,6 +1,6 @@
-// The text of builder.go, the program that the rules for Go run: compiling and
-// linking. It knows what of a package's sources is for this system, and what
-// they import and embed; BUILD files need not.
+// The text of builder.go, the program that the rules for Go run: compiling and linking. It knows
+// what of a package's sources is for this system, and what they import and embed; BUILD files need
+// not.
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {

@@ -1,12 +1,11 @@
-// The Go part of the Bazel module: a toolchain, rules of our own and examples.
-// rules_go is in no archive that LRE takes packages from; these rules need
-// nothing but the store and what is here.
+// The Go part of the Bazel module: a toolchain, rules of our own and examples. rules_go is in no
+// archive that LRE takes packages from; these rules need nothing but the store and what is here.
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
 namespace {
 
-std::string ConfigBuild(const GenerateInput &input) {
+std::string ConfigBuild(const GenerateInput& input) {
   return FileHead(*input.go, "#", "Go, registered.") + std::string(kPublicPackage) + "\n" +
          Registration({.name = "go-toolchain",
                        .exec = LreOn(input.cpu),
@@ -15,8 +14,8 @@ std::string ConfigBuild(const GenerateInput &input) {
                        .type = "//generated-go/go:toolchain_type"});
 }
 
-std::string GoBuild(const GenerateInput &input) {
-  const GoFacts &go = *input.go->go;
+std::string GoBuild(const GenerateInput& input) {
+  const GoFacts& go = *input.go->go;
   const std::string loader = input.go->cc ? input.go->cc->loader : "";
   return FileHead(*input.go, "#", "Go, by its absolute path in the store.") +
          fmt::format(
@@ -53,8 +52,7 @@ lre_go_toolchain(
              fmt::arg("version", StarlarkString(go.version)));
 }
 
-// ---- examples: their bytes are inputs of actions, so only the BUILD file
-// names the manifest ----
+// ---- examples: their bytes are inputs of actions, so only the BUILD file names the manifest ----
 
 constexpr std::string_view kGreeting =
     R"EXAMPLE(// Package greeting is what the example says.
@@ -146,7 +144,7 @@ lre_go_test(
 
 }  // namespace
 
-std::vector<GeneratedFile> GoModule(const GenerateInput &input) {
+std::vector<GeneratedFile> GoModule(const GenerateInput& input) {
   const std::string module = "local-remote-execution/", examples = module + "examples/go/",
                     folder = module + "generated-go/";
   return {

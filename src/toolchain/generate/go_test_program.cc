@@ -1,5 +1,5 @@
-// The text of test_program.go, a part of the builder (go_builder.cc): the
-// program that runs the tests of a package.
+// The text of test_program.go, a part of the builder (go_builder.cc): the program that runs the
+// tests of a package.
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {

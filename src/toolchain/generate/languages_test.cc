@@ -22,7 +22,7 @@ std::string Path(std::string_view role) {
 
 Manifest Compiler() {
   Manifest manifest = {.name = "lre-cc", .system = "x86_64-linux", .lock = "sha256:12"};
-  for (const char *role : {"base", "gcc", "libc"})
+  for (const char* role : {"base", "gcc", "libc"})
     manifest.paths.push_back({.role = role, .path = Path(role), .tree = "sha256:ab/1"});
   manifest.cc = CcFacts{.compiler = "gcc",
                         .version = "12.2.0",
@@ -64,7 +64,7 @@ std::map<std::string, std::string> Files(std::vector<Manifest> further) {
   EXPECT_TRUE(files) << files.error().ToString();
   std::map<std::string, std::string> by_path;
   if (files)
-    for (GeneratedFile &file : *files) by_path[file.path] = std::move(file.text);
+    for (GeneratedFile& file : *files) by_path[file.path] = std::move(file.text);
   return by_path;
 }
 
@@ -72,7 +72,7 @@ TEST(LanguagesTest, AddFilesAndChangeNoKeyOfOthers) {
   const auto without = Files({}), with = Files({Go(), Rust()});
 
   std::vector<std::string> changed, added;
-  for (const auto &[path, text] : with) {
+  for (const auto& [path, text] : with) {
     if (!without.contains(path))
       added.push_back(path);
     else if (without.at(path) != text)
@@ -90,9 +90,9 @@ TEST(LanguagesTest, AddFilesAndChangeNoKeyOfOthers) {
 TEST(LanguagesTest, NameNoPathButTheirOwnAndTheLibcOfPrograms) {
   const auto files = Files({Go(), Rust()});
 
-  for (const char *path : {"generated-go/go/BUILD.bazel", "generated-rust/rust/BUILD.bazel",
+  for (const char* path : {"generated-go/go/BUILD.bazel", "generated-rust/rust/BUILD.bazel",
                            "generated-go/go/rules.bzl", "generated-rust/rust/rules.bzl"}) {
-    const std::string &text = files.at("local-remote-execution/" + std::string(path));
+    const std::string& text = files.at("local-remote-execution/" + std::string(path));
     EXPECT_THAT(text, Not(HasSubstr(Path("gcc")))) << path;
     EXPECT_THAT(text, Not(HasSubstr(Path("base")))) << path;
   }
@@ -112,7 +112,7 @@ TEST(LanguagesTest, HaveNoRulesWithoutACompiledLibraryOrAShell) {
   go.go->packages.clear();
   rust.rust->shell.clear();
 
-  for (const auto &[path, text] : Files({go, rust})) {
+  for (const auto& [path, text] : Files({go, rust})) {
     EXPECT_THAT(path, Not(HasSubstr("generated-go")));
     EXPECT_THAT(path, Not(HasSubstr("generated-rust")));
   }

@@ -1,12 +1,12 @@
-// The Rust part of the Bazel module: a toolchain, rules of our own and
-// examples. rules_rust is in no archive that LRE takes packages from. Programs
-// are linked as the C++ toolchain in use links its own.
+// The Rust part of the Bazel module: a toolchain, rules of our own and examples. rules_rust is in
+// no archive that LRE takes packages from. Programs are linked as the C++ toolchain in use links
+// its own.
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
 namespace {
 
-std::string ConfigBuild(const GenerateInput &input) {
+std::string ConfigBuild(const GenerateInput& input) {
   return FileHead(*input.rust, "#", "Rust, registered.") + std::string(kPublicPackage) + "\n" +
          Registration({.name = "rust-toolchain",
                        .exec = LreOn(input.cpu),
@@ -15,8 +15,8 @@ std::string ConfigBuild(const GenerateInput &input) {
                        .type = "//generated-rust/rust:toolchain_type"});
 }
 
-std::string RustBuild(const GenerateInput &input) {
-  const RustFacts &rust = *input.rust->rust;
+std::string RustBuild(const GenerateInput& input) {
+  const RustFacts& rust = *input.rust->rust;
   return FileHead(*input.rust, "#", "Rust, by its absolute path in the store.") +
          fmt::format(R"(
 load(":rules.bzl", "lre_rust_toolchain")
@@ -39,8 +39,7 @@ lre_rust_toolchain(
                      fmt::arg("version", StarlarkString(rust.version)));
 }
 
-// ---- examples: their bytes are inputs of actions, so only the BUILD file
-// names the manifest ----
+// ---- examples: their bytes are inputs of actions, so only the BUILD file names the manifest ----
 
 constexpr std::string_view kGreeting = R"EXAMPLE(//! What the example says.
 
@@ -155,7 +154,7 @@ lre_rust_test(
 
 }  // namespace
 
-std::vector<GeneratedFile> RustModule(const GenerateInput &input) {
+std::vector<GeneratedFile> RustModule(const GenerateInput& input) {
   const std::string module = "local-remote-execution/", examples = module + "examples/rust/",
                     folder = module + "generated-rust/";
   return {

@@ -25,8 +25,8 @@ Result<std::string> Ask(Command command) {
   return std::move(result.output);
 }
 
-std::string FindProgram(const std::vector<StorePath> &paths, std::string_view name) {
-  for (const StorePath &path : paths) {
+std::string FindProgram(const std::vector<StorePath>& paths, std::string_view name) {
+  for (const StorePath& path : paths) {
     std::string program = fmt::format("{}/usr/bin/{}", path.path, name);
     if (FileExists(program)) return program;
   }
@@ -34,20 +34,20 @@ std::string FindProgram(const std::vector<StorePath> &paths, std::string_view na
 }
 
 // The rest of the line of `text` that begins with `key`.
-std::string After(const std::string &text, std::string_view key) {
-  for (const std::string &line : Lines(text))
+std::string After(const std::string& text, std::string_view key) {
+  for (const std::string& line : Lines(text))
     if (line.starts_with(key)) return line.substr(key.size());
   return "";
 }
 
-Status CheckInStore(const std::string &program, const std::string &folder,
-                    const std::string &prefix) {
+Status CheckInStore(const std::string& program, const std::string& folder,
+                    const std::string& prefix) {
   if (folder.starts_with(prefix + "/")) return {};
   return ErrorStatus(Code::kFailedPrecondition, "{} takes its library from '{}', outside the store",
                      program, folder);
 }
 
-Status CheckSaid(const std::string &program, const std::string &said) {
+Status CheckSaid(const std::string& program, const std::string& said) {
   if (said == "caught\n") return {};
   return ErrorStatus(Code::kFailedPrecondition, "a program made by {} said '{}'", program,
                      said.substr(0, 200));
@@ -69,13 +69,12 @@ constexpr std::string_view kRustProgram =
     "fn main() {\n"
     "    std::panic::set_hook(Box::new(|_| {}));\n"
     "    let thread = std::thread::spawn(|| panic!(\"caught\"));\n"
-    "    println!(\"{}\", "
-    "thread.join().unwrap_err().downcast_ref::<&str>().unwrap());\n"
+    "    println!(\"{}\", thread.join().unwrap_err().downcast_ref::<&str>().unwrap());\n"
     "}\n";
 
 }  // namespace
 
-Result<std::optional<GoFacts>> ProbeGo(const ProbeInput &input, const std::string &prefix) {
+Result<std::optional<GoFacts>> ProbeGo(const ProbeInput& input, const std::string& prefix) {
   const std::string go = FindProgram(input.paths, "go");
   if (go.empty()) return std::optional<GoFacts>();
   TRY_ASSIGN(const std::string said, Ask({{go, "env", "GOROOT", "GOVERSION", "GOOS", "GOARCH"}}));
@@ -94,7 +93,7 @@ Result<std::optional<GoFacts>> ProbeGo(const ProbeInput &input, const std::strin
   return std::optional(std::move(facts));
 }
 
-Result<std::optional<RustFacts>> ProbeRust(const ProbeInput &input, const std::string &prefix) {
+Result<std::optional<RustFacts>> ProbeRust(const ProbeInput& input, const std::string& prefix) {
   RustFacts facts{.rustc = FindProgram(input.paths, "rustc")};
   if (facts.rustc.empty()) return std::optional<RustFacts>();
   TRY_ASSIGN(const std::string said, Ask({{facts.rustc, "--version", "--verbose"}}));
@@ -111,7 +110,7 @@ Result<std::optional<RustFacts>> ProbeRust(const ProbeInput &input, const std::s
   return std::optional(std::move(facts));
 }
 
-Status SelfTestGo(const GoFacts &facts, const std::string &scratch) {
+Status SelfTestGo(const GoFacts& facts, const std::string& scratch) {
   if (facts.packages.empty()) return {};
   const std::string tools =
       fmt::format("{}/pkg/tool/{}_{}/", facts.root, facts.os, facts.architecture);
@@ -125,11 +124,11 @@ Status SelfTestGo(const GoFacts &facts, const std::string &scratch) {
   return CheckSaid(tools + "compile", said);
 }
 
-Status SelfTestRust(const RustFacts &facts, const CcFacts *cc, const std::string &scratch) {
+Status SelfTestRust(const RustFacts& facts, const CcFacts* cc, const std::string& scratch) {
   std::vector<std::string> command = {facts.rustc, "-O", "-o", "self_test_rust", "self_test.rs"};
   if (cc != nullptr) {
     command.push_back("-Clink-arg=-Wl,--dynamic-linker=" + cc->loader);
-    for (const std::string &directory : cc->library_paths)
+    for (const std::string& directory : cc->library_paths)
       command.push_back("-Clink-arg=-Wl,-rpath," + directory);
   }
   TRY(WriteFileAtomically(scratch + "/self_test.rs", kRustProgram));

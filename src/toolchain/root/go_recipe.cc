@@ -8,7 +8,7 @@ namespace lre::toolchain {
 namespace {
 
 // "usr/bin/x86_64-linux-gnu-gcc-12"; empty when the path has none.
-std::string FindDriver(const Reference &gcc, std::string_view triplet) {
+std::string FindDriver(const Reference& gcc, std::string_view triplet) {
   const std::string start = fmt::format("usr/bin/{}-gcc-", triplet);
   for (auto it = gcc.files.lower_bound(start);
        it != gcc.files.end() && it->first.starts_with(start); ++it) {
@@ -20,7 +20,7 @@ std::string FindDriver(const Reference &gcc, std::string_view triplet) {
 
 }  // namespace
 
-std::optional<std::string> FindGo(const FileTree &tree) {
+std::optional<std::string> FindGo(const FileTree& tree) {
   constexpr std::string_view kStart = "usr/lib/go";
   for (auto it = tree.lower_bound(kStart); it != tree.end() && it->first.starts_with(kStart);
        ++it) {
@@ -31,7 +31,7 @@ std::optional<std::string> FindGo(const FileTree &tree) {
   return std::nullopt;
 }
 
-Status FinishGo(FileTree &tree, const std::string &go, const std::string &store_path,
+Status FinishGo(FileTree& tree, const std::string& go, const std::string& store_path,
                 ElfMachine machine) {
   const LauncherConfig config{
       .target = store_path + "/" + go + "/bin/go",
@@ -46,12 +46,12 @@ Status FinishGo(FileTree &tree, const std::string &go, const std::string &store_
   return {};
 }
 
-bool HasRust(const FileTree &tree) {
+bool HasRust(const FileTree& tree) {
   auto rustc = tree.find("usr/bin/rustc");
   return rustc != tree.end() && !rustc->second.symlink && HasFolder(tree, "usr/lib/rustlib");
 }
 
-LauncherConfig RustLauncher(const Reference *gcc, std::string_view triplet) {
+LauncherConfig RustLauncher(const Reference* gcc, std::string_view triplet) {
   LauncherConfig config{.argv0 = "real", .drop = CompilerEnvironmentLeaks()};
   const std::string driver = gcc != nullptr ? FindDriver(*gcc, triplet) : "";
   if (!driver.empty()) config.arguments = {fmt::format("-Clinker={}/{}", gcc->path, driver)};

@@ -13,7 +13,7 @@ using testing::IsEmpty;
 
 FileTree Go() {
   FileTree tree;
-  for (const char *path : {"usr/lib/go-1.19/bin/go", "usr/lib/go-1.19/bin/gofmt",
+  for (const char* path : {"usr/lib/go-1.19/bin/go", "usr/lib/go-1.19/bin/gofmt",
                            "usr/lib/go-1.19/pkg/tool/linux_amd64/compile"})
     tree[path] = {.content = "ELF", .executable = true};
   tree["usr/lib/gold-ld/bin/go"] = {.content = "ELF", .executable = true};

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "toolchain/generate/fake_module.h"
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
@@ -109,17 +110,6 @@ Manifest PythonManifest() {
                      .version = "3.11.2",
                      .include_dirs = {python + "/usr/include/python3.11"}};
   return manifest;
-}
-
-std::map<std::string, std::string> GenerateMap(const Manifest& manifest,
-                                               const GenerateOptions& options = {}) {
-  auto files = Generate(manifest, options);
-  EXPECT_TRUE(files) << files.error().ToString();
-  std::map<std::string, std::string> by_path;
-  if (files) {
-    for (GeneratedFile& file : *files) by_path[file.path] = std::move(file.text);
-  }
-  return by_path;
 }
 
 // Compares with test/golden/generate/NAME.golden; LRE_GOLDEN_ACCEPT=1 writes it instead. The suffix

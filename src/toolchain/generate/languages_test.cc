@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "toolchain/generate/generate.h"
+#include "toolchain/generate/fake_module.h"
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
@@ -60,12 +60,7 @@ Manifest Rust() {
 }
 
 std::map<std::string, std::string> Files(std::vector<Manifest> further) {
-  auto files = Generate(Compiler(), {.further = std::move(further)});
-  EXPECT_TRUE(files) << files.error().ToString();
-  std::map<std::string, std::string> by_path;
-  if (files)
-    for (GeneratedFile& file : *files) by_path[file.path] = std::move(file.text);
-  return by_path;
+  return GenerateMap(Compiler(), {.further = std::move(further)});
 }
 
 TEST(LanguagesTest, AddFilesAndChangeNoKeyOfOthers) {

@@ -1,10 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "base/file.h"
-#include "toolchain/generate/generate.h"
+#include "toolchain/generate/fake_module.h"
 
 namespace lre::toolchain {
 namespace {
@@ -12,28 +9,10 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-// The module of this repository: made of its own manifests, so that what is checked is what is
-// used.
-Manifest Committed(const std::string& name) {
-  const auto text =
-      ReadFile(std::string(LRE_SOURCE_DIR) + "/local-remote-execution/" + name + ".json");
-  EXPECT_TRUE(text) << name;
-  return ParseManifest(text.value_or("")).value_or(Manifest());
-}
-
-std::map<std::string, std::string> Files(const GenerateOptions& options) {
-  const auto files = Generate(Committed("toolchain"), options);
-  EXPECT_TRUE(files) << files.error().ToString();
-  std::map<std::string, std::string> by_path;
-  if (!files) return by_path;
-  for (const GeneratedFile& file : *files) by_path[file.path] = file.text;
-  return by_path;
-}
-
 const std::string kFolder = "local-remote-execution/generated-";
 
 TEST(OwnModuleTest, ACompilerThatExtendsAnotherIsChosenByItsPlatform) {
-  auto files = Files({.further = {Committed("lre-cc-zlib")}});
+  auto files = CommittedModule({.further = {Committed("lre-cc-zlib")}});
 
   EXPECT_THAT(files[kFolder + "lre-cc-zlib/config/BUILD.bazel"],
               AllOf(HasSubstr("name = \"lre-cc-zlib\","),
@@ -51,8 +30,8 @@ TEST(OwnModuleTest, ACompilerThatExtendsAnotherIsChosenByItsPlatform) {
 
 // Its users pay for it, and nobody else: actions of the others keep their keys.
 TEST(OwnModuleTest, TheOtherToolchainsAreAsTheyWere) {
-  const auto without = Files({});
-  auto with = Files({.further = {Committed("lre-cc-zlib"), Committed("lre-protoc")}});
+  const auto without = CommittedModule({});
+  auto with = CommittedModule({.further = {Committed("lre-cc-zlib"), Committed("lre-protoc")}});
 
   for (const auto& [path, text] : without) {
     if (path != "lre.bazelrc") EXPECT_EQ(with[path], text) << path;
@@ -60,7 +39,7 @@ TEST(OwnModuleTest, TheOtherToolchainsAreAsTheyWere) {
 }
 
 TEST(OwnModuleTest, ToolsAreAToolchainTypeOfTheirOwn) {
-  auto files = Files({.further = {Committed("lre-protoc")}});
+  auto files = CommittedModule({.further = {Committed("lre-protoc")}});
 
   EXPECT_THAT(
       files[kFolder + "lre-protoc/BUILD.bazel"],
@@ -95,7 +74,7 @@ TEST(OwnModuleTest, ConstraintsOfTheRequestComeAfterThoseOfEveryToolchain) {
   own.exec_compatible_with = {"@mine//:fast"};
   own.target_compatible_with = {"@mine//:board"};
 
-  auto files = Files({.further = {own}});
+  auto files = CommittedModule({.further = {own}});
 
   const std::string& config = files[kFolder + "lre-cc-zlib/config/BUILD.bazel"];
   EXPECT_THAT(config, HasSubstr("\"@platforms//os:linux\",\n        \"@mine//:fast\",\n"));

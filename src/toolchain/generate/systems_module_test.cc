@@ -1,10 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "base/file.h"
-#include "toolchain/generate/generate.h"
+#include "toolchain/generate/fake_module.h"
 
 namespace lre::toolchain {
 namespace {
@@ -13,23 +10,6 @@ using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// The manifests of this repository, as in own_module_test.cc.
-Manifest Committed(const std::string& name) {
-  const auto text =
-      ReadFile(std::string(LRE_SOURCE_DIR) + "/local-remote-execution/" + name + ".json");
-  EXPECT_TRUE(text) << name;
-  return ParseManifest(text.value_or("")).value_or(Manifest());
-}
-
-std::map<std::string, std::string> Files(const GenerateOptions& options) {
-  const auto files = Generate(Committed("toolchain"), options);
-  EXPECT_TRUE(files) << files.error().ToString();
-  std::map<std::string, std::string> by_path;
-  if (!files) return by_path;
-  for (const GeneratedFile& file : *files) by_path[file.path] = file.text;
-  return by_path;
-}
 
 const std::string kModule = "local-remote-execution/";
 
@@ -42,7 +22,7 @@ std::string Toolchain(const std::string& exec, const std::string& target) {
 }
 
 TEST(SystemsModuleTest, ACompilerForAnotherProcessorIsChosenByThePlatform) {
-  auto files = Files({.further = {Committed("lre-cross-aarch64")}});
+  auto files = CommittedModule({.further = {Committed("lre-cross-aarch64")}});
 
   EXPECT_THAT(files[kModule + "generated-lre-cross-aarch64/config/BUILD.bazel"],
               HasSubstr(Toolchain("x86_64", "aarch64")));
@@ -65,7 +45,8 @@ TEST(SystemsModuleTest, ACompilerThatRunsElsewhereTakesItsUserlandFromThere) {
   const Manifest there = Committed("lre-cc-aarch64");
   const std::string base = there.Find("base")->path;
 
-  auto files = Files({.further = {there, Committed("lre-clang"), Committed("lre-clang-aarch64")}});
+  auto files =
+      CommittedModule({.further = {there, Committed("lre-clang"), Committed("lre-clang-aarch64")}});
 
   EXPECT_THAT(files[kModule + "generated-lre-cc-aarch64/config/BUILD.bazel"],
               HasSubstr(Toolchain("aarch64", "aarch64")));
@@ -83,7 +64,7 @@ TEST(SystemsModuleTest, ACompilerThatRunsElsewhereTakesItsUserlandFromThere) {
 
 // Who has one system pays nothing for the other.
 TEST(SystemsModuleTest, WithoutThemThereIsOnePlatform) {
-  auto files = Files({.further = {Committed("lre-cc-zlib")}});
+  auto files = CommittedModule({.further = {Committed("lre-cc-zlib")}});
 
   EXPECT_THAT(files[kModule + "generated-cc/config/BUILD.bazel"],
               AllOf(Not(HasSubstr("aarch64")), Not(HasSubstr("ISA"))));
@@ -92,8 +73,9 @@ TEST(SystemsModuleTest, WithoutThemThereIsOnePlatform) {
 
 // Compiles of the first toolchain are what they were, but for where they may run.
 TEST(SystemsModuleTest, TheOtherToolchainsAreAsTheyWere) {
-  const auto without = Files({});
-  auto with = Files({.further = {Committed("lre-cross-aarch64"), Committed("lre-cc-aarch64")}});
+  const auto without = CommittedModule({});
+  auto with =
+      CommittedModule({.further = {Committed("lre-cross-aarch64"), Committed("lre-cc-aarch64")}});
 
   for (const auto& [path, text] : without) {
     if (path == "lre.bazelrc" || path == "recc.conf") continue;

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <charconv>
 #include <condition_variable>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -66,7 +65,7 @@ class FetchingStorePathCache final : public StorePathCache {
     std::vector<std::string> queue(seen.begin(), seen.end());
     StoreClosure closure{.paths = {}, .hold = hold};
     for (size_t i = 0; i < queue.size(); ++i) {
-      TRY_ASSIGN(std::shared_ptr<Entry> entry, Use(queue[i], tenant, user));
+      TRY_ASSIGN(std::shared_ptr<Entry> entry, Find(queue[i], tenant, {user, hold}));
       hold->entries.push_back(entry);
       TRY(CheckOwner(entry->known, tenant));
       closure.paths.push_back({queue[i], entry->known.record.tree});
@@ -126,6 +125,10 @@ class FetchingStorePathCache final : public StorePathCache {
     FetchingStorePathCache& cache;
     std::vector<std::shared_ptr<Entry>> entries;
   };
+  struct Use {
+    std::string user;
+    std::weak_ptr<const Hold> hold;  // gone: the use has ended
+  };
 
   Status OpenStore(const std::vector<std::string>& paths) {
     std::lock_guard lock(mutex_);
@@ -135,13 +138,13 @@ class FetchingStorePathCache final : public StorePathCache {
     return {};
   }
 
-  Result<std::shared_ptr<Entry>> Use(const std::string& path, const StorePathTenant& tenant,
-                                     const std::string& user) {
+  Result<std::shared_ptr<Entry>> Find(const std::string& path, const StorePathTenant& tenant,
+                                      Use use) {
     std::unique_lock lock(mutex_);
     for (;;) {
       Slot& slot = slots_[path];
       if (std::shared_ptr<Entry> entry = slot.entry.lock()) {
-        RememberUser(path, user);
+        Remember(path, std::move(use));
         return entry;
       }
       if (!slot.busy) break;
@@ -161,15 +164,28 @@ class FetchingStorePathCache final : public StorePathCache {
     }
     slot.entry = *made;
     slot.known = (*made)->known;
-    RememberUser(path, user);
+    Remember(path, std::move(use));
     return made;
   }
 
   // REQUIRES: mutex_ is held.
-  void RememberUser(const std::string& path, const std::string& user) {
-    std::deque<std::string>& users = users_[path];
-    users.push_back(user);
-    if (users.size() > options_.users_max) users.pop_front();
+  void Remember(const std::string& path, Use use) {
+    std::map<uint64_t, Use>& uses = uses_[path];
+    uses.emplace(next_use_++, std::move(use));
+    if (uses.size() <= options_.users_max) return;
+    // Not what goes on: no check will find that it was harmless.
+    auto ended = std::find_if(uses.begin(), uses.end(),
+                              [](const auto& each) { return each.second.hold.expired(); });
+    uses.erase(ended != uses.end() ? ended : uses.begin());
+  }
+
+  std::vector<uint64_t> EndedUses(const std::string& path) {
+    std::vector<uint64_t> ended;
+    std::lock_guard lock(mutex_);
+    if (auto it = uses_.find(path); it != uses_.end())
+      for (const auto& [number, use] : it->second)
+        if (use.hold.expired()) ended.push_back(number);
+    return ended;
   }
 
   void Release(std::shared_ptr<Entry> entry) {
@@ -280,22 +296,29 @@ class FetchingStorePathCache final : public StorePathCache {
     return {};
   }
 
-  // Hashes one path that is there and held.
+  // Hashes one path that is there and held. When it is good, only what had ended before is no
+  // concern: what still runs may yet read what changes later.
   Result<std::optional<DamagedPath>> CheckPath(const std::string& path) {
+    const std::vector<uint64_t> ended = EndedUses(path);
     Result<std::vector<toolchain::StoreDamage>> damage = store_->Verify(path);
     // A record that cannot be read is damage like any other.
     if (!damage && damage.error().code() == Code::kDataLoss)
       damage = std::vector<toolchain::StoreDamage>{{path, damage.error().message()}};
     TRY(ToStatus(damage));
-    std::deque<std::string> users;
+    std::vector<std::string> users;
     {
       std::lock_guard lock(mutex_);
-      if (!damage->empty()) slots_.erase(path);
-      if (auto it = users_.find(path); it != users_.end()) users = std::move(it->second);
-      users_.erase(path);
+      std::map<uint64_t, Use>& uses = uses_[path];
+      if (!damage->empty()) {
+        slots_.erase(path);
+        for (auto& [number, use] : uses) users.push_back(std::move(use.user));
+        uses.clear();
+      }
+      for (uint64_t number : ended) uses.erase(number);
+      if (uses.empty()) uses_.erase(path);
     }
     if (damage->empty()) return std::nullopt;
-    DamagedPath found{path, damage->front(), {}, {users.begin(), users.end()}};
+    DamagedPath found{path, damage->front(), {}, std::move(users)};
     TRY_ASSIGN(found.quarantine, store_->Quarantine(path));
     damaged_.Add();
     Log(kError, "store_path_damaged",
@@ -391,7 +414,9 @@ class FetchingStorePathCache final : public StorePathCache {
   std::map<std::string, Slot> slots_;
   // Paths of one tenant (with their trees) that another one's index names as well.
   std::set<std::tuple<std::string, std::string, store::Partition>> admitted_;
-  std::map<std::string, std::deque<std::string>> users_;  // since the last good check
+  // Since the last good check, by path and in their order; and those that have not ended.
+  std::map<std::string, std::map<uint64_t, Use>> uses_;
+  uint64_t next_use_ = 0;
 
   std::mutex room_mutex_;
   uint64_t reserved_bytes_ = 0;  // of fetches under way

@@ -5,8 +5,9 @@
 //
 // Every path is hashed when it is installed, when this object first uses it, and then once per
 // `check_interval`. A damaged one is put into quarantine (ToolchainStore::Quarantine), which names
-// the file and the actions that used the path since it was last found good; whoever wants the path
-// next fetches it again. Thread-safe; Closure blocks while it hashes or fetches.
+// the file and the actions that used the path since it was last found good, with those that still
+// run; whoever wants the path next fetches it again. Thread-safe; Closure blocks while it hashes or
+// fetches.
 //
 // A tenant's action gets a path from the tenant's index and blobs when they are there first, else
 // from those of all. A path that came from a tenant is for that tenant, and for those whose own
@@ -68,7 +69,7 @@ struct StorePathCacheOptions {
   StorePathFetchOptions fetch;
   ReadTenantResult read_tenant;  // empty: tenants have no paths of their own
   Duration check_interval{0};    // 0: only when first used, and by Check
-  size_t users_max = 10000;      // remembered of each path between two checks
+  size_t users_max = 10000;      // remembered of each path; those still running longest
   Metrics* metrics = nullptr;    // one of its own when not given
 };
 
@@ -76,7 +77,7 @@ struct DamagedPath {
   std::string path;
   toolchain::StoreDamage damage;   // the first
   std::string quarantine;          // where it is now
-  std::vector<std::string> users;  // since it was last found good, oldest first
+  std::vector<std::string> users;  // since it was last found good or still, oldest first
 };
 
 class StorePathCache : public StorePathSource {

@@ -311,7 +311,7 @@ TEST_F(StorePathCacheTest, APathCollectedMeanwhileIsFetchedAgain) {
 
 TEST_F(StorePathCacheTest, OneFlippedByteIsFoundQuarantinedAndFetchedAgain) {
   StorePath gcc = Push('2', "gcc");
-  auto held = source_->Closure({gcc.path}, "action 1");
+  ASSERT_TRUE(source_->Closure({gcc.path}, "action 1"));
   ASSERT_TRUE(source_->Closure({gcc.path}, "action 2"));
   EXPECT_THAT(source_->Check().value(), IsEmpty()) << "good: its users are no concern";
   ASSERT_TRUE(source_->Closure({gcc.path}, "action 3"));
@@ -326,6 +326,28 @@ TEST_F(StorePathCacheTest, OneFlippedByteIsFoundQuarantinedAndFetchedAgain) {
   EXPECT_FALSE(store_->Contains(gcc.path));
   ASSERT_TRUE(source_->Closure({gcc.path}, "action 4"));
   EXPECT_THAT(store_->Verify(gcc.path).value(), IsEmpty());
+}
+
+TEST_F(StorePathCacheTest, ADamagedPathNamesTheActionsThatStillRunHoweverOftenItWasGood) {
+  StorePath libc = Push('1', "libc"), gcc = Push('2', "gcc", {libc.path});
+  auto running = source_->Closure({gcc.path}, "running");
+  ASSERT_TRUE(source_->Closure({gcc.path}, "ended"));
+  auto ending = source_->Closure({gcc.path}, "ending");
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(source_->Check().value(), IsEmpty());
+  ending->hold.reset();
+  ASSERT_TRUE(source_->Closure({gcc.path}, "later"));
+  FlipByte(libc.path + "/lib/large");
+
+  auto damaged = source_->Check().value();
+
+  ASSERT_EQ(damaged.size(), 1u);
+  EXPECT_EQ(damaged[0].path, libc.path);
+  EXPECT_THAT(damaged[0].users, testing::ElementsAre("running", "ending", "later"))
+      << "the second ended after the last good check";
+  // They have been named once, and have nothing of what was fetched instead.
+  auto again = source_->Closure({gcc.path}, "again");
+  FlipByte(libc.path + "/lib/large");
+  EXPECT_THAT(source_->Check()->at(0).users, testing::ElementsAre("again"));
 }
 
 TEST_F(StorePathCacheTest, HashesAPathBeforeItsFirstUse) {
@@ -351,6 +373,19 @@ TEST_F(StorePathCacheTest, RemembersABoundedNumberOfUsers) {
   FlipByte(gcc.path + "/lib/large");
 
   EXPECT_THAT(source_->Check()->at(0).users, testing::ElementsAre("3", "4"));
+}
+
+TEST_F(StorePathCacheTest, ForgetsAnActionThatStillRunsAfterAllOthers) {
+  StorePath gcc = Push('2', "gcc");
+  source_ = StorePathCache::Make(cas_, Index(), {.prefix = prefix_, .users_max = 2});
+  auto first = source_->Closure({gcc.path}, "first");
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(source_->Closure({gcc.path}, std::to_string(i)));
+  auto second = source_->Closure({gcc.path}, "second"),
+       third = source_->Closure({gcc.path}, "third");
+  FlipByte(gcc.path + "/lib/large");
+
+  EXPECT_THAT(source_->Check()->at(0).users, testing::ElementsAre("second", "third"))
+      << "more run than are remembered";
 }
 
 TEST_F(StorePathCacheTest, ChecksByItself) {

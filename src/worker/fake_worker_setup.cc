@@ -21,6 +21,12 @@ Result<StoreClosure> FakeStorePaths::Closure(const std::vector<std::string>& pat
   return StoreClosure{.paths = std::move(all), .hold = nullptr};
 }
 
+std::vector<std::string> FakeStorePaths::Verified() {
+  std::vector<std::string> paths;
+  for (const auto& [path, closure] : closures) paths.push_back(path);
+  return paths;
+}
+
 // The launcher before any thread.
 WorkerSetup::WorkerSetup(int slots) : launcher(*sandbox::Launcher::Start({.slots = slots})) {}
 

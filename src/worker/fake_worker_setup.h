@@ -26,6 +26,7 @@ class FakeStorePaths : public StorePathSource {
  public:
   Result<StoreClosure> Closure(const std::vector<std::string>& paths,
                                const std::string& user) override;
+  std::vector<std::string> Verified() override;
   std::map<std::string, std::vector<std::string>> closures;
 };
 

@@ -181,6 +181,16 @@ TEST_F(FileCacheTest, ScansFilesForStorePathsAlsoAcrossPieces) {
   EXPECT_THAT(GetOne(cas_.Add(large))->store_paths, ElementsAre(path));
 }
 
+TEST_F(FileCacheTest, ScansAFileOnceAndKeepsWhatItNamesWithItsDigest) {
+  Open();
+  std::string path = "/lre/store/0123456789abcdef0123456789abcdef-tool";
+  Digest digest = cas_.Add("#!" + path + "/bin/sh");
+  std::string file = GetOne(digest)->path;
+  ASSERT_TRUE(WriteFileAtomically(file, "scanned again, it would name nothing").ok());
+
+  EXPECT_THAT(GetOne(digest)->store_paths, ElementsAre(path));
+}
+
 TEST_F(FileCacheTest, AdoptsAnOutputWithoutFetchingIt) {
   Open();
   std::string output = directory_ / "output";

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include "lre/worker/v1/store_paths.pb.h"
 #include "reapi/error_details.h"
 #include "reapi/tree.h"
 #include "worker/fake_worker_setup.h"
@@ -257,26 +259,70 @@ TEST_F(WorkerTest, ACommandThatIsNotThereIsTheActionsFault) {
   EXPECT_THAT(report.status().message(), HasSubstr("/no/such/tool"));
 }
 
-TEST_F(WorkerTest, BindsTheStorePathsThatArgumentsAndInputFilesName) {
-  // A store elsewhere than /lre/store, so that the test needs no privilege.
-  std::string prefix = setup_->directory / "store";
-  std::string tool = prefix + "/0123456789abcdef0123456789abcdef-tool";
-  std::string library = prefix + "/fedcba9876543210fedcba9876543210-library";
-  for (const std::string& path : {tool, library}) {
-    ASSERT_TRUE(SystemFiles().MakeDirectories(path).ok());
-    ASSERT_TRUE(WriteFileAtomically(path + "/file", path.substr(prefix.size())).ok());
+class WorkerStoreTest : public WorkerTest {
+ protected:
+  void SetUp() override {
+    WorkerTest::SetUp();
+    if (IsSkipped()) return;
+    prefix_ = setup_->directory / "store";
+    tool_ = prefix_ + "/0123456789abcdef0123456789abcdef-tool";
+    library_ = prefix_ + "/fedcba9876543210fedcba9876543210-library";
+    for (const std::string& path : {tool_, library_}) {
+      ASSERT_TRUE(SystemFiles().MakeDirectories(path).ok());
+      ASSERT_TRUE(WriteFileAtomically(path + "/file", path.substr(prefix_.size())).ok());
+    }
+    setup_->store_paths.closures = {{tool_, {library_, tool_}}};
   }
-  setup_->store_paths.closures = {{tool, {library, tool}}};
-  Start({.store_prefix = prefix});
+  // A store elsewhere than /lre/store, so that the test needs no privilege.
+  std::string prefix_, tool_, library_;
+};
 
-  EXPECT_EQ(RunOk({.script = "ls " + prefix + "; cat " + tool + "/file"}).result().stdout_raw(),
+TEST_F(WorkerStoreTest, BindsTheStorePathsThatArgumentsEnvironmentAndInputFilesName) {
+  Start({.store_prefix = prefix_});
+
+  EXPECT_EQ(RunOk({.script = "ls " + prefix_ + "; cat " + tool_ + "/file"}).result().stdout_raw(),
             "0123456789abcdef0123456789abcdef-tool\nfedcba9876543210fedcba9876543210-library\n"
             "/0123456789abcdef0123456789abcdef-tool");
+  EXPECT_EQ(RunOk({.script = "cat $TOOL/file",
+                   .environment = {{"PATH", "/usr/bin:/bin"}, {"TOOL", tool_}}})
+                .result()
+                .stdout_raw(),
+            "/0123456789abcdef0123456789abcdef-tool");
   EXPECT_EQ(
-      RunOk({.script = "cat $(cat named)/file", .files = {{"named", tool}}}).result().stdout_raw(),
+      RunOk({.script = "cat $(cat named)/file", .files = {{"named", tool_}}}).result().stdout_raw(),
       "/0123456789abcdef0123456789abcdef-tool");
   // The input file is gone from the tree, and so is the path.
-  EXPECT_NE(Run({.script = "ls -d " + prefix}).result().exit_code(), 0);
+  EXPECT_NE(Run({.script = "ls -d " + prefix_}).result().exit_code(), 0);
+}
+
+TEST_F(WorkerStoreTest, StorePathsAreReadOnlyGiveNoPrivilegesAndAreNotTheActions) {
+  Start({.store_prefix = prefix_});
+
+  std::string mounts =
+      RunOk({.script = "cat /proc/self/mountinfo; : " + tool_}).result().stdout_raw();
+  for (const std::string& path : {tool_, library_}) {
+    size_t at = mounts.rfind(" " + path + " ");  // the mount point, after its place in the source
+    ASSERT_NE(at, std::string::npos) << path << " in " << mounts;
+    EXPECT_EQ(mounts.substr(at + path.size() + 2, 16), "ro,nosuid,nodev,") << mounts;
+  }
+  EXPECT_NE(Run({.script = "echo x >" + tool_ + "/file"}).result().exit_code(), 0);
+  // A worker of one user has no other to run actions as.
+  if (geteuid() == 0) RunOk({.script = "test $(stat -c %u " + tool_ + ") != $(id -u)"});
+}
+
+TEST_F(WorkerStoreTest, SaysWhichStorePathsItHasAndAttestsThoseOfAnAction) {
+  setup_->Start({.store_prefix = prefix_});
+  setup_->server.Break(Status(Code::kUnavailable, "gone"));
+  auto hello = setup_->server.NextOf(v1::FromWorker::kHello);
+  ASSERT_TRUE(hello);
+  setup_->Welcome();
+
+  EXPECT_THAT(hello->hello().store_paths(), ElementsAre(tool_));
+  v1::Report report = RunOk({.script = "cat " + tool_ + "/file"});
+  v1::StorePaths attested;
+  for (const auto& any : report.result().execution_metadata().auxiliary_metadata())
+    if (any.Is<v1::StorePaths>()) any.UnpackTo(&attested);
+  EXPECT_THAT(attested.names(), SizeIs(2));
 }
 
 TEST_F(WorkerTest, NamesTheStorePathThatTheWorkerDoesNotHave) {

@@ -24,7 +24,6 @@ Status Patience::Do(const std::function<Status()>& step) {
     if (left <= Duration(0)) return status;
     std::unique_lock lock(mutex);
     never.wait_for(lock, stop_, std::min(wait, left), [] { return false; });
-    waited_ += clock_.Now() - now;
     if (stop_.stop_requested())
       return ErrorStatus(Code::kCancelled, "stopped while waiting for the server: {}",
                          status.message());

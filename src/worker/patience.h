@@ -27,14 +27,11 @@ class Patience {
       : clock_(clock), options_(options), stop_(std::move(stop)) {}
 
   Status Do(const std::function<Status()>& step);
-  // How long was waited in all.
-  Duration waited() const { return waited_; }
 
  private:
   const Clock& clock_;
   const PatienceOptions options_;
   const std::stop_token stop_;
-  Duration waited_{};
 };
 
 }  // namespace lre::worker

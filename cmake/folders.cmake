@@ -87,6 +87,9 @@ set(LRE_THREADED_FOLDERS base rpc http_client store action_cache sandbox toolcha
 
 function(lre_unit_tests table)
   include(GoogleTest)
+  configure_file(${CMAKE_SOURCE_DIR}/cmake/source_path.cc.in ${CMAKE_BINARY_DIR}/source_path.cc @ONLY)
+  add_library(lre_source_path STATIC ${CMAKE_BINARY_DIR}/source_path.cc)
+  target_include_directories(lre_source_path PRIVATE ${CMAKE_SOURCE_DIR}/src)
   file(STRINGS ${CMAKE_SOURCE_DIR}/${table} lines)
   foreach(line IN LISTS lines)
     lre_parse_layer("${line}")
@@ -103,7 +106,7 @@ function(lre_unit_tests table)
     endif()
     lre_target_name(target ${FOLDER})
     add_executable(${target}_test ${sources})
-    target_link_libraries(${target}_test PRIVATE ${target} lib::gtest GTest::gtest_main)
+    target_link_libraries(${target}_test PRIVATE ${target} lre_source_path lib::gtest GTest::gtest_main)
     # grpc++ is the independent judge of the transport and the services; nothing else may use it.
     if(FOLDER MATCHES "^(rpc|service|server)$")
       target_link_libraries(${target}_test PRIVATE lre_proto_grpc)

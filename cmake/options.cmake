@@ -22,10 +22,22 @@ endif()
 # The debug preset goes without them, so that ./check sees a file that forgets an include.
 option(LRE_PCH "Precompile the headers that every file includes" ON)
 find_program(LRE_CCACHE ccache)
-if(LRE_CCACHE AND LRE_PCH)
-  # What ccache needs to remember files that use a precompiled header (its manual, "Precompiled headers").
-  set(LRE_CCACHE ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${LRE_CCACHE})
-  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+if(LRE_CCACHE)
+  set(LRE_CCACHE_ENVIRONMENT "")
+  if(LRE_PCH)
+    # What ccache needs to remember files that use a precompiled header (its manual, "Precompiled headers").
+    list(APPEND LRE_CCACHE_ENVIRONMENT CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime)
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+  endif()
+  # What one checkout has compiled, another one finds: paths count from the checkout, and -ffile-prefix-map has taken
+  # its own path out of the debug information.
+  string(FIND "${CMAKE_BINARY_DIR}/" "${CMAKE_SOURCE_DIR}/" inside)
+  if(inside EQUAL 0)
+    list(APPEND LRE_CCACHE_ENVIRONMENT CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1)
+  endif()
+  if(LRE_CCACHE_ENVIRONMENT)
+    set(LRE_CCACHE ${CMAKE_COMMAND} -E env ${LRE_CCACHE_ENVIRONMENT} ${LRE_CCACHE})
+  endif()
 endif()
 if(LRE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${LRE_CCACHE})

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "toolchain/spec/spec.h"
 
 namespace lre::cli {
@@ -11,8 +12,7 @@ namespace {
 
 // So that a new project and this repository share every action of lre-cc.
 TEST(InitFilesTest, TheFirstRequestAsksForTheSameToolchainAsThisRepository) {
-  const auto own =
-      toolchain::ParseSpec(ReadFile(std::string(LRE_SOURCE_DIR) + "/lre.toml").value(), "lre.toml");
+  const auto own = toolchain::ParseSpec(ReadFile(SourcePath("lre.toml")).value(), "lre.toml");
   const auto first = toolchain::ParseSpec(DefaultSpecText(), "lre.toml");
 
   ASSERT_TRUE(own && first);

@@ -5,15 +5,14 @@
 #include <sstream>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "cli/commands.h"
 #include "cli/help_text.h"
 
 namespace lre::cli {
 namespace {
 
-std::string Source(const std::string& path) {
-  return ReadFile(std::string(LRE_SOURCE_DIR) + "/" + path).value_or("");
-}
+std::string Source(const std::string& path) { return ReadFile(SourcePath(path)).value_or(""); }
 
 std::vector<std::string> Split(const std::string& text, char separator) {
   std::vector<std::string> parts;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/random.h"
+#include "base/source_path.h"
 #include "base/subprocess.h"
 #include "rpc/client.h"
 #include "rpc/fake_peer.h"
@@ -191,7 +192,7 @@ TEST(ServerWithHttp, BoundsTheBodiesOfAllConnectionsTogether) {
       [&] { return Talk(server, put("/other", 400)).find(" 200 ") != std::string::npos; }));
 
   auto http2 = Curl({"--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}", "-T",
-                     LRE_SOURCE_DIR "/LICENSE", "http://" + server.address() + "/other"});
+                     SourcePath("LICENSE"), "http://" + server.address() + "/other"});
   ASSERT_TRUE(http2.has_value()) << http2.error().ToString();
   EXPECT_EQ(*http2, "503");
 }
@@ -220,7 +221,7 @@ TEST(ServerWithHttp, AnswersCurlWithBothVersions) {
   std::string url = "http://" + server.address();
   for (const char* version : {"--http1.1", "--http2-prior-knowledge"}) {
     auto get = Curl({version, url + "/path?query"});
-    auto put = Curl({version, "-T", LRE_SOURCE_DIR "/LICENSE", url + "/later"});
+    auto put = Curl({version, "-T", SourcePath("LICENSE"), url + "/later"});
     auto large =
         Curl({version, "-w", "%{http_code} %{size_download}", "-o", "/dev/null", url + "/large"});
     auto head = Curl({version, "-I", url + "/large"});

@@ -4,13 +4,14 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "server/config.h"
 
 namespace lre::server {
 namespace {
 
 TEST(ConfigGolden, TheDocumentationIsWhatTheProgramPrints) {
-  const std::string path = LRE_SOURCE_DIR "/docs/configuration.md";
+  const std::string path = SourcePath("docs/configuration.md");
   auto text = ReadFile(path);
   ASSERT_TRUE(text) << ToStatus(text).ToString();
   const std::string fence = "```\n";

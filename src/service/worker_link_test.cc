@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/source_path.h"
 #include "google/rpc/error_details.pb.h"
 #include "lre/worker/v1/resource_usage.pb.h"
 #include "service/execution_payload.h"
@@ -351,8 +352,8 @@ void CheckGolden(const std::filesystem::path& text_path) {
 }
 
 TEST_P(GoldenMessages, StayReadable) {
-  const std::filesystem::path path = std::filesystem::path(LRE_SOURCE_DIR) /
-                                     "test/golden/worker_link/v1" / (GetParam() + ".textproto");
+  const std::filesystem::path path =
+      SourcePath("test/golden/worker_link/v1/" + GetParam() + ".textproto");
   if (GetParam().starts_with("from_worker")) {
     CheckGolden<FromWorker>(path);
   } else {

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "store/crc32c.h"
 #include "store/log_store.h"
 #include "store/stress.h"
@@ -84,7 +85,7 @@ void WriteListed(LogStore& store) {
 }
 
 std::string Golden(int version, std::string_view name) {
-  return fmt::format("{}/test/golden/log_store/v{}/{}", LRE_SOURCE_DIR, version, name);
+  return SourcePath(fmt::format("test/golden/log_store/v{}/{}", version, name));
 }
 
 void Copy(const std::string& from, const std::string& to) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "toolchain/fetch/fetcher.h"
 #include "toolchain/fetch/resolve.h"
 
@@ -14,7 +15,7 @@ namespace {
 class LockLiveTest : public testing::Test {
  protected:
   void SetUp() override {
-    spec_ = ParseSpec(ReadFile(std::string(LRE_SOURCE_DIR) + "/lre.toml").value()).value();
+    spec_ = ParseSpec(ReadFile(SourcePath("lre.toml")).value()).value();
     const auto mirrors = ChooseMirrors(spec_, apt_);
     if (!mirrors) GTEST_SKIP() << mirrors.error().ToString();
     mirrors_ = *mirrors;
@@ -51,7 +52,7 @@ TEST_F(LockLiveTest, LocksTheSameTwiceForEverySystem) {
 
 TEST_F(LockLiveTest, TheLockOfThisRepositoryCanBeFetched) {
   const TempDir cache;
-  const Lock lock = ParseLock(ReadFile(std::string(LRE_SOURCE_DIR) + "/lre.lock").value()).value();
+  const Lock lock = ParseLock(ReadFile(SourcePath("lre.lock")).value()).value();
   Fetcher fetcher(http_, ChooseMirrors(lock, apt_), {.cache_directory = cache.path()});
 
   const auto paths = fetcher.Fetch(lock);

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "base/subprocess.h"
 #include "toolchain/fetch/decompress.h"
 #include "toolchain/fetch/fake_archive.h"
@@ -21,7 +22,7 @@ using testing::IsEmpty;
 using testing::Not;
 
 std::string ReadGolden(const std::string& name) {
-  return ReadFile(std::string(LRE_SOURCE_DIR) + "/test/golden/lock/" + name).value();
+  return ReadFile(SourcePath("test/golden/lock/" + name)).value();
 }
 
 class ResolveTest : public testing::Test {

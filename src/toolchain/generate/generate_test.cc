@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "toolchain/generate/fake_module.h"
 #include "toolchain/generate/parts.h"
 
@@ -115,7 +116,7 @@ Manifest PythonManifest() {
 // Compares with test/golden/generate/NAME.golden; LRE_GOLDEN_ACCEPT=1 writes it instead. The suffix
 // keeps Bazel from taking a golden BUILD.bazel for a package of this repository.
 void ExpectGolden(const std::string& name, const std::string& text) {
-  std::string path = std::string(LRE_SOURCE_DIR) + "/test/golden/generate/" + name + ".golden";
+  std::string path = SourcePath("test/golden/generate/" + name + ".golden");
   if (std::getenv("LRE_GOLDEN_ACCEPT") != nullptr) {
     ASSERT_TRUE(SystemFiles().MakeDirectories(path.substr(0, path.rfind('/'))).ok());
     ASSERT_TRUE(WriteFileAtomically(path, text).ok());

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/lines.h"
+#include "base/source_path.h"
 
 namespace lre::toolchain {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-const std::string kModule = std::string(LRE_SOURCE_DIR) + "/local-remote-execution/";
+const std::string kModule = SourcePath("local-remote-execution/");
 
 // The text in quotes from `at` to `end`.
 std::vector<std::string> Quoted(const std::string& text, size_t at, size_t end) {
@@ -79,7 +80,7 @@ Taken TakenByTheModule() {
 
 std::set<std::string> PublicLabels() {
   std::set<std::string> labels;
-  auto text = ReadFile(std::string(LRE_SOURCE_DIR) + "/test/golden/public_labels.txt");
+  auto text = ReadFile(SourcePath("test/golden/public_labels.txt"));
   EXPECT_TRUE(text) << text.error().ToString();
   for (const std::string& line : Lines(*text))
     if (!line.starts_with('#')) labels.insert(line);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "base/subprocess.h"
 
 namespace lre::toolchain {
@@ -46,7 +47,7 @@ void Update(Lock* lock, const std::string& name) {
 }
 
 TEST(LockChangesTest, BranchesThatUpdateNeighboursMergeWithoutConflict) {
-  const Lock base = ParseLock(ReadFile(LRE_SOURCE_DIR "/lre.lock").value()).value();
+  const Lock base = ParseLock(ReadFile(SourcePath("lre.lock")).value()).value();
   TempDir dir;
   ASSERT_TRUE(WriteFileAtomically(dir / "base", PrintLock(base)).ok());
   int merged = 0;

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/source_path.h"
 
 namespace lre::toolchain {
 namespace {
@@ -100,7 +101,7 @@ TEST(Manifest, ReadsThoseOfThisRepositoryAndDoesNotChangeThem) {
   for (const auto& [name, schema] :
        {std::pair{"toolchain", 1}, {"lre-java", 1}, {"lre-cc-zlib", 2}, {"lre-protoc", 2}}) {
     const std::string text =
-        ReadFile(fmt::format("{}/local-remote-execution/{}.json", LRE_SOURCE_DIR, name)).value();
+        ReadFile(SourcePath(fmt::format("local-remote-execution/{}.json", name))).value();
 
     const auto manifest = ParseManifest(text);
 

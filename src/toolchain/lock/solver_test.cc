@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "base/source_path.h"
 
 namespace lre::toolchain {
 namespace {
@@ -18,9 +19,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-std::string Golden(std::string_view name) {
-  return std::string(LRE_SOURCE_DIR) + "/test/golden/lock/" + std::string(name);
-}
+std::string Golden(std::string_view name) { return SourcePath("test/golden/lock/").append(name); }
 
 std::string ReadGolden(std::string_view name) {
   const auto text = ReadFile(Golden(name));
@@ -221,9 +220,8 @@ TEST(SolverTest, ChoosesAfreshWhatTheArchiveNoLongerHas) {
 }
 
 TEST(SolverTest, TheLockOfThisRepositoryAnswersItsRequest) {
-  const std::string root = LRE_SOURCE_DIR;
-  const auto spec = ParseSpec(ReadFile(root + "/lre.toml").value());
-  const auto lock = ParseLock(ReadFile(root + "/lre.lock").value());
+  const auto spec = ParseSpec(ReadFile(SourcePath("lre.toml")).value());
+  const auto lock = ParseLock(ReadFile(SourcePath("lre.lock")).value());
 
   ASSERT_TRUE(spec && lock);
   EXPECT_THAT(Disagreements(*spec, *lock), ElementsAre());
@@ -317,7 +315,7 @@ TEST(LockTest, ReadsBackWhatItWrote) {
 }
 
 TEST(LockTest, ReadsTheLockOfThisRepository) {
-  const auto text = ReadFile(std::string(LRE_SOURCE_DIR) + "/lre.lock");
+  const auto text = ReadFile(SourcePath("lre.lock"));
   ASSERT_TRUE(text);
 
   const auto lock = ParseLock(*text);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/source_path.h"
 #include "base/subprocess.h"
 
 namespace lre::toolchain {
@@ -33,7 +34,7 @@ Code CodeOf(std::span<const unsigned char> bytes) { return {bytes.begin(), bytes
 
 TEST(LauncherCode, IsWhatTheScriptMakesOfTheSource) {
   auto made =
-      RunSubprocess({.arguments = {"sh", LRE_SOURCE_DIR "/src/toolchain/root/launcher/make.sh"}});
+      RunSubprocess({.arguments = {"sh", SourcePath("src/toolchain/root/launcher/make.sh")}});
   ASSERT_TRUE(made) << made.error().ToString();
   if (made->exit_code == 127) GTEST_SKIP() << "SKIPPED: no gcc-12: " << made->error_output;
   ASSERT_EQ(made->exit_code, 0) << made->error_output;

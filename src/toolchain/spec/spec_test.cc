@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "toolchain/spec/toml_reader.h"
 
 namespace lre::toolchain {
@@ -205,7 +206,7 @@ TEST(SpecTest, ExplainsItselfInWords) {
 }
 
 TEST(SpecTest, ReadsTheRequestOfThisRepository) {
-  const auto text = ReadFile(std::string(LRE_SOURCE_DIR) + "/lre.toml");
+  const auto text = ReadFile(SourcePath("lre.toml"));
   ASSERT_TRUE(text);
 
   const auto spec = ParseSpec(*text);

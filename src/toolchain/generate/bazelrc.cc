@@ -23,9 +23,13 @@ void AddJavaFlags(const GenerateInput& input, std::vector<Flag>* flags) {
   for (const char* flag : {"java_language_version", "tool_java_language_version"})
     flags->push_back({fmt::format("--{}={}", flag, java.major), ""});
   for (const Manifest* jdk : input.jdks) {
+    const std::string why =
+        jdk->system == input.manifest.system
+            ? fmt::format("JDK {0}: by --java_runtime_version={0}.", jdk->java->major)
+            : fmt::format("JDK {} of {}: by the platform.", jdk->java->major, CpuOf(jdk->system));
     flags->push_back({fmt::format("--extra_toolchains=@local-remote-execution//{}/config:all",
                                   JavaFolder(input, *jdk)),
-                      fmt::format("JDK {0}: by --java_runtime_version={0}.", jdk->java->major)});
+                      why});
   }
   // By the name that Bazel 7 gives it; to another this says nothing.
   auto repository = java.tools.find("repository");
@@ -98,6 +102,11 @@ std::vector<Flag> Flags(const GenerateInput& input) {
   if (input.python != nullptr) {
     flags.push_back({"--extra_toolchains=@local-remote-execution//generated-python/config:all",
                      "Python: named by its path in the first line of every program."});
+  }
+  for (const Manifest* python : input.pythons) {
+    flags.push_back({fmt::format("--extra_toolchains=@local-remote-execution//{}/config:all",
+                                 PythonFolder(input, *python)),
+                     fmt::format("Python of {}: by the platform.", CpuOf(python->system))});
   }
   if (input.go != nullptr) {
     flags.push_back({"--extra_toolchains=@local-remote-execution//generated-go/config:all",

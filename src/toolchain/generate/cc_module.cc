@@ -46,10 +46,10 @@ bool RunsInCompiles(std::string_view tool) {
 
 // Where headers may come from without being inputs: the compiler's own and those of other store
 // paths. Bazel checks dependencies against it; it is in no command.
-std::vector<std::string> IncludeDirectories(const GenerateInput& input, const CcFacts& cc) {
-  std::vector<std::string> directories = cc.builtin_includes;
-  if (input.python != nullptr) {
-    const auto& more = input.python->python->include_dirs;
+std::vector<std::string> IncludeDirectories(const GenerateInput& input, const Manifest& manifest) {
+  std::vector<std::string> directories = manifest.cc->builtin_includes;
+  if (const Manifest* python = PythonOf(input, manifest.Target())) {
+    const auto& more = python->python->include_dirs;
     directories.insert(directories.end(), more.begin(), more.end());
   }
   return directories;
@@ -115,7 +115,7 @@ cc_toolchain(
 )
 )",
       fmt::arg("suffix", variant.suffix),
-      fmt::arg("builtin_includes", StarlarkList(IncludeDirectories(input, cc), 4)),
+      fmt::arg("builtin_includes", StarlarkList(IncludeDirectories(input, variant.manifest), 4)),
       fmt::arg("sysroot", StarlarkString(cc.sysroot)),
       fmt::arg("compile_flags", StarlarkList(cc.compile_flags, 4)),
       fmt::arg("compiler", StarlarkString(cc.compiler)),
@@ -192,9 +192,9 @@ std::string Marker(const Manifest& manifest) {
 
 // Says that every header of the store may be used by whoever likes: layering_check wants each
 // header to be some module's.
-std::string ModuleMap(const GenerateInput& input, const CcFacts& cc) {
+std::string ModuleMap(const GenerateInput& input, const Manifest& manifest) {
   std::string out = "module \"crosstool\" [system] {\n";
-  std::vector<std::string> directories = IncludeDirectories(input, cc);
+  std::vector<std::string> directories = IncludeDirectories(input, manifest);
   std::ranges::sort(directories);
   directories.erase(std::unique(directories.begin(), directories.end()), directories.end());
   for (size_t i = 0; i < directories.size(); ++i)
@@ -292,7 +292,7 @@ std::vector<GeneratedFile> CcPackage(const GenerateInput& input, const Manifest&
   std::vector<GeneratedFile> files = {{folder + "/BUILD.bazel", Build(input, manifest, bzl)},
                                       {folder + "/toolchain.json", Marker(manifest)}};
   if (manifest.cc->compiler == "clang")
-    files.push_back({folder + "/module.modulemap", ModuleMap(input, *manifest.cc)});
+    files.push_back({folder + "/module.modulemap", ModuleMap(input, manifest)});
   return files;
 }
 

@@ -146,30 +146,44 @@ Status CheckFurther(const Manifest& manifest, const Manifest& further) {
   return {};
 }
 
-void AddForeign(const Manifest& foreign, GenerateInput* input) {
+// Bazel tells JDKs of a system by their versions.
+Status AddJdk(const Manifest& manifest, GenerateInput* input) {
+  for (const Manifest* other : input->jdks) {
+    if (other->system != manifest.system || other->java->major != manifest.java->major) continue;
+    return ErrorStatus(Code::kInvalidArgument,
+                       "manifests {} and {} both have a JDK {}: one module cannot have both",
+                       other->name, manifest.name, manifest.java->major);
+  }
+  input->jdks.push_back(&manifest);
+  return {};
+}
+
+// The first JDK of this system is the one that is meant when no version is said. What another
+// system has is for projects that have it here, where the compilers run.
+void ChooseJdk(GenerateInput* input) {
+  const auto first = std::ranges::find(input->jdks, input->manifest.system, &Manifest::system);
+  if (first == input->jdks.end()) {
+    input->jdks.clear();
+    return;
+  }
+  input->java = *first;
+  input->jdks.erase(first);
+}
+
+Status AddForeign(const Manifest& foreign, GenerateInput* input) {
   for (const std::string& system : {foreign.system, foreign.Target()}) {
     const std::string cpu = CpuOf(system);
     if (cpu != input->cpu && std::ranges::find(input->other_cpus, cpu) == input->other_cpus.end())
       input->other_cpus.push_back(cpu);
   }
   if (foreign.cc) input->foreign.push_back(&foreign);
-}
-
-// Bazel tells JDKs by their versions.
-Status AddJdk(const Manifest& manifest, GenerateInput* input) {
-  if (input->java == nullptr) {
-    input->java = &manifest;
-    return {};
+  // Where another system's programs run, not what runs here and knows that system.
+  if (!foreign.target.empty()) return {};
+  if (foreign.java && !foreign.java->tools.empty()) TRY(AddJdk(foreign, input));
+  if (foreign.python) {
+    std::erase_if(input->pythons, [&](const Manifest* p) { return p->system == foreign.system; });
+    input->pythons.push_back(&foreign);
   }
-  std::vector<const Manifest*> present = input->jdks;
-  present.push_back(input->java);
-  for (const Manifest* other : present) {
-    if (other->java->major != manifest.java->major) continue;
-    return ErrorStatus(Code::kInvalidArgument,
-                       "manifests {} and {} both have a JDK {}: one module cannot have both",
-                       other->name, manifest.name, manifest.java->major);
-  }
-  input->jdks.push_back(&manifest);
   return {};
 }
 
@@ -215,7 +229,7 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
   for (const Manifest& other : further) {
     TRY(CheckFurther(manifest, other));
     if (IsForeign(manifest, other)) {
-      AddForeign(other, &input);
+      TRY(AddForeign(other, &input));
       continue;
     }
     // One that extends another is registered beside it, whatever it has.
@@ -229,6 +243,8 @@ Result<GenerateInput> MakeGenerateInput(const Manifest& manifest,
     if (other.go && !other.go->packages.empty()) input.go = &other;
     if (other.rust && !other.rust->shell.empty()) input.rust = &other;
   }
+  ChooseJdk(&input);
+  if (input.python == nullptr) input.pythons.clear();
   return input;
 }
 
@@ -260,7 +276,12 @@ Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
       std::ranges::move(JavaModule(input, *jdk), std::back_inserter(files));
     std::ranges::move(JavaExamples(input), std::back_inserter(files));
   }
-  if (input.python != nullptr) std::ranges::move(PythonModule(input), std::back_inserter(files));
+  if (input.python != nullptr) {
+    std::ranges::move(PythonModule(input, *input.python), std::back_inserter(files));
+    for (const Manifest* python : input.pythons)
+      std::ranges::move(PythonModule(input, *python), std::back_inserter(files));
+    std::ranges::move(PythonExamples(input), std::back_inserter(files));
+  }
   if (input.go != nullptr) std::ranges::move(GoModule(input), std::back_inserter(files));
   if (input.rust != nullptr) std::ranges::move(RustModule(input), std::back_inserter(files));
   std::ranges::move(ToolsModule(input, manifest), std::back_inserter(files));

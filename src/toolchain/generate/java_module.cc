@@ -1,6 +1,8 @@
 // The Java half of the Bazel module: the JDK and Bazel's own Java tools, by absolute paths in the
 // store. Bazel wants its tools to be files of a build; each is a script of two lines, whose shell
 // lies beside the tools, so that neither another base userland nor another compiler re-keys Java.
+#include <algorithm>
+
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
@@ -9,9 +11,15 @@ namespace {
 // The oldest and newest --java_language_version that a JDK compiles are 8 and its own.
 constexpr int kLanguageMin = 8;
 
+// Whether it is the one of its system that is meant when no version is said.
+bool IsFirst(const GenerateInput& input, const Manifest& java) {
+  if (java.system == input.java->system) return &java == input.java;
+  return &java == *std::ranges::find(input.jdks, java.system, &Manifest::system);
+}
+
 std::string RuntimeToolchains(const GenerateInput& input, const Manifest& java) {
-  const bool first = &java == input.java;
-  const std::string lre = StarlarkList(LreOn(input.cpu), 0);
+  const bool first = IsFirst(input, java);
+  const std::string lre = StarlarkList(LreOn(CpuOf(java.system)), 0);
   return fmt::format(
       R"(
 package(default_visibility = ["//visibility:public"])
@@ -86,7 +94,7 @@ std::string CompileToolchains(const GenerateInput& input, const Manifest& java) 
 ]
 )",
                      fmt::arg("language_min", kLanguageMin), fmt::arg("major", java.java->major),
-                     fmt::arg("only", &java == input.java ? "" : ", \":runtime\""),
+                     fmt::arg("only", IsFirst(input, java) ? "" : ", \":runtime\""),
                      fmt::arg("folder", JavaFolder(input, java)));
 }
 
@@ -242,7 +250,8 @@ lre_store_file(
 }  // namespace
 
 std::string JavaFolder(const GenerateInput& input, const Manifest& java) {
-  return &java == input.java ? "generated-java" : fmt::format("generated-java{}", java.java->major);
+  const std::string version = IsFirst(input, java) ? "" : fmt::format("{}", java.java->major);
+  return "generated-java" + version + Elsewhere(input, java);
 }
 
 std::vector<GeneratedFile> JavaModule(const GenerateInput& input, const Manifest& java) {

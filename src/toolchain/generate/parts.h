@@ -28,8 +28,11 @@ struct GenerateInput {
   const Manifest* python = nullptr;
   const Manifest* go = nullptr;
   const Manifest* rust = nullptr;
-  std::vector<const Manifest*> jdks;  // JDKs further to `java`, for --java_runtime_version
-  std::vector<const Manifest*> own;   // further ones of IsOwn
+  // JDKs further to `java`: of the same system, for --java_runtime_version, and of others. Empty
+  // without `java`.
+  std::vector<const Manifest*> jdks;
+  std::vector<const Manifest*> pythons;  // of other systems; empty without `python`
+  std::vector<const Manifest*> own;      // further ones of IsOwn
   // Further ones with a compiler that run on another system or build for one, and the processors of
   // those systems.
   std::vector<const Manifest*> foreign;
@@ -65,16 +68,24 @@ std::vector<std::string> LreOn(const std::string& cpu, const std::vector<std::st
 std::vector<std::string> WithConstraint(const std::string& first, std::vector<std::string> rest);
 // Of a further manifest, below local-remote-execution.
 std::string FolderOf(const Manifest& manifest);
+// The end of a folder's name that several systems have: "-aarch64", empty for the first manifest's.
+std::string Elsewhere(const GenerateInput& input, const Manifest& manifest);
 
 // local-remote-execution/...
 std::vector<GeneratedFile> BazelModule(const GenerateInput& input);
-// `java` is input.java or one of input.jdks. The folder of either, "generated-java".
+// `java` is input.java or one of input.jdks. The folder of either: "generated-java",
+// "generated-java21", "generated-java-aarch64".
 std::vector<GeneratedFile> JavaModule(const GenerateInput& input, const Manifest& java);
 std::string JavaFolder(const GenerateInput& input, const Manifest& java);
 // REQUIRES: input.java.
 std::vector<GeneratedFile> JavaExamples(const GenerateInput& input);
+// `python` is input.python or one of input.pythons. The folder of either: "generated-python",
+// "generated-python-aarch64". The one for programs of a system, or null.
+std::vector<GeneratedFile> PythonModule(const GenerateInput& input, const Manifest& python);
+std::string PythonFolder(const GenerateInput& input, const Manifest& python);
+const Manifest* PythonOf(const GenerateInput& input, const std::string& system);
 // REQUIRES: input.python.
-std::vector<GeneratedFile> PythonModule(const GenerateInput& input);
+std::vector<GeneratedFile> PythonExamples(const GenerateInput& input);
 // REQUIRES: input.go.
 std::vector<GeneratedFile> GoModule(const GenerateInput& input);
 // REQUIRES: input.rust.

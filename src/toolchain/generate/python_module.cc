@@ -1,25 +1,29 @@
 // The Python part of the Bazel module: an interpreter by its absolute path, named in the first line
 // of every program too. Bazel's own default there is "#!/usr/bin/env python3": the machine's
 // Python, and no key would say which.
+#include <algorithm>
+
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {
 namespace {
 
-std::string ConfigBuild(const GenerateInput& input) {
-  return FileHead(*input.python, "#", "Python, registered.") + std::string(kPublicPackage) + R"(
+std::string ConfigBuild(const GenerateInput& input, const Manifest& python) {
+  const std::string package = "//" + PythonFolder(input, python) + "/python:";
+  const std::vector<std::string> target = LreOn(CpuOf(python.system));
+  return FileHead(python, "#", "Python, registered.") + std::string(kPublicPackage) + R"(
 # Programs run where they are built for, so that is where the interpreter must be.
 )" +
          Registration({.name = "python-toolchain",
-                       .target = LreOn(input.cpu),
-                       .label = "//generated-python/python:runtimes",
+                       .target = target,
+                       .label = package + "runtimes",
                        .type = "@bazel_tools//tools/python:toolchain_type"}) +
          R"(
 # What extension modules are compiled against: @rules_python//python/cc:current_py_cc_headers.
 )" +
          Registration({.name = "python-cc-toolchain",
-                       .target = LreOn(input.cpu),
-                       .label = "//generated-python/python:cc",
+                       .target = target,
+                       .label = package + "cc",
                        .type = "@rules_python//python/cc:toolchain_type"});
 }
 
@@ -30,18 +34,19 @@ std::string MinorVersion(const std::string& version) {
 }
 
 // For programs that Python is a part of. The library lies where the distribution puts libraries.
-std::vector<std::string> LinkFlags(const GenerateInput& input, const PythonFacts& python) {
-  const std::string directory =
-      fmt::format("{}/usr/lib/{}-linux-gnu",
-                  python.interpreter.substr(0, python.interpreter.find("/usr/bin/")), input.cpu);
+std::vector<std::string> LinkFlags(const Manifest& manifest) {
+  const PythonFacts& python = *manifest.python;
+  const std::string directory = fmt::format(
+      "{}/usr/lib/{}-linux-gnu", python.interpreter.substr(0, python.interpreter.find("/usr/bin/")),
+      CpuOf(manifest.system));
   // The link editor looks below the sysroot for the libraries of libraries, unless told.
   return {"-L" + directory, "-lpython" + MinorVersion(python.version), "-Wl,-rpath," + directory,
           "-Wl,-rpath-link," + directory};
 }
 
-std::string PythonBuild(const GenerateInput& input) {
-  const PythonFacts& python = *input.python->python;
-  return FileHead(*input.python, "#", "Python, by its absolute path in the store.") +
+std::string PythonBuild(const Manifest& manifest) {
+  const PythonFacts& python = *manifest.python;
+  return FileHead(manifest, "#", "Python, by its absolute path in the store.") +
          fmt::format(R"(
 load("@rules_python//python:py_runtime.bzl", "py_runtime")
 load("@rules_python//python:py_runtime_pair.bzl", "py_runtime_pair")
@@ -85,12 +90,12 @@ py_cc_toolchain(
                      fmt::arg("interpreter", StarlarkString(python.interpreter)),
                      fmt::arg("shebang", StarlarkString("#!" + python.interpreter)),
                      fmt::arg("includes", StarlarkList(python.include_dirs, 4)),
-                     fmt::arg("link_flags", StarlarkList(LinkFlags(input, python), 4)),
+                     fmt::arg("link_flags", StarlarkList(LinkFlags(manifest), 4)),
                      fmt::arg("version", StarlarkString(MinorVersion(python.version))));
 }
 
-std::string CcText(const GenerateInput& input) {
-  return FileHead(*input.python, "#", "Python's headers and library for C and C++.") + R"(
+std::string CcText(const Manifest& python) {
+  return FileHead(python, "#", "Python's headers and library for C and C++.") + R"(
 load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
 load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
 
@@ -225,13 +230,30 @@ py_test(
 
 }  // namespace
 
-std::vector<GeneratedFile> PythonModule(const GenerateInput& input) {
-  const std::string module = "local-remote-execution/", examples = module + "examples/python/";
+std::string PythonFolder(const GenerateInput& input, const Manifest& python) {
+  return "generated-python" + Elsewhere(input, python);
+}
+
+const Manifest* PythonOf(const GenerateInput& input, const std::string& system) {
+  if (input.python != nullptr && input.python->system == system) return input.python;
+  const auto found = std::ranges::find(input.pythons, system, &Manifest::system);
+  return found != input.pythons.end() ? *found : nullptr;
+}
+
+std::vector<GeneratedFile> PythonModule(const GenerateInput& input, const Manifest& python) {
+  const std::string module = "local-remote-execution/";
+  const std::string folder = module + PythonFolder(input, python);
   return {
-      {module + input.python->name + ".json", PrintManifest(*input.python)},
-      {module + "generated-python/config/BUILD.bazel", ConfigBuild(input)},
-      {module + "generated-python/python/BUILD.bazel", PythonBuild(input)},
-      {module + "generated-python/python/cc.bzl", CcText(input)},
+      {module + python.name + ".json", PrintManifest(python)},
+      {folder + "/config/BUILD.bazel", ConfigBuild(input, python)},
+      {folder + "/python/BUILD.bazel", PythonBuild(python)},
+      {folder + "/python/cc.bzl", CcText(python)},
+  };
+}
+
+std::vector<GeneratedFile> PythonExamples(const GenerateInput& input) {
+  const std::string examples = "local-remote-execution/examples/python/";
+  return {
       {examples + "BUILD.bazel",
        FileHead(*input.python, "#", "Python of the store, with a module in C.") +
            std::string(kBuild) + std::string(SaidExample())},

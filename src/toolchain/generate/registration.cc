@@ -5,6 +5,10 @@ namespace lre::toolchain {
 
 std::string FolderOf(const Manifest& manifest) { return "generated-" + manifest.name; }
 
+std::string Elsewhere(const GenerateInput& input, const Manifest& manifest) {
+  return manifest.system == input.manifest.system ? "" : "-" + CpuOf(manifest.system);
+}
+
 std::vector<std::string> LinuxOn(const std::string& cpu, const std::vector<std::string>& more) {
   std::vector<std::string> constraints = {"@platforms//cpu:" + cpu, "@platforms//os:linux"};
   constraints.insert(constraints.end(), more.begin(), more.end());

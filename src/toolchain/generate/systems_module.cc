@@ -59,8 +59,9 @@ std::vector<GeneratedFile> SystemsModule(const GenerateInput& input) {
     files.push_back({"local-remote-execution/" + foreign->name + ".json", PrintManifest(*foreign)});
     files.push_back({folder + "/config/BUILD.bazel", ConfigBuild(*foreign)});
     // What runs elsewhere takes its shell and userland from there too.
-    const Result<GenerateInput> there = MakeGenerateInput(*foreign);
+    Result<GenerateInput> there = MakeGenerateInput(*foreign);
     const bool elsewhere = RunsElsewhere(input, *foreign) && there;
+    if (elsewhere) there->python = PythonOf(input, foreign->Target());
     std::ranges::move(CcPackage(elsewhere ? *there : input, *foreign, folder + "/cc"),
                       std::back_inserter(files));
   }

@@ -62,6 +62,102 @@ TEST(SystemsModuleTest, ACompilerThatRunsElsewhereTakesItsUserlandFromThere) {
                       "generated-lre-clang-aarch64/config:cc-toolchain\n")));
 }
 
+std::vector<Manifest> Languages() {
+  // Those of the other system first: the order of manifests is that of their names.
+  return {Committed("lre-java-aarch64"), Committed("lre-java"), Committed("lre-py-aarch64"),
+          Committed("lre-py")};
+}
+
+TEST(SystemsModuleTest, JavaProgramsRunOnTheJdkOfWhatTheyAreBuiltFor) {
+  const Manifest here = Committed("lre-java"), there = Committed("lre-java-aarch64");
+  auto files = CommittedModule({.further = Languages()});
+
+  const std::string& config = files[kModule + "generated-java-aarch64/config/BUILD.bazel"];
+  EXPECT_THAT(config, AllOf(HasSubstr("LRE = [\n    \"//generated-cc/config:lre\",\n"
+                                      "    \"@platforms//cpu:aarch64\",\n"),
+                            HasSubstr("values = {\"java_runtime_version\": version},\n    )\n"
+                                      "    for version in [\"lre_jdk\", \"17\", \"lre_jdk_17\"]"),
+                            HasSubstr("target_compatible_with = LRE,\n"
+                                      "    target_settings = [\":runtime\"],\n"
+                                      "    toolchain = \"//generated-java-aarch64/java:jdk\","),
+                            // What compiles runs there, too: for --config=aarch64.
+                            HasSubstr("exec_compatible_with = LRE,\n"
+                                      "        target_settings = [\":language_%d\" % version],\n"
+                                      "        toolchain = \"//generated-java-aarch64/java:"),
+                            Not(HasSubstr("x86_64"))));
+  EXPECT_THAT(files[kModule + "generated-java-aarch64/java/BUILD.bazel"],
+              AllOf(HasSubstr("java_home = \"" + there.java->home + "\""),
+                    Not(HasSubstr(here.java->home)), Not(HasSubstr(here.java->tools.at("sh")))));
+  EXPECT_THAT(files[kModule + "generated-java/config/BUILD.bazel"], Not(HasSubstr("aarch64")));
+  EXPECT_EQ(files[kModule + "lre-java-aarch64.json"], PrintManifest(there));
+  EXPECT_THAT(files["lre.bazelrc"], HasSubstr("build --extra_toolchains=@local-remote-execution//"
+                                              "generated-java-aarch64/config:all\n"));
+}
+
+TEST(SystemsModuleTest, PythonProgramsNameTheInterpreterOfWhatTheyAreBuiltFor) {
+  const Manifest there = Committed("lre-py-aarch64");
+  const std::string& interpreter = there.python->interpreter;
+  auto files = CommittedModule({.further = Languages()});
+
+  const std::string& config = files[kModule + "generated-python-aarch64/config/BUILD.bazel"];
+  EXPECT_THAT(config,
+              AllOf(HasSubstr("target_compatible_with = [\n        \"//generated-cc/config:lre\",\n"
+                              "        \"@platforms//cpu:aarch64\",\n"),
+                    HasSubstr("\"//generated-python-aarch64/python:runtimes\""),
+                    HasSubstr("\"//generated-python-aarch64/python:cc\""),
+                    Not(HasSubstr("exec_compatible_with")), Not(HasSubstr("x86_64"))));
+  EXPECT_THAT(
+      files[kModule + "generated-python-aarch64/python/BUILD.bazel"],
+      AllOf(HasSubstr("interpreter_path = \"" + interpreter + "\""),
+            HasSubstr("stub_shebang = \"#!" + interpreter + "\""),
+            HasSubstr("-python/usr/lib/aarch64-linux-gnu\""),
+            HasSubstr("\"" + there.python->include_dirs.at(0) + "\""), Not(HasSubstr("x86_64")),
+            Not(HasSubstr(Committed("lre-py").Find("python")->path))));
+  EXPECT_THAT(files["lre.bazelrc"], HasSubstr("build --extra_toolchains=@local-remote-execution//"
+                                              "generated-python-aarch64/config:all\n"));
+}
+
+// Bazel checks the headers of an extension module against what its compiler may read.
+TEST(SystemsModuleTest, ACompilerMayReadThePythonHeadersOfWhatItBuildsFor) {
+  std::vector<Manifest> further = Languages();
+  further.push_back(Committed("lre-cross-aarch64"));
+  further.push_back(Committed("lre-cc-aarch64"));
+  auto files = CommittedModule({.further = further});
+
+  const std::string here = Committed("lre-py").python->include_dirs.at(0);
+  const std::string there = Committed("lre-py-aarch64").python->include_dirs.at(0);
+  for (const char* folder : {"generated-lre-cross-aarch64", "generated-lre-cc-aarch64"})
+    EXPECT_THAT(files[kModule + folder + "/cc/BUILD.bazel"],
+                AllOf(HasSubstr(there), Not(HasSubstr(here))));
+  EXPECT_THAT(files[kModule + "generated-cc/cc/BUILD.bazel"],
+              AllOf(HasSubstr(here), Not(HasSubstr(there))));
+}
+
+// Nothing would compile for them here, and no flag would choose them.
+TEST(SystemsModuleTest, LanguagesOfAnotherSystemAloneAreNotRegistered) {
+  auto files =
+      CommittedModule({.further = {Committed("lre-java-aarch64"), Committed("lre-py-aarch64")}});
+
+  for (const auto& [path, text] : files)
+    EXPECT_THAT(path, AllOf(Not(HasSubstr("generated-java")), Not(HasSubstr("generated-python"))));
+  EXPECT_THAT(files["lre.bazelrc"], AllOf(Not(HasSubstr("java")), Not(HasSubstr("python"))));
+}
+
+TEST(SystemsModuleTest, OneVersionOfAJdkPerSystem) {
+  std::vector<Manifest> further = Languages();
+  further.push_back(Committed("lre-java-aarch64"));
+  further.back().name = "another";
+
+  EXPECT_THAT(Generate(Committed("toolchain"), {.further = further}).error().message(),
+              HasSubstr("manifests lre-java-aarch64 and another both have a JDK 17"));
+
+  further.back().java->major = 21;
+  auto files = CommittedModule({.further = further});
+  EXPECT_THAT(
+      files[kModule + "generated-java21-aarch64/config/BUILD.bazel"],
+      AllOf(HasSubstr("for version in [\"21\", \"lre_jdk_21\"]"), HasSubstr("cpu:aarch64")));
+}
+
 // Who has one system pays nothing for the other.
 TEST(SystemsModuleTest, WithoutThemThereIsOnePlatform) {
   auto files = CommittedModule({.further = {Committed("lre-cc-zlib")}});
@@ -73,9 +169,11 @@ TEST(SystemsModuleTest, WithoutThemThereIsOnePlatform) {
 
 // Compiles of the first toolchain are what they were, but for where they may run.
 TEST(SystemsModuleTest, TheOtherToolchainsAreAsTheyWere) {
-  const auto without = CommittedModule({});
+  const auto without = CommittedModule({.further = {Committed("lre-java"), Committed("lre-py")}});
   auto with =
-      CommittedModule({.further = {Committed("lre-cross-aarch64"), Committed("lre-cc-aarch64")}});
+      CommittedModule({.further = {Committed("lre-cross-aarch64"), Committed("lre-cc-aarch64"),
+                                   Committed("lre-java"), Committed("lre-java-aarch64"),
+                                   Committed("lre-py"), Committed("lre-py-aarch64")}});
 
   for (const auto& [path, text] : without) {
     if (path == "lre.bazelrc" || path == "recc.conf") continue;

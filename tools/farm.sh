@@ -7,6 +7,7 @@
 # shellcheck disable=SC2034  # what is set here and in the callers is used on the other side
 : "${lre:=}" "${bazel:=}" "${bazel_rc:=}" "${farm_dir:=}" "${farm_workspace:=}"
 farm_pid=
+farm_startup=()   # further startup flags of Bazel
 farm_rc=()        # further --bazelrc= files, after the workspace's
 farm_overrides=() # further flags of every build
 
@@ -31,6 +32,9 @@ farm_start() {
 
 farm_flag() { grep -o -m1 -e "--$1=[^ ]*" "$farm_dir/lre-up.log" | head -n 1 | sed 's/^[^=]*=//' | grep .; }
 
+# farm_metric NAME: its value, as the farm's server says it.
+farm_metric() { curl -sS --noproxy '*' "http://${farm_executor#grpc://}/metrics" | sed -n "s/^$1 //p"; }
+
 # Ends `lre up` as an operator would, and waits until it has gone.
 farm_stop() {
   if [ -n "$farm_pid" ]; then
@@ -47,7 +51,7 @@ farm_end() {
 
 # farm_bazel COMMAND...: Bazel in $farm_workspace, with an output root of its own.
 farm_bazel() {
-  local start=(--nohome_rc "--output_user_root=${farm_output_root:-$farm_dir/bazel}") file
+  local start=(--nohome_rc "--output_user_root=${farm_output_root:-$farm_dir/bazel}" "${farm_startup[@]}") file
   for file in $bazel_rc "${farm_rc[@]}"; do start+=("--bazelrc=$file"); done
   (cd "$farm_workspace" && "${farm_client[@]}" "$bazel" "${start[@]}" "$@")
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A Bazel build of more than 1,000 actions while workers are killed (SIGKILL) and the server is restarted,
-# once by SIGTERM and once by SIGKILL: it ends, and every output has the bytes of a build in peace.
+# once by SIGTERM and once by SIGKILL: it ends, and every output has the bytes that it should have.
 #   CHAOS_LAYERS=N   layers of 40 genrules each (default 26)
 . "$(dirname "$0")/session.sh"
 farm_workspace=$farm_dir/project
@@ -75,7 +75,7 @@ kill_now() { # kill_now NAME SIGNAL
 make_trouble() {
   local round=0
   # Not before the build is under way.
-  until [ -e "$farm_dir/over" ] || [ "$(metric lre_scheduler_answers_total)" -ge 30 ]; do sleep 0.2; done
+  until [ -e "$farm_dir/over" ] || [ "$(farm_metric lre_scheduler_answers_total)" -ge 30 ]; do sleep 0.2; done
   while [ ! -e "$farm_dir/over" ]; do
     sleep 1
     round=$((round + 1))
@@ -93,15 +93,30 @@ make_trouble() {
   done
 }
 
-outputs() { (cd "$farm_workspace/bazel-bin/chaos" && find . -maxdepth 1 \( -name 'g*.txt' -o -name '*.a' \) | sort | xargs sha256sum); }
-metric() { curl -sS --noproxy '*' "http://127.0.0.1:$port/metrics" | sed -n "s/^$1 //p"; }
+# sums PATTERN: of the outputs so named.
+sums() { (cd "$farm_workspace/bazel-bin/chaos" && find . -maxdepth 1 -name "$1" | sort | xargs sha256sum); }
+# What the genrules write, computed.
+expected_sums() {
+  python3 - "$layers" "$width" <<'END'
+import hashlib, sys
+layers, width = map(int, sys.argv[1:])
+texts, sums = [f"seed {i}\n" for i in range(width)], {}
+for layer in range(1, layers + 1):
+    texts = [
+        hashlib.sha256((texts[i] + texts[(i + 1 + layer % (width - 1)) % width]).encode()).hexdigest() + f"  -\n{layer}.{i}\n"
+        for i in range(width)
+    ]
+    sums |= {f"./g{layer}_{i}.txt": hashlib.sha256(text.encode()).hexdigest() for i, text in enumerate(texts)}
+print("\n".join(f"{sums[name]}  {name}" for name in sorted(sums)))
+END
+}
 
 write_project
 start_server
+farm_executor=grpc://127.0.0.1:$port farm_cache=grpc://127.0.0.1:$port farm_instance=main
 for n in 1 2 3; do start_worker $n; done
 make_trouble &
 monkey=$!
-farm_executor=grpc://127.0.0.1:$port farm_cache=grpc://127.0.0.1:$port farm_instance=main
 SECONDS=0
 farm_build remote //chaos:all --jobs=32 --remote_retries=30 --remote_retry_max_delay=1s --remote_timeout=30s \
   --remote_download_outputs=all
@@ -111,13 +126,16 @@ touch "$farm_dir/over"
 wait $monkey || true
 [ "$spawns" -ge $((layers * width)) ] || fail "only $spawns spawns"
 [[ "$(farm_spawns)" =~ ^[0-9]+\ remote(,\ [0-9]+\ remote\ cache\ hit)?$|^[0-9]+\ remote\ cache\ hit,\ [0-9]+\ remote$ ]] || fail "not all ran in the farm: $(farm_spawns)"
-echo "chaos: $spawns actions in $took s; $(grep -c worker "$farm_dir/trouble") workers killed, $(grep -c server "$farm_dir/trouble" || true) restarts; since the last: $(metric lre_scheduler_attempts_recovered_total) attempts taken over, $(metric lre_scheduler_attempts_lost_total) lost"
+echo "chaos: $spawns actions in $took s; $(grep -c worker "$farm_dir/trouble") workers killed, $(grep -c server "$farm_dir/trouble" || true) restarts; since the last: $(farm_metric lre_scheduler_attempts_recovered_total) attempts taken over, $(farm_metric lre_scheduler_attempts_lost_total) lost"
 [ "$(grep -c server "$farm_dir/trouble")" = 2 ] || fail "the build ended before the server was restarted twice: more CHAOS_LAYERS"
-outputs >"$farm_dir/chaos.sums"
-[ "$(wc -l <"$farm_dir/chaos.sums")" -ge $((layers * width)) ] || fail "only $(wc -l <"$farm_dir/chaos.sums") outputs"
+expected_sums >"$farm_dir/expected.sums"
+sums 'g*.txt' | diff "$farm_dir/expected.sums" - >"$farm_dir/differences" || fail "other bytes: $(head -n 4 "$farm_dir/differences")"
 
-# In peace, on this machine.
+# The libraries are compared with those of a build in peace, on this machine.
+sums '*.a' >"$farm_dir/chaos.sums"
 farm_clean
-farm_build alone //chaos:all --jobs=16 --spawn_strategy=local --genrule_strategy=local
-outputs >"$farm_dir/peace.sums"
-cmp "$farm_dir/chaos.sums" "$farm_dir/peace.sums" || fail "other bytes than in peace"
+mapfile -t libraries < <(seq -f '//chaos:f%.0f' 0 $((width - 1)))
+farm_build alone "${libraries[@]}" --jobs=16 --spawn_strategy=local
+sums '*.a' >"$farm_dir/peace.sums"
+[ "$(wc -l <"$farm_dir/peace.sums")" -ge "$width" ] || fail "only $(wc -l <"$farm_dir/peace.sums") libraries"
+cmp "$farm_dir/chaos.sums" "$farm_dir/peace.sums" || fail "other libraries than in peace"

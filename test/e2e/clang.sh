@@ -25,20 +25,12 @@ done
 
 new_sources "$farm_workspace" 1
 sed -i 's/not positive/nought or less/' "$farm_workspace/features/text.cc"
-farm_build cached //... --config=clang --test_output=errors
-expect_spawns "new sources, local" "[0-9]+ remote cache hit, [0-9]+ $local_strategy"
-farm_clean
-farm_build remote //... --config=clang
-expect_spawns "clean, remote" "[0-9]+ remote cache hit"
+here_then_remote "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy" --config=clang --test_output=errors \
+  //:throws_dynamic //:generated //features:plain //features:shared //features:asan
 
 farm_clean
-lto=(//features:plain //features:shared --config=clang --features=thin_lto -c opt)
-farm_build remote "${lto[@]}" --test_output=errors
-spawns=$(count_spawns)
-expect_spawns "thin LTO, remote" "$spawns remote"
-farm_clean
-farm_build cached "${lto[@]}"
-expect_spawns "thin LTO, clean, local" "$spawns remote cache hit"
+echo "thin LTO"
+remote_then_cached 4 //features:plain //features:shared --config=clang --features=thin_lto -c opt --test_output=errors
 
 # The sanitizers with GCC.
 farm_clean

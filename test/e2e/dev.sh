@@ -2,7 +2,6 @@
 # `lre dev`: a header is laid over the sysroot and edited; each time a worker with a store of its own compiles with
 # the new one. Prints how long that takes, from the edit to the remote compile. Then back to the lock.
 . "$(dirname "$0")/session.sh"
-[ "$(id -u)" = 0 ] || { echo "this test makes a mount namespace: run it as root" >&2; exit 1; }
 copy_module "$farm_dir/project" lre-cc
 cat >>"$farm_workspace/BUILD.bazel" <<'BUILD'
 load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
@@ -14,19 +13,8 @@ cc_binary(
 BUILD
 printf '#include <lre_dev.h>\n\n#include <cstdio>\nint main() { std::puts(LRE_DEV); }\n' >"$farm_workspace/edited.cc"
 
-# shellcheck source=test/e2e/serve.sh
-. "$(dirname "$0")/serve.sh"
-serve_dir=$farm_dir
-dev_end() {
-  end_fresh_worker
-  farm_end
-  serve_end
-}
-trap dev_end EXIT
-
-serve server --data-dir "$farm_dir/data"
-farm_executor=grpc://$address farm_cache=grpc://$address farm_instance=main
-start_fresh_worker dev "$address" "$farm_dir/worker-store"
+serve_farm
+fresh_worker dev
 
 cd "$farm_workspace" || exit
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }

@@ -2,23 +2,12 @@
 # One byte of a toolchain flips on a worker: the worker finds it, names the file and the actions that used the path since
 # it was last found good, puts the path away and fetches it again for the next action.
 . "$(dirname "$0")/session.sh"
-# shellcheck source=test/e2e/serve.sh
-. "$(dirname "$0")/serve.sh"
-[ "$(id -u)" = 0 ] || { echo "this test makes a mount namespace: run it as root" >&2; exit 1; }
 farm_workspace=$farm_dir/project
 copy_project "$farm_workspace"
-serve_dir=$farm_dir
-flipped_end() {
-  end_fresh_worker
-  farm_end
-  serve_end
-}
-trap flipped_end EXIT
-serve server --data-dir "$farm_dir/data"
-farm_executor=grpc://$address farm_cache=grpc://$address farm_instance=main
+serve_farm
 "$lre" push --server "$address" --manifest "$module/toolchain.json" >/dev/null
-store=$farm_dir/worker-store
-start_fresh_worker damaged "$address" "$store" --worker-store-check-interval 10s
+store=$farm_dir/store-damaged
+fresh_worker damaged --worker-store-check-interval 10s
 header=
 
 # logged EVENT COUNT: waits until the worker has said so, that often.

@@ -5,11 +5,7 @@
 # shellcheck disable=SC2034 # for farm.sh
 farm_rc=() farm_overrides=() # no toolchain is needed
 workspace=$farm_dir/workspace
-# shellcheck source=test/e2e/serve.sh
-. "$(dirname "$0")/serve.sh"
-serve_dir=$farm_dir
-finish() { farm_end; serve_end; }
-trap finish EXIT
+with_servers
 
 # build WHAT EXPECTED FLAGS...: cleans, builds, and compares who ran what.
 build() {

@@ -35,12 +35,16 @@ printf 'load("@rules_cc//cc:cc_binary.bzl", "cc_binary")\n\ncc_binary(\n    name
 printf '#include <iostream>\nint main() { std::cout << "mine\\n"; }\n' >mine.cc
 echo 'try-import %workspace%/lre.bazelrc' >.bazelrc
 
-# Before a sync, nothing is downloaded, and one line says what to run.
-if "$lre" env >"$farm_dir/env" 2>&1; then fail "lre env without a toolchain"; fi
-if [ "$(wc -l <"$farm_dir/env")" != 1 ] || ! grep -q 'lre sync' "$farm_dir/env"; then fail "lre env says $(cat "$farm_dir/env")"; fi
-"$lre" sync
-compiler=$(eval "$("$lre" env)" && echo "$CC")
-[[ $compiler = /lre/store/*-gcc/* ]] || fail "CC is '$compiler'"
+# Before a sync, nothing is downloaded, and one line says what to run; after it, the compiler is the store's.
+sync_names_compiler() {
+  local compiler
+  if "$lre" env >"$farm_dir/env" 2>&1; then fail "lre env without a toolchain"; fi
+  if [ "$(wc -l <"$farm_dir/env")" != 1 ] || ! grep -q 'lre sync' "$farm_dir/env"; then fail "lre env says $(cat "$farm_dir/env")"; fi
+  "$lre" sync
+  compiler=$(eval "$("$lre" env)" && echo "$CC")
+  [[ $compiler = /lre/store/*-gcc/* ]] || fail "CC is '$compiler'"
+}
+sync_names_compiler
 "$lre" check || fail "lre check of a project that imports"
 echo '# mine' >>lre.bazelrc
 if "$lre" check >"$farm_dir/check"; then fail "lre check does not see that lre.bazelrc was changed"; fi
@@ -71,10 +75,7 @@ archive_override(
     urls = ["file://$farm_dir/gone.tar.gz", "file://$farm_dir/lre.tar.gz"],
 )
 MODULE
-if "$lre" env >"$farm_dir/env" 2>&1; then fail "lre env without the archive"; fi
-"$lre" sync
-compiler=$(eval "$("$lre" env)" && echo "$CC")
-[[ $compiler = /lre/store/*-gcc/* ]] || fail "CC is '$compiler'"
+sync_names_compiler
 farm_build cached //:mine
 expect_spawns "another project, out of an archive" "2 remote cache hit"
 farm_bazel shutdown >/dev/null 2>&1 # farm_end ends the server of one workspace

@@ -35,11 +35,7 @@ said=$(cat "$farm_workspace"/bazel-bin/external/local-remote-execution*/examples
 # Another library and another test. Java's compiler stays in memory when it runs here.
 sed -i 's/Remote Execution!/Remote Execution again!/' "$sources/Greeting.java"
 sed -i 's/"runs on/"it runs on/' "$sources/GreetingTest.java"
-farm_build cached "$examples:all" --test_output=errors
-expect_spawns "new sources, local" "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy, [0-9]+ worker"
-farm_clean
-farm_build remote "$examples:all"
-expect_spawns "clean, remote" "$spawns remote cache hit"
+here_then_remote "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy, [0-9]+ worker" "$examples:all" --test_output=errors
 
 # A test that fails.
 sed -i 's/assertEquals("Hello"/assertEquals("Good evening"/' "$sources/GreetingTest.java"

@@ -8,13 +8,7 @@ farm_start
 examples=(@local-remote-execution//examples/go:all @local-remote-execution//examples/rust:all)
 sources=$farm_workspace/local-remote-execution/examples
 
-farm_build remote "${examples[@]}" --test_output=errors
-spawns=$(count_spawns)
-[ "$spawns" -ge 20 ] || fail "only $spawns spawns"
-expect_spawns "remote" "$spawns remote"
-farm_clean
-farm_build cached "${examples[@]}" --remote_download_outputs=all
-expect_spawns "clean, local" "$spawns remote cache hit"
+remote_then_cached 20 "${examples[@]}" --test_output=errors
 bin=$(echo "$farm_workspace"/bazel-bin/external/local-remote-execution*/examples)
 for said in "go:Hello, Local Remote Execution! go1." "rust:Hello, LocalRemoteExecution! (20 letters)"; do
   [[ "$(cat "$bin/${said%%:*}/said.txt")" == "${said#*:}"* ]] || fail "${said%%:*} said '$(cat "$bin/${said%%:*}/said.txt")'"
@@ -27,8 +21,4 @@ sed -i 's/"Hello, "/"Hello again, "/' "$sources/go/greeting.go"
 sed -i 's/Output: Hello/Output: Hello again/' "$sources/go/greeting_test.go"
 sed -i 's/\\"Hello, NAME/\\"Hello, dear NAME/' "$sources/rust/greeter.rs"
 sed -i 's/Hello, Local/Hello, dear Local/' "$sources/rust/greeting.rs"
-farm_build cached "${examples[@]}" --test_output=errors
-expect_spawns "new sources, local" "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy"
-farm_clean
-farm_build remote "${examples[@]}"
-expect_spawns "clean, remote" "$spawns remote cache hit"
+here_then_remote "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy" "${examples[@]}" --test_output=errors

@@ -3,29 +3,12 @@
 # examples; then, for a java_test and a py_test each, another one with an empty store runs just that test, whose
 # command names no JDK and no Python: only its input files do.
 . "$(dirname "$0")/session.sh"
-serve_dir=$farm_dir
-. "$(dirname "$0")/serve.sh"
-[ "$(id -u)" = 0 ] || { echo "this test makes a mount namespace: run it as root" >&2; exit 1; }
-new_worker_end() {
-  end_fresh_worker
-  farm_end
-  serve_end
-}
-trap new_worker_end EXIT
 copy_module "$farm_dir/project" lre-cc lre-java lre-py
-serve farm --data-dir "$farm_dir/data"
-farm_executor=grpc://$address farm_cache=grpc://$address farm_instance=main
+serve_farm
 (cd "$farm_workspace" && "$lre" push lre-cc lre-java lre-py --server "$address")
 examples=@local-remote-execution//examples
 
-# A worker that never saw any closure, and knows no file from before.
-another_worker() {
-  end_fresh_worker
-  rm -rf "$farm_dir/worker"
-  start_fresh_worker "$1" "$address" "$farm_dir/store-$1"
-}
-
-another_worker builder
+fresh_worker builder
 farm_verb=build
 started=$(date +%s%N)
 farm_build remote "$examples/java:all" "$examples/python:all" --remote_download_outputs=all
@@ -34,7 +17,7 @@ echo "built after $((($(date +%s%N) - started) / 1000000)) ms; fetched $(du -sm 
 
 # runs_alone NAME TARGET ROLE: another worker runs the test of TARGET, and had to fetch the path with this role.
 runs_alone() {
-  another_worker "$1"
+  fresh_worker "$1"
   farm_verb="test"
   farm_build remote "$examples/$2" --test_output=errors --remote_download_outputs=all
   [[ "$(farm_spawns)" =~ ^([0-9]+\ remote\ cache\ hit,\ )?[12]\ remote$ ]] || fail "$1: '$(farm_spawns)'"

@@ -10,22 +10,9 @@ examples=$module//examples
 bin() { echo "$farm_workspace"/bazel-bin/external/local-remote-execution*/examples/"$1"; }
 platform() { echo "--platforms=$module//generated-$1/config:platform"; }
 
-# twice LEAST TARGETS AND FLAGS...: remotely, at least so many spawns; then from the cache.
-twice() {
-  local least=$1 spawns
-  shift
-  farm_build remote "$@"
-  spawns=$(count_spawns)
-  [ "$spawns" -ge "$least" ] || fail "only $spawns spawns"
-  expect_spawns "remote" "$spawns remote"
-  farm_clean
-  farm_build cached "$@" --remote_download_outputs=all
-  expect_spawns "clean, local" "$spawns remote cache hit"
-}
-
 echo "zlib in the compiler"
 farm_verb="test"
-twice 5 "$examples/zlib:all" "$(platform lre-cc-zlib)" --test_output=errors
+remote_then_cached 5 "$examples/zlib:all" "$(platform lre-cc-zlib)" --test_output=errors
 said=$("$(bin zlib/shorten)")
 [[ "$said" == "zlib 1."*": 1000 bytes in "* ]] || fail "the program said '$said'"
 # Its archive and no shared library, which this machine might not have.
@@ -36,7 +23,7 @@ if farm_build cached "$examples/zlib:shorten" 2>"$farm_dir/incompatible"; then f
 grep -q 'lre-cc-zlib' "$farm_dir/incompatible" || fail "nothing says which toolchain is missing"
 
 echo "another binutils"
-twice 3 "$examples/binutils:all" "$(platform lre-cc-binutils)"
+remote_then_cached 3 "$examples/binutils:all" "$(platform lre-cc-binutils)"
 grep -c '2\.[4-9][0-9]' "$(bin binutils/versions.txt)" | grep -qx 2 ||
   fail "ar and ld are $(cat "$(bin binutils/versions.txt)")"
 [ "$("$(bin binutils/linked)")" = "linked, thrown and caught" ] || fail "the linked program"
@@ -45,7 +32,7 @@ farm_bazel aquery --lockfile_mode=off "mnemonic(CppLink, $examples:hello_lre)" >
 if grep -q -e '-binutils-next' "$farm_dir/actions"; then fail "the usual toolchain has the other binutils"; fi
 
 echo "a tool"
-twice 1 "$examples/protoc:all"
+remote_then_cached 1 "$examples/protoc:all"
 grep -q 'lre.example' "$(bin protoc/greeting.descriptors)" || fail "protoc wrote no descriptors"
 
 echo "an archive of one's own with its key; files of the project: a package, an archive, a header, a patch; flags"
@@ -153,7 +140,7 @@ int main() {
             << (zlibVersion() != nullptr) << "\n";
 }
 CC
-twice 2 //mine "$(platform mine)"
+remote_then_cached 2 //mine "$(platform mine)"
 [ "$(bazel-bin/mine/mine)" = "signed deb file patched tar 7 1" ] || fail "the program says '$(bazel-bin/mine/mine)'"
 # Another key than the archive's is refused.
 cp keys/own.gpg keys/kept

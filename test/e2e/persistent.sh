@@ -4,7 +4,7 @@
 . "$(dirname "$0")/session.sh"
 copy_module "$farm_dir/project" lre-cc lre-java
 farm_start --worker-slots=1
-libraries=${LRE_E2E_LIBRARIES:-8}
+libraries=${LRE_E2E_LIBRARIES:-3}
 kept=(--experimental_remote_mark_tool_inputs)
 
 # A chain of libraries: each shows what it had from the one before.
@@ -19,9 +19,7 @@ for i in $(seq "$libraries"); do
 done
 cd - >/dev/null || exit
 
-counter() {
-  curl -sS --noproxy '*' "http://${farm_executor#grpc://}/metrics" | sed -n "s/^lre_worker_persistent_$1 //p"
-}
+counter() { farm_metric "lre_worker_persistent_$1"; }
 log=$farm_dir/profile
 # The mean time that Javac actions took, of a build's profile.
 javac_ms() {

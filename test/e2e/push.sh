@@ -22,32 +22,34 @@ push_end() {
   rmdir /nix/store /nix 2>/dev/null || true
 }
 trap push_end EXIT
-[ "$(id -u)" = 0 ] || { echo "this test makes a mount namespace: run it as root" >&2; exit 1; }
+need_root
 
-# Cache and scheduler only; small, so that filling it is quick. What was just written is leased for some
-# minutes at least, so its clock runs a hundred times as fast (not the one that deadlines are taken from).
+# Cache and scheduler only; small, so that filling it is quick. What was just written is leased for a minute,
+# so its clock runs a hundred times as fast (not the one that deadlines are taken from).
 command -v faketime >/dev/null || fail "faketime is not installed: tools/install-packages test"
 FAKETIME_DONT_FAKE_MONOTONIC=1 faketime -f '+0 x100' \
-  "$lre" serve --data-dir "$farm_dir/data" --listen 127.0.0.1:0 --store-size-max 800MiB --store-lease 10m \
+  "$lre" serve --data-dir "$farm_dir/data" --listen 127.0.0.1:0 --store-size-max 512MiB --store-pinned-share 75 --store-lease 1m \
   --ready-file "$farm_dir/ready.json" >"$farm_dir/lre-up.log" 2>&1 &
 farm_pid=$!
 for _ in $(seq 300); do [ -e "$farm_dir/ready.json" ] && break; sleep 0.1; done
 # The server itself: faketime is only its parent.
 farm_pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$farm_dir/ready.json")
 address=$(grep -o '127.0.0.1:[0-9]*' "$farm_dir/ready.json" | head -n 1)
-farm_executor=grpc://$address farm_cache=grpc://$address farm_instance=main
+use_server
 
 # The toolchain that the module was made from.
 "$lre" push --server "$address" --manifest "$module/toolchain.json"
 again=$("$lre" push --server "$address" --manifest "$module/toolchain.json")
 echo "$again"
 [[ "$again" == *"sent 0"* ]] || fail "a second push sent something"
-"$lre" push --server "$address" --list
+"$lre" push --server "$address" --list >"$farm_dir/pins"
+cat "$farm_dir/pins"
 
 # Three times what the cache holds. Full of what was just written, it asks writers to wait a moment.
 filler=$farm_dir/filler
-for ((i = 0; i < 38; ++i)); do
-  head -c 64M /dev/urandom >"$filler"
+head -c 64M /dev/urandom >"$filler"
+for ((i = 0; i < 24; ++i)); do
+  echo "$i" | dd of="$filler" conv=notrunc status=none
   curl -sS -f --retry 20 --retry-delay 1 --retry-all-errors -T "$filler" \
     "http://$address/cas/$(sha256sum "$filler" | cut -d' ' -f1)" 2>"$farm_dir/curl.log" ||
     fail "filling the cache: $(cat "$farm_dir/curl.log")"
@@ -55,14 +57,14 @@ done
 rm "$filler"
 
 # The worker: an empty store, made by nobody.
-start_fresh_worker fresh "$address" "$farm_dir/empty-store"
+fresh_worker first
 
 started=$(date +%s%N)
 farm_build remote //:hello_lre
 echo "hello_lre: $(farm_spawns) after $((($(date +%s%N) - started) / 1000000)) ms"
 expect_spawns "hello_lre" "2 remote"
-ls "$farm_dir/empty-store"
-compgen -G "$farm_dir/empty-store/*-gcc" >/dev/null || fail "the worker fetched no compiler"
+ls "$farm_dir/store-first"
+compgen -G "$farm_dir/store-first/*-gcc" >/dev/null || fail "the worker fetched no compiler"
 grep store_path_fetched "$farm_dir/worker.log" | tail -n 10
 
 farm_verb="test"
@@ -71,7 +73,6 @@ spawns=$(count_spawns)
 expect_spawns "everything" "$spawns remote(, [0-9]* remote cache hit)?|[0-9]* remote cache hit, [0-9]* remote"
 
 # Named by a file alone: a genrule's tool, what a cc_test runs.
-end_fresh_worker
 make_nix_closure "$farm_dir/nix-made"
 mkdir "$farm_dir/words"
 cp -a "$farm_dir/nix-made/cache" "$farm_dir/words/"
@@ -122,23 +123,17 @@ cc_test(
     data = ["say.sh"],
 )
 BUILD
-# another_worker NAME: one that never saw any closure, and knows no file from before.
-another_worker() {
-  end_fresh_worker
-  rm -rf "$farm_dir/worker"
-  mkdir -p "$farm_dir/$1.nix"
-  start_fresh_worker "$1" "$address" "$farm_dir/$1"
-}
 fetched_words() {
-  ls "$farm_dir/$1.nix"
-  [ -e "$farm_dir/$1.nix/$(basename "$nix_words")/share/words" ] || fail "$2: the closure is not on its worker"
+  ls "$farm_dir/store-$1.nix"
+  [ -e "$farm_dir/store-$1.nix/$(basename "$nix_words")/share/words" ] || fail "$2: the closure is not on its worker"
 }
 farm_verb=build
-another_worker genrule
+mkdir "$farm_dir"/store-{genrule,cc_test}.nix
+fresh_worker genrule
 farm_build remote //:said //:says_words --remote_download_outputs=all
 [ "$(cat "$farm_workspace/bazel-bin/said.txt")" = "from nix" ] || fail "the tool said '$(cat "$farm_workspace/bazel-bin/said.txt")'"
 fetched_words genrule "the genrule"
-another_worker cc_test
+fresh_worker cc_test
 farm_verb="test"
 farm_build remote //:says_words --test_output=errors
 [[ "$(farm_spawns)" =~ ^([0-9]+\ remote\ cache\ hit,\ )?[12]\ remote$ ]] || fail "the test: '$(farm_spawns)'"
@@ -168,4 +163,8 @@ for target in nowhere nix_nowhere; do
     fail "the error names no path or no remedy: $(cat "$farm_dir/nowhere.log")"
   grep -qi 'failed.precondition' "$farm_dir/nowhere.log" || fail "another code: $(cat "$farm_dir/nowhere.log")"
 done
-echo "passed"
+
+# Retired, the pushed toolchain is no longer pinned.
+pin=$(grep -o 'lre-cc-[0-9a-f]*' "$farm_dir/pins" | head -n 1)
+"$lre" push --server "$address" --retire "$pin"
+if "$lre" push --server "$address" --list | grep "$pin"; then fail "$pin is still pinned"; fi

@@ -43,13 +43,7 @@ genrule(
     tools = [":embeds"],
 )
 END
-farm_build remote "$examples:all" --test_output=errors
-spawns=$(count_spawns)
-[ "$spawns" -ge 8 ] || fail "only $spawns spawns"
-expect_spawns "remote" "$spawns remote"
-farm_clean
-farm_build cached "$examples:all" --remote_download_outputs=all
-expect_spawns "clean, local" "$spawns remote cache hit"
+remote_then_cached 8 "$examples:all" --test_output=errors
 
 bin=$(echo "$farm_workspace"/bazel-bin/external/local-remote-execution*/examples/python)
 said=$(cat "$bin/said.txt")
@@ -61,11 +55,7 @@ first=$(head -n 1 "$bin/hello_lre")
 cp "$farm_dir/greeting_test.py" "$sources/greeting_test.py"
 sed -i 's/counts letters/counts the letters/; s/long count = 0/long count = 0L/' "$sources/examples_count.c"
 sed -i 's/Hello, /Hello again, /' "$sources/greeting.py"
-farm_build cached "$examples:all" --test_output=errors
-expect_spawns "new sources, local" "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy"
-farm_clean
-farm_build remote "$examples:all"
-expect_spawns "clean, remote" "$spawns remote cache hit"
+here_then_remote "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy" "$examples:all" --test_output=errors
 
 # A test that fails.
 sed -i 's/(20 letters)/(21 letters)/' "$sources/greeting_test.py"

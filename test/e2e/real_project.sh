@@ -8,19 +8,8 @@ abseil_workspace
 farm_start
 
 tests=(@abseil-cpp//absl/numeric:bits_test @abseil-cpp//absl/strings:ascii_test)
-farm_build remote "${tests[@]}" --test_output=errors
-spawns=$(count_spawns)
-[ "$spawns" -ge 60 ] || fail "only $spawns spawns"
-expect_spawns "remote" "$spawns remote"
-farm_clean
-farm_build cached "${tests[@]}"
-expect_spawns "clean, local" "$spawns remote cache hit"
+remote_then_cached 60 "${tests[@]}" --test_output=errors
 
 # Optimised, so every action is another one.
 farm_verb=build
-farm_build cached -c opt @abseil-cpp//absl/base
-spawns=$(count_spawns)
-expect_spawns "optimised, local" "$spawns $local_strategy"
-farm_clean
-farm_build remote -c opt @abseil-cpp//absl/base
-expect_spawns "clean, remote" "$spawns remote cache hit"
+here_then_remote "[0-9]+ $local_strategy" -c opt @abseil-cpp//absl/base

@@ -20,6 +20,7 @@ flags+=(-c "${configuration#*-}")
 copy_module "$farm_dir/module" lre-cc lre-clang lre-py
 use_module_of "$farm_dir/module"
 farm_verb="test"
+farm_startup=() # the server is to last
 
 # tests_of UNIVERSE: every test but benchmarks, which need another library, and those that fail everywhere: in
 # real_projects.failures with the reason.

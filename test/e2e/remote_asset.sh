@@ -6,26 +6,23 @@
 workspace=$farm_dir/workspace
 # shellcheck disable=SC2034 # for farm.sh
 farm_rc=() farm_overrides=() # no toolchain is needed
-# shellcheck source=test/e2e/serve.sh
-. "$(dirname "$0")/serve.sh"
-serve_dir=$farm_dir
-finish() { farm_end; serve_end; }
-trap finish EXIT
+with_servers
 
-# build LOG FLAGS...: with an output root of its own and no repository cache, so that nothing is there.
+# build LOG FLAGS...: without a repository cache, so that what is forgotten is not there.
 build() {
   local log=$farm_dir/build-$1.log
   farm_log=$log
   shift
   farm_workspace=$workspace
-  farm_output_root=$farm_dir/root
   # One attempt: Bazel's own downloader would ask a dead origin for half a minute.
   farm_bazel build --lockfile_mode=off --color=no --curses=no --repository_cache= --http_connector_attempts=1 \
     "${farm_overrides[@]}" "$@" //:copy >"$log" 2>&1
 }
+# With another attribute the archive is wanted anew.
 forget() {
-  farm_bazel clean --expunge >/dev/null 2>&1
+  sed -i "s/patch_cmds = .*/patch_cmds = [\"true $((forgotten += 1))\"],/" "$workspace/MODULE.bazel"
 }
+forgotten=0
 
 mkdir -p "$farm_dir/archive/thing-1.0" "$workspace"
 echo 'exports_files(["hello.txt"])' >"$farm_dir/archive/thing-1.0/BUILD.bazel"
@@ -43,6 +40,7 @@ cat >"$workspace/MODULE.bazel" <<EOF
 http_archive = use_repo_rule("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
 http_archive(
     name = "thing",
+    patch_cmds = [],
     sha256 = "$sha256",
     strip_prefix = "thing-1.0",
     urls = ["http://127.0.0.1:1/no-such-mirror.tar.gz", "http://$origin/raw/files/thing.tar.gz"],

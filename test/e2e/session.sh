@@ -15,6 +15,8 @@ module=${module:-$root/local-remote-execution}
 farm_dir=$shared/$(basename "$0" .sh)
 farm_rc=("$(dirname "$module")/lre.bazelrc")
 farm_overrides=("--override_module=local-remote-execution=$module")
+# Bazel's servers live for a few small builds: compiling itself well costs it more processor time than it saves.
+farm_startup=(--host_jvm_args=-XX:TieredStopAtLevel=1 --host_jvm_args=-XX:+UseSerialGC)
 chmod -R u+rwX "$farm_dir" 2>/dev/null || true
 rm -rf "$farm_dir"
 mkdir -p "$farm_dir"
@@ -41,12 +43,33 @@ use_module_of() {
   farm_rc=("$1/lre.bazelrc") farm_overrides=("--override_module=local-remote-execution=$1/local-remote-execution")
 }
 
-# start_fresh_worker NAME ADDRESS STORE FLAGS...: a worker of the server at ADDRESS whose /lre/store is the folder STORE,
-# and whose /nix/store is STORE.nix if that is there; sets worker_pid. Callers run as root, and call end_fresh_worker when they leave.
+# with_servers: serve.sh, with its logs and data in $farm_dir; what was started ends with the test.
+with_servers() {
+  # shellcheck source=test/e2e/serve.sh
+  . "$root/test/e2e/serve.sh"
+  serve_dir=$farm_dir
+  trap 'end_fresh_worker; farm_end; serve_end' EXIT
+}
+
+# serve_farm FLAGS...: instead of farm_start, a server without workers, for fresh ones; builds use it. Sets address.
+serve_farm() {
+  need_root
+  with_servers
+  serve server --data-dir "$farm_dir/data" "$@"
+  use_server
+}
+use_server() { farm_executor=grpc://$address farm_cache=grpc://$address farm_instance=main; }
+need_root() { [ "$(id -u)" = 0 ] || { echo "this test makes a mount namespace: run it as root" >&2; exit 1; }; }
+
+# fresh_worker NAME FLAGS...: a worker of the server at $address in place of the one before. It knows no file from before;
+# its /lre/store is $farm_dir/store-NAME, and its /nix/store is $farm_dir/store-NAME.nix if that is there. Needs root;
+# callers without serve_farm call end_fresh_worker when they leave.
 worker_pid=
-start_fresh_worker() {
-  local name=$1 server=$2 store=$3
-  shift 3
+fresh_worker() {
+  local name=$1 store=$farm_dir/store-$1
+  shift
+  end_fresh_worker
+  rm -rf "$farm_dir/worker"
   mkdir -p "$store"
   # shellcheck disable=SC2016  # expanded by the inner shell
   unshare --mount --propagation private bash -c '
@@ -54,7 +77,7 @@ start_fresh_worker() {
     [ ! -d "$1.nix" ] || mount --bind "$1.nix" /nix/store
     shift
     exec "$@"' \
-    worker "$store" "$lre" worker --worker-server "$server" --worker-directory "$farm_dir/worker" --worker-name "$name" "$@" \
+    worker "$store" "$lre" worker --worker-server "$address" --worker-directory "$farm_dir/worker" --worker-name "$name" "$@" \
     >"$farm_dir/worker.log" 2>&1 &
   worker_pid=$!
 }
@@ -83,15 +106,30 @@ expect_spawns() {
   [[ "$spawns" =~ ^$2$ ]] || fail "$1: '$spawns' is not '$2'"
 }
 
-# remote_then_cached SPAWNS TARGETS...: all of them run in the farm; then, here and cleaned, every one is a hit.
+# remote_then_cached LEAST FLAGS_AND_TARGETS...: at least so many spawns, all of them run in the farm; then, here and
+# cleaned, every one is a hit, and the outputs are here. Sets spawns.
 remote_then_cached() {
-  local spawns=$1
+  local least=$1
   shift
   farm_build remote "$@"
+  spawns=$(count_spawns)
+  [ "$spawns" -ge "$least" ] || fail "only $spawns spawns"
   expect_spawns "remote" "$spawns remote"
   farm_clean
-  farm_build cached "$@"
+  farm_build cached "$@" --remote_download_outputs=all
   expect_spawns "clean, local" "$spawns remote cache hit"
+}
+
+# here_then_remote SPAWNS FLAGS_AND_TARGETS...: what is new is built here, by SPAWNS, a regular expression; then, cleaned,
+# all of it is hits of a build in the farm.
+here_then_remote() {
+  local expected=$1
+  shift
+  farm_build cached "$@"
+  expect_spawns "new, local" "$expected"
+  farm_clean
+  farm_build remote "$@"
+  expect_spawns "clean, remote" "[1-9][0-9]* remote cache hit"
 }
 
 # The number of the spawns of the last build.

@@ -35,7 +35,7 @@ if [ -n "$bazel_rc" ]; then
   provided=$(dirname "$bazel_rc")
   mkdir "$home/provided"
   mount --bind "$provided" "$home/provided"
-  sed "s|$provided/|$home/provided/|" "$bazel_rc" >"$home/bin/bazelrc"
+  { printf 'startup %s\n' "${farm_startup[@]}"; sed "s|$provided/|$home/provided/|" "$bazel_rc"; } >"$home/bin/bazelrc"
   printf '#!/bin/sh\nexec "%s" --nohome_rc --bazelrc="%s" "$@"\n' "$home/provided${bazel#"$provided"}" "$home/bin/bazelrc" >"$home/bin/bazel"
 else
   ln -s "$bazel" "$home/bin/bazel"

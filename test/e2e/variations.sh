@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What must not enter a key: who calls, from where, with which environment. Built once remotely; every
-# variation then finds all of it in the cache.
+# variation then finds all of it in the cache. Each costs the start of a Bazel, so several things vary in each.
 . "$(dirname "$0")/session.sh"
 farm_verb="test"
 farm_workspace=$farm_dir/project
@@ -20,16 +20,11 @@ variation() {
   farm_client=(env)
 }
 
-farm_output_root=$farm_dir/elsewhere/a/b variation "another output root"
-
-farm_workspace=$farm_dir/another/place
+farm_workspace=$farm_dir/another/place farm_output_root=$farm_dir/elsewhere/a/b
 copy_project "$farm_workspace"
-variation "another workspace folder"
-
-farm_client=(env PATH=/opt/none:/usr/sbin:/usr/bin:/sbin:/bin LANG=de_DE.UTF-8 LC_ALL=tr_TR.UTF-8 TZ=Asia/Tokyo
-  CC=/bin/false CPATH=/nowhere TERM=dumb)
-variation "another PATH and LANG"
+variation "another workspace folder and output root"
 
 mkdir -p "$farm_dir/home"
-farm_client=(unshare --user --map-user=12345 --map-group=12345 env USER=somebody LOGNAME=somebody "HOME=$farm_dir/home")
-farm_output_root=$farm_dir/somebody variation "another user and HOME"
+farm_client=(unshare --user --map-user=12345 --map-group=12345 env USER=somebody LOGNAME=somebody "HOME=$farm_dir/home"
+  PATH=/opt/none:/usr/sbin:/usr/bin:/sbin:/bin LANG=de_DE.UTF-8 LC_ALL=tr_TR.UTF-8 TZ=Asia/Tokyo CC=/bin/false CPATH=/nowhere TERM=dumb)
+farm_output_root=$farm_dir/somebody variation "another user, HOME, PATH and LANG"

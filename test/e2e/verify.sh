@@ -8,14 +8,15 @@ farm_start
 
 flags=(--bazel "$bazel" --server "$farm_cache" --output-base "$farm_dir/base" --logs "$farm_dir/logs")
 for file in $bazel_rc "${farm_rc[@]}"; do flags+=("--startup-flag=--bazelrc=$file"); done
-flags+=(--startup-flag=--nohome_rc --build-flag=--lockfile_mode=off)
+for flag in --nohome_rc "${farm_startup[@]}"; do flags+=("--startup-flag=$flag"); done
+flags+=(--build-flag=--lockfile_mode=off)
 for flag in "${farm_overrides[@]}"; do flags+=("--build-flag=$flag"); done
 farm_log=$farm_dir/verify.log
 
 # verify WHAT FLAGS...: its output goes to $farm_log.
 verify() { (cd "$farm_workspace" && "$lre" verify "${flags[@]}" "$@") >"$farm_log" 2>&1; }
 verify_end() {
-  (cd "$farm_workspace" && "$bazel" --nohome_rc "--output_base=$farm_dir/base" shutdown >/dev/null 2>&1) || true
+  (cd "$farm_workspace" && "$bazel" --nohome_rc "${farm_startup[@]}" "--output_base=$farm_dir/base" shutdown >/dev/null 2>&1) || true
   farm_end
 }
 trap verify_end EXIT

@@ -8,6 +8,7 @@
 
 #include "action_cache/needed_digests.h"
 #include "base/file.h"
+#include "digest/file_digest.h"
 #include "digest/hasher.h"
 #include "reapi/digest_proto.h"
 #include "toolchain/root/cas_tree.h"
@@ -30,18 +31,6 @@ Status PutFile(store::BlobStore& cas, const std::string& path, const Digest& dig
     TRY(writer->Append(Bytes(std::move(piece))));
   }
   return writer->Commit();
-}
-
-Result<Digest> DigestOfFile(const std::string& path) {
-  TRY_ASSIGN(auto file, SystemFiles().Open(path, OpenMode::kRead));
-  Hasher hasher(DigestFunction::kSha256);
-  std::string piece(1 << 20, '\0');
-  for (uint64_t at = 0;;) {
-    TRY_ASSIGN(const size_t read, file->ReadAt(piece.data(), piece.size(), at));
-    if (read == 0) return hasher.Finish();
-    hasher.Update(std::string_view(piece).substr(0, read));
-    at += read;
-  }
 }
 
 Result<Digest> PutDirectory(store::BlobStore& cas, const std::string& path) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/file.h"
-#include "digest/hasher.h"
+#include "digest/file_digest.h"
 #include "toolchain/fetch/resolve.h"
 #include "toolchain/nix/binary_cache.h"
 #include "toolchain/oci/image.h"
@@ -11,12 +11,11 @@
 namespace lre::toolchain {
 namespace {
 
-constexpr size_t kReadBytes = 1 << 20;
-
 Result<std::string> ProjectFile(const Extra& extra, const std::string& folder) {
   const std::string path = folder + "/" + extra.from;
   if (!FileExists(path)) return Error(Code::kNotFound, "{} is not here", path);
-  TRY_ASSIGN(const std::string hash, Sha256OfFile(path));
+  TRY_ASSIGN(const Digest digest, DigestOfFile(path));
+  std::string hash = digest.Hex();
   if (!extra.sha256.empty() && hash != extra.sha256) {
     return Error(Code::kDataLoss,
                  "{} has SHA-256 {}, and {} is asked for: `lre lock` takes it anew", path, hash,
@@ -67,17 +66,12 @@ Status PinOne(const PinOptions& options, Extra* extra) {
   return {};
 }
 
-bool IsCached(const std::string& path, const std::string& sha256) {
-  // A file that is there was verified when it came, and is again: disks forget.
-  return FileExists(path) && Sha256OfFile(path).value_or("") == sha256;
-}
-
 Status FetchNars(HttpClient& http, const Extra& extra, const ExtraFilesOptions& options,
                  std::map<std::string, std::string>* files) {
   for (const std::string& line : extra.closure) {
     TRY_ASSIGN(const NixPath path, ParseNixPath(line));
     const std::string file = ExtraFileIn(options.cache_directory, path.nar_sha256);
-    if (!IsCached(file, path.nar_sha256))
+    if (!HasSha256(file, path.nar_sha256))
       TRY(FetchNar(http, SourceOf(extra, options.folder), path, file));
     (*files)[path.nar_sha256] = file;
   }
@@ -88,18 +82,6 @@ Status FetchNars(HttpClient& http, const Extra& extra, const ExtraFilesOptions& 
 
 std::string ExtraFileIn(const std::string& cache_directory, const std::string& sha256) {
   return cache_directory + "/" + sha256 + ".extra";
-}
-
-Result<std::string> Sha256OfFile(const std::string& path) {
-  TRY_ASSIGN(const auto file, SystemFiles().Open(path, OpenMode::kRead));
-  Hasher hasher(DigestFunction::kSha256);
-  std::string buffer(kReadBytes, '\0');
-  for (uint64_t offset = 0;;) {
-    TRY_ASSIGN(const size_t got, file->ReadAt(buffer.data(), buffer.size(), offset));
-    if (got == 0) return hasher.Finish().Hex();
-    hasher.Update({buffer.data(), got});
-    offset += got;
-  }
 }
 
 Status PinExtras(const PinOptions& options, Spec* spec) {
@@ -142,7 +124,7 @@ Result<std::map<std::string, std::string>> FetchExtras(HttpClient& http,
       files[extra.sha256] = from;
     } else {
       const std::string path = ExtraFileIn(options.cache_directory, extra.sha256);
-      if (!IsCached(path, extra.sha256)) {
+      if (!HasSha256(path, extra.sha256)) {
         TRY(http.Download({.url = extra.from, .body_bytes_max = options.bytes_max}, path,
                           {.sha256 = extra.sha256}));
       }

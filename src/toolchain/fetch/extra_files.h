@@ -43,7 +43,4 @@ Result<std::map<std::string, std::string>> FetchExtras(HttpClient& http,
 // The place of such a file in a cache directory.
 std::string ExtraFileIn(const std::string& cache_directory, const std::string& sha256);
 
-// Lower-case hex.
-Result<std::string> Sha256OfFile(const std::string& path);
-
 }  // namespace lre::toolchain

@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "toolchain/fetch/extra_files.h"
+#include "digest/file_digest.h"
 #include "toolchain/fetch/resolve.h"
 
 namespace lre::toolchain {
@@ -85,8 +85,8 @@ Result<bool> Fetching::IsCached(const LockedPackage& package) {
   const std::string path = PathOf(package);
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return false;
-  TRY_ASSIGN(const std::string hash, Sha256OfFile(path));
-  if (hash == package.sha256) {
+  TRY_ASSIGN(const Digest digest, DigestOfFile(path));
+  if (digest.Hex() == package.sha256) {
     utimensat(AT_FDCWD, path.c_str(), nullptr, 0);  // by which Prune knows what is used
     return true;
   }

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "digest/file_digest.h"
 #include "digest/hasher.h"
 #include "toolchain/oci/registry.h"
 
@@ -162,18 +163,6 @@ Status WriteVerified(
   return status;
 }
 
-Result<std::string> HashOf(const std::string& path) {
-  TRY_ASSIGN(const auto file, SystemFiles().Open(path, OpenMode::kRead));
-  Hasher hasher(DigestFunction::kSha256);
-  std::string buffer(kReadBytes, '\0');
-  for (uint64_t offset = 0;;) {
-    TRY_ASSIGN(const size_t got, file->ReadAt(buffer.data(), buffer.size(), offset));
-    if (got == 0) return hasher.Finish().Hex();
-    hasher.Update({buffer.data(), got});
-    offset += got;
-  }
-}
-
 // One FetchImage.
 class Fetching {
  public:
@@ -207,15 +196,15 @@ class Fetching {
     if (files_.contains(sha256)) return {};
     if (IsFolder(fetch_.from)) {
       const std::string file = fetch_.from + "/" + std::string(kBlobs) + sha256;
-      TRY_ASSIGN(const std::string found, HashOf(file));
-      if (found != sha256) return ErrorStatus(Code::kDataLoss, "{} has SHA-256 {}", file, found);
+      TRY_ASSIGN(const Digest found, DigestOfFile(file));
+      if (found.Hex() != sha256)
+        return ErrorStatus(Code::kDataLoss, "{} has SHA-256 {}", file, found.Hex());
       files_[sha256] = file;
       return {};
     }
     TRY(SystemFiles().MakeDirectories(fetch_.cache));
     const std::string file = Cached(sha256);
-    // What is there was verified when it came, and is again: disks forget.
-    if (!FileExists(file) || HashOf(file).value_or("") != sha256) {
+    if (!HasSha256(file, sha256)) {
       TRY(!registry_ ? Extract(sha256)
           : manifest ? registry_->FetchManifest(sha256, file)
                      : registry_->FetchBlob(sha256, fetch_.bytes_max, file));

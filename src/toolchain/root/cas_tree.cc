@@ -13,13 +13,11 @@
 
 #include "base/file.h"
 #include "base/hex.h"
-#include "digest/hasher.h"
+#include "digest/file_digest.h"
 #include "toolchain/root/parallel.h"
 
 namespace lre::toolchain {
 namespace {
-
-constexpr size_t kReadSize = 1 << 18;
 
 void PutVarint(std::string& out, uint64_t value) {
   while (value >= 0x80) {
@@ -131,18 +129,6 @@ Status ListFolder(const std::string& root, const std::string& below, const WalkO
   return {};
 }
 
-Result<Digest> HashFile(const std::string& path) {
-  TRY_ASSIGN(std::unique_ptr<File> file, SystemFiles().Open(path, OpenMode::kRead));
-  Hasher hasher(DigestFunction::kSha256);
-  std::string buffer(kReadSize, '\0');
-  for (uint64_t offset = 0;;) {
-    TRY_ASSIGN(size_t count, file->ReadAt(buffer.data(), buffer.size(), offset));
-    hasher.Update(std::string_view(buffer).substr(0, count));
-    offset += count;
-    if (count < buffer.size()) return hasher.Finish();
-  }
-}
-
 std::string Escape(std::string_view text) {
   std::string out;
   for (char c : text) {
@@ -232,7 +218,7 @@ Result<TreeListing> WalkTree(const std::string& root, const WalkOptions& options
   TreeListing listing;
   TRY(ListFolder(root, "", options, listing));
   TRY(ParallelFor(listing.files.size(), options.threads, [&](size_t i) -> Status {
-    TRY_ASSIGN(listing.files[i].digest, HashFile(root + "/" + listing.files[i].path));
+    TRY_ASSIGN(listing.files[i].digest, DigestOfFile(root + "/" + listing.files[i].path));
     return {};
   }));
   std::sort(listing.files.begin(), listing.files.end(),

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "cli/cas_blobs.h"
+#include "http_client/partial_file.h"
 #include "reapi/store_index.h"
 #include "toolchain/fetch/extra_files.h"
 #include "toolchain/nix/binary_cache.h"
@@ -78,21 +79,11 @@ class Fetching {
 
   Status File(const Digest& digest, const std::string& to) {
     if (FileExists(to)) return {};  // whoever uses it checks it
-    const std::string partial = to + ".partial-cas";
-    Status status = [&]() -> Status {
-      TRY_ASSIGN(const auto file, SystemFiles().Open(partial, OpenMode::kCreate));
-      TRY(file->Truncate(0));
-      uint64_t offset = 0;
-      TRY(StreamBlob(server_.cas(), digest, [&](std::string_view piece) -> Status {
-        TRY(file->WriteAt(piece, offset));
-        offset += piece.size();
-        return {};
-      }));
-      TRY(file->Sync());
-      return SystemFiles().Rename(partial, to);
-    }();
+    const Status status = PartialFile::Make(to, [&](PartialFile& file) {
+      return StreamBlob(server_.cas(), digest,
+                        [&](std::string_view piece) { return file.Append(piece); });
+    });
     if (status.ok()) ++fetched_;
-    if (!status.ok()) (void)SystemFiles().Remove(partial).ok();
     return status.code() == Code::kNotFound ? Status() : status;
   }
 

@@ -53,6 +53,14 @@ Result<std::unique_ptr<PartialFile>> PartialFile::Open(const std::string& path, 
   return Error(Code::kAborted, "{}: others keep replacing it", partial);
 }
 
+Status PartialFile::Make(const std::string& path, const std::function<Status(PartialFile&)>& fill) {
+  TRY_ASSIGN(const std::unique_ptr<PartialFile> file, Open(path, /*resume=*/false));
+  Status status = fill(*file);
+  if (status.ok()) status = file->Commit();
+  if (!status.ok()) file->Discard();
+  return status;
+}
+
 PartialFile::~PartialFile() {
   if (!done_ && (private_ || size_bytes_ == 0)) Discard();
 }

@@ -1,8 +1,9 @@
-// PartialFile: the file beside its destination into which a download is written and hashed. Only
+// PartialFile: the file beside its destination into which what comes is written and hashed. Only
 // one holder at a time, across processes: when the usual name is taken, a private one is used, so
 // that two downloads of the same thing are merely wasteful. Confined to one thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +18,9 @@ class PartialFile {
  public:
   // Opens `<path>.partial`. With `resume` what is there is hashed and kept, else dropped.
   static Result<std::unique_ptr<PartialFile>> Open(const std::string& path, bool resume);
+  // Makes the file `path` of what `fill` appends; where that fails, nothing stays of it, and the
+  // file that was there does.
+  static Status Make(const std::string& path, const std::function<Status(PartialFile&)>& fill);
   // Leaves the file where a later Open finds it, unless it is private or empty.
   ~PartialFile();
 

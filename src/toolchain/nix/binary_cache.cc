@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "digest/hasher.h"
+#include "http_client/partial_file.h"
 #include "toolchain/nix/nar.h"
 #include "toolchain/nix/nar_info.h"
 #include "toolchain/nix/store_name.h"
@@ -102,47 +103,26 @@ Result<NixPath> ReadPath(HttpClient& http, const NixSource& source, const std::s
   return path;
 }
 
-// A file that appears only when its bytes are those of a path's archive.
-class NarFile {
- public:
-  NarFile(const NixPath& path, std::string to)
-      : path_(path), to_(std::move(to)), partial_(to_ + ".partial-nar") {}
-  ~NarFile() {
-    if (file_ != nullptr) (void)SystemFiles().Remove(partial_).ok();
-  }
-  Status Open() {
-    TRY_ASSIGN(file_, SystemFiles().Open(partial_, OpenMode::kCreate));
-    return file_->Truncate(0);
-  }
-  Status Write(std::string_view bytes) {
-    if (size_ + bytes.size() > path_.nar_size)
-      return ErrorStatus(Code::kDataLoss, "{} is larger than the {} bytes locked", path_.name,
-                         path_.nar_size);
-    TRY(file_->WriteAt(bytes, size_));
-    size_ += bytes.size();
-    hasher_.Update(bytes);
-    return {};
-  }
-  Status Commit() {
-    const std::string found = hasher_.Finish().Hex();
-    if (found != path_.nar_sha256)
-      return ErrorStatus(Code::kDataLoss, "{} has the NAR hash {}, and {} is locked", path_.name,
-                         found, path_.nar_sha256);
-    TRY(file_->Sync());
-    TRY(SystemFiles().Rename(partial_, to_));
-    file_.reset();
-    return {};
-  }
+using Take = std::function<Status(std::string_view)>;
 
- private:
-  const NixPath& path_;
-  const std::string to_, partial_;
-  std::unique_ptr<File> file_;
-  Hasher hasher_{DigestFunction::kSha256};
-  uint64_t size_ = 0;
-};
+// The file `to`, if what `produce` gives is the archive of the path.
+Status MakeNar(const NixPath& path, const std::string& to,
+               const std::function<Status(const Take&)>& produce) {
+  return PartialFile::Make(to, [&](PartialFile& file) -> Status {
+    TRY(produce([&](std::string_view piece) {
+      if (file.size_bytes() + piece.size() > path.nar_size)
+        return ErrorStatus(Code::kDataLoss, "{} is larger than the {} bytes locked", path.name,
+                           path.nar_size);
+      return file.Append(piece);
+    }));
+    const std::string found = file.Sha256();
+    if (found == path.nar_sha256) return {};
+    return ErrorStatus(Code::kDataLoss, "{} has the NAR hash {}, and {} is locked", path.name,
+                       found, path.nar_sha256);
+  });
+}
 
-Status Decompress(const std::string& from, NarFile& to) {
+Status Decompress(const std::string& from, const Take& take) {
   const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
   archive_read_support_filter_all(reader.get());
   archive_read_support_format_raw(reader.get());
@@ -161,7 +141,7 @@ Status Decompress(const std::string& from, NarFile& to) {
     const int read = archive_read_data_block(reader.get(), &block, &size, &offset);
     if (read == ARCHIVE_EOF) return {};
     if (read != ARCHIVE_OK) return broken();
-    TRY(to.Write({static_cast<const char*>(block), size}));
+    TRY(take({static_cast<const char*>(block), size}));
   }
 }
 
@@ -258,13 +238,10 @@ Result<std::vector<NixPath>> ReadClosure(HttpClient& http, const NixSource& sour
 
 Status FetchNar(HttpClient& http, const NixSource& source, const NixPath& path,
                 const std::string& to) {
-  NarFile out(path, to);
   if (!IsCache(source)) {
     const std::string tree = TreeOf(source, path.name);
     if (tree.empty()) return ErrorStatus(Code::kNotFound, "{} has no {}", source.from, path.name);
-    TRY(out.Open());
-    TRY(DumpNar(tree, [&](std::string_view piece) { return out.Write(piece); }));
-    return out.Commit();
+    return MakeNar(path, to, [&](const Take& take) { return DumpNar(tree, take); });
   }
   TRY_ASSIGN(const NarInfo info, ReadNarInfo(http, source, path.name));
   if (info.nar_sha256 != path.nar_sha256)
@@ -279,11 +256,9 @@ Status FetchNar(HttpClient& http, const NixSource& source, const NixPath& path,
                        .body_bytes_max = source.nar_bytes_max},
                       compressed, {.sha256 = info.file_sha256}));
   }
-  Status status = out.Open();
-  if (status.ok()) status = Decompress(compressed, out);
+  Status status = MakeNar(path, to, [&](const Take& take) { return Decompress(compressed, take); });
   if (remote) (void)SystemFiles().Remove(compressed).ok();
-  TRY(status);
-  return out.Commit();
+  return status;
 }
 
 }  // namespace lre::toolchain

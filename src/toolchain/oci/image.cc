@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "digest/file_digest.h"
-#include "digest/hasher.h"
+#include "http_client/partial_file.h"
 #include "toolchain/oci/registry.h"
 
 namespace lre::toolchain {
@@ -135,34 +135,6 @@ Result<std::string> ReadIndex(const std::string& path) {
   }
 }
 
-// Bytes on their way into the cache, kept only when they have their digest.
-Status WriteVerified(
-    const std::string& sha256, const std::string& to,
-    const std::function<Status(const std::function<Status(std::string_view)>&)>& produce) {
-  const std::string partial = to + ".partial-blob";
-  Hasher hasher(DigestFunction::kSha256);
-  Status status = [&]() -> Status {
-    TRY_ASSIGN(const auto file, SystemFiles().Open(partial, OpenMode::kCreate));
-    TRY(file->Truncate(0));
-    uint64_t offset = 0;
-    TRY(produce([&](std::string_view piece) -> Status {
-      hasher.Update(piece);
-      TRY(file->WriteAt(piece, offset));
-      offset += piece.size();
-      return {};
-    }));
-    return file->Sync();
-  }();
-  if (status.ok()) {
-    const std::string found = hasher.Finish().Hex();
-    if (found != sha256)
-      status = ErrorStatus(Code::kDataLoss, "blob {} has SHA-256 {}", sha256, found);
-  }
-  if (status.ok()) status = SystemFiles().Rename(partial, to);
-  if (!status.ok()) (void)SystemFiles().Remove(partial).ok();
-  return status;
-}
-
 // One FetchImage.
 class Fetching {
  public:
@@ -220,8 +192,13 @@ class Fetching {
       TRY_ASSIGN(const std::optional<std::string> name, layout.Next());
       if (!name) return ErrorStatus(Code::kNotFound, "{} has no blob {}", fetch_.from, sha256);
       if (*name != std::string(kBlobs) + sha256) continue;
-      return WriteVerified(sha256, Cached(sha256),
-                           [&](const auto& take) { return layout.ReadTo(fetch_.bytes_max, take); });
+      return PartialFile::Make(Cached(sha256), [&](PartialFile& file) -> Status {
+        TRY(layout.ReadTo(fetch_.bytes_max,
+                          [&](std::string_view piece) { return file.Append(piece); }));
+        const std::string found = file.Sha256();
+        if (found == sha256) return {};
+        return ErrorStatus(Code::kDataLoss, "blob {} has SHA-256 {}", sha256, found);
+      });
     }
   }
 

@@ -19,10 +19,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view kSecure = "oci://", kPlain = "oci+http://";
 constexpr std::string_view kBlobs = "blobs/sha256/";
 constexpr size_t kReadBytes = 1 << 20;
-constexpr int kIndexDepthMax = 4;
 constexpr size_t kLayersMax = 1000;
 
 bool IsHex64(std::string_view text) {
@@ -142,21 +140,18 @@ class Fetching {
       : http_(http), fetch_(fetch), files_(files) {}
 
   Status Run() {
-    TRY_ASSIGN(const std::string architecture, ImageArchitecture(fetch_.system));
     if (IsImageReference(fetch_.from)) {
       TRY_ASSIGN(Registry registry, Registry::Of(http_, fetch_.from));
       registry_ = std::move(registry);
     }
-    std::string sha256 = fetch_.sha256;
-    for (int depth = 0; depth < kIndexDepthMax; ++depth) {
-      TRY(Get(sha256, /*manifest=*/true));
-      TRY_ASSIGN(const std::string json, ReadFile(files_.at(sha256), kImageManifestBytesMax));
-      TRY_ASSIGN(const ImageManifest manifest, ParseImageManifest(json, architecture));
-      for (const ImageLayer& layer : manifest.layers) TRY(Get(layer.sha256, /*manifest=*/false));
-      if (manifest.chosen.empty()) return {};
-      sha256 = manifest.chosen;
-    }
-    return ErrorStatus(Code::kDataLoss, "indices of indices, more than {}", kIndexDepthMax);
+    TRY_ASSIGN(const ImageManifest manifest,
+               FindImageManifest(fetch_.sha256, fetch_.system,
+                                 [this](const std::string& sha256) -> Result<std::string> {
+                                   TRY(Get(sha256, /*manifest=*/true));
+                                   return ReadFile(files_.at(sha256), kImageManifestBytesMax);
+                                 }));
+    for (const ImageLayer& layer : manifest.layers) TRY(Get(layer.sha256, /*manifest=*/false));
+    return {};
   }
 
  private:
@@ -239,15 +234,29 @@ Result<ImageManifest> ParseImageManifest(std::string_view json, std::string_view
   return manifest;
 }
 
+Result<ImageManifest> FindImageManifest(
+    std::string sha256, std::string_view system,
+    const std::function<Result<std::string>(const std::string& sha256)>& read) {
+  TRY_ASSIGN(const std::string architecture, ImageArchitecture(system));
+  for (int depth = 0; depth < kImageIndexDepthMax; ++depth) {
+    TRY_ASSIGN(const std::string json, read(sha256));
+    TRY_ASSIGN(ImageManifest manifest, ParseImageManifest(json, architecture));
+    if (manifest.chosen.empty()) return manifest;
+    sha256 = std::move(manifest.chosen);
+  }
+  return Error(Code::kDataLoss, "indices of indices, more than {}", kImageIndexDepthMax);
+}
+
 bool IsImageReference(std::string_view from) {
-  return from.starts_with(kSecure) || from.starts_with(kPlain);
+  return from.starts_with(kImageScheme) || from.starts_with(kPlainImageScheme);
 }
 
 Result<std::string> ImageReferenceSha256(std::string_view from) {
   constexpr std::string_view kAt = "@sha256:";
   std::string_view rest = from;
+  const bool no_tls = rest.starts_with(kPlainImageScheme);
   rest.remove_prefix(
-      std::min(rest.size(), rest.starts_with(kPlain) ? kPlain.size() : kSecure.size()));
+      std::min(rest.size(), no_tls ? kPlainImageScheme.size() : kImageScheme.size()));
   const size_t at = rest.find(kAt), slash = rest.find('/');
   const bool shaped = IsImageReference(from) && at != rest.npos && slash != rest.npos &&
                       slash > 0 && slash + 1 < at && IsHex64(rest.substr(at + kAt.size()));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 namespace lre::toolchain {
 
 inline constexpr uint64_t kImageManifestBytesMax = 4 << 20;
+inline constexpr int kImageIndexDepthMax = 4;  // manifests and indices, one below the other
 
 struct ImageLayer {
   std::string sha256;  // lower-case hex
@@ -33,7 +35,14 @@ Result<ImageManifest> ParseImageManifest(std::string_view json, std::string_view
 // "amd64" of "x86_64-linux", as images name it.
 Result<std::string> ImageArchitecture(std::string_view system);
 
-// "oci://HOST[:PORT]/NAME@sha256:HEX"; "oci+http://" is without TLS.
+// Follows indices from `sha256` to the manifest for `system`; `read` gives the JSON of each. Errors
+// of `read`; kDataLoss: below kImageIndexDepthMax there is still an index.
+Result<ImageManifest> FindImageManifest(
+    std::string sha256, std::string_view system,
+    const std::function<Result<std::string>(const std::string& sha256)>& read);
+
+// "oci://HOST[:PORT]/NAME@sha256:HEX"; the other is without TLS.
+inline constexpr std::string_view kImageScheme = "oci://", kPlainImageScheme = "oci+http://";
 bool IsImageReference(std::string_view from);
 // Its hex. kInvalidArgument: not of that form; a tag says nothing of what one gets.
 Result<std::string> ImageReferenceSha256(std::string_view from);

@@ -139,6 +139,35 @@ TEST(ImageManifest, OthersAreRefused) {
     EXPECT_FALSE(ParseImageManifest(bad, "amd64")) << bad;
 }
 
+// Indices, one above the other, over a manifest; the uppermost is last.
+std::vector<std::string> Chain(int indices) {
+  std::vector<std::string> chain = {ManifestOf(kLayer)};
+  for (int i = 0; i < indices; ++i)
+    chain.push_back(
+        fmt::format(R"({{"manifests":[{{"digest":"sha256:{}"}}]}})", Sha256(chain.back())));
+  return chain;
+}
+
+TEST(ImageManifest, IsFoundBelowIndicesButNotBelowAnyNumber) {
+  auto find = [](int indices) {
+    std::map<std::string, std::string> blobs;
+    const std::vector<std::string> chain = Chain(indices);
+    for (const std::string& json : chain) blobs[Sha256(json)] = json;
+    return FindImageManifest(
+        Sha256(chain.back()), "x86_64-linux",
+        [&](const std::string& sha256) -> Result<std::string> { return blobs.at(sha256); });
+  };
+
+  const auto found = find(kImageIndexDepthMax - 1);
+  const auto lost = find(kImageIndexDepthMax);
+
+  ASSERT_TRUE(found) << ToStatus(found).ToString();
+  ASSERT_EQ(found->layers.size(), 1u);
+  EXPECT_EQ(found->layers[0].sha256, Sha256(kLayer));
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code(), Code::kDataLoss);
+}
+
 class LayoutTest : public testing::Test {
  protected:
   LayoutTest() {

@@ -7,7 +7,6 @@
 namespace lre::toolchain {
 namespace {
 
-constexpr std::string_view kSecure = "oci://", kPlain = "oci+http://";
 constexpr uint64_t kTokenBytesMax = 1 << 20;
 
 std::string EscapeQuery(std::string_view text) {
@@ -36,8 +35,8 @@ std::string ChallengeValue(std::string_view header, std::string_view key) {
 
 Result<Registry> Registry::Of(HttpClient& http, std::string_view reference) {
   TRY(ToStatus(ImageReferenceSha256(reference)));
-  const bool plain = reference.starts_with(kPlain);
-  std::string_view rest = reference.substr(plain ? kPlain.size() : kSecure.size());
+  const bool plain = reference.starts_with(kPlainImageScheme);
+  std::string_view rest = reference.substr(plain ? kPlainImageScheme.size() : kImageScheme.size());
   rest = rest.substr(0, rest.rfind('@'));
   const size_t slash = rest.find('/');
   Registry registry(http);

@@ -19,7 +19,6 @@ namespace {
 
 constexpr size_t kBlock = 1 << 18;
 constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq";
-constexpr int kIndexDepthMax = 4;
 
 using Reader = std::unique_ptr<archive, int (*)(archive*)>;
 
@@ -272,27 +271,22 @@ Result<FileTree> UnpackLayers(const std::vector<std::string>& layers,
 Result<FileTree> UnpackImage(const std::string& sha256, const std::string& system,
                              const std::map<std::string, std::string>& files,
                              const ImageTreeOptions& options) {
-  TRY_ASSIGN(const std::string architecture, ImageArchitecture(system));
-  std::string at = sha256;
-  for (int depth = 0; depth < kIndexDepthMax; ++depth) {
-    auto file_of = [&](const std::string& hex) -> Result<std::string> {
-      const auto found = files.find(hex);
-      if (found != files.end()) return found->second;
-      return Error(Code::kNotFound, "blob {} of the image was not fetched", hex);
-    };
-    TRY_ASSIGN(const std::string file, file_of(at));
-    TRY_ASSIGN(const std::string json, ReadFile(file, kImageManifestBytesMax));
-    TRY_ASSIGN(const ImageManifest manifest, ParseImageManifest(json, architecture));
-    at = manifest.chosen;
-    if (!at.empty()) continue;
-    std::vector<std::string> layers;
-    for (const ImageLayer& layer : manifest.layers) {
-      TRY_ASSIGN(std::string layer_file, file_of(layer.sha256));
-      layers.push_back(std::move(layer_file));
-    }
-    return UnpackLayers(layers, options);
+  auto file_of = [&](const std::string& hex) -> Result<std::string> {
+    const auto found = files.find(hex);
+    if (found != files.end()) return found->second;
+    return Error(Code::kNotFound, "blob {} of the image was not fetched", hex);
+  };
+  TRY_ASSIGN(const ImageManifest manifest,
+             FindImageManifest(sha256, system, [&](const std::string& hex) -> Result<std::string> {
+               TRY_ASSIGN(const std::string file, file_of(hex));
+               return ReadFile(file, kImageManifestBytesMax);
+             }));
+  std::vector<std::string> layers;
+  for (const ImageLayer& layer : manifest.layers) {
+    TRY_ASSIGN(std::string file, file_of(layer.sha256));
+    layers.push_back(std::move(file));
   }
-  return Error(Code::kDataLoss, "indices of indices, more than {}", kIndexDepthMax);
+  return UnpackLayers(layers, options);
 }
 
 }  // namespace lre::toolchain

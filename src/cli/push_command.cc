@@ -60,14 +60,8 @@ Result<std::vector<Push>> WhatToPush(const PushFlags& flags) {
   }
   if (pushes.empty() || !toolchains.empty()) {
     TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock));
-    if (toolchains.empty()) {
-      for (const auto& [name, toolchain] : lock.toolchains) {
-        // Those of other systems are asked for by name, as of `lre sync`.
-        const bool home = toolchain::SystemOf(lock, name) == lock.system &&
-                          toolchain::TargetOf(lock, name) == lock.system;
-        if (home) toolchains.push_back(name);
-      }
-    }
+    // Those of other systems are asked for by name, as of `lre sync`.
+    if (toolchains.empty()) toolchains = toolchain::ToolchainsOf(lock, lock.system);
     for (const std::string& name : toolchains) {
       if (!lock.toolchains.contains(name))
         return Error(Code::kNotFound, "{} has no toolchain \"{}\"", flags.lock, name);

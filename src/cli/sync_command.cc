@@ -119,13 +119,8 @@ Status Run(SyncFlags flags) {
   }
 
   TRY_ASSIGN(toolchain::Lock lock, ReadLock(flags.lock));
-  if (flags.toolchains.empty()) {
-    for (const auto& [name, toolchain] : lock.toolchains) {
-      const bool home = toolchain::SystemOf(lock, name) == toolchain::ThisSystem() &&
-                        toolchain::TargetOf(lock, name) == toolchain::ThisSystem();
-      if (home) flags.toolchains.push_back(name);
-    }
-  }
+  if (flags.toolchains.empty())
+    flags.toolchains = toolchain::ToolchainsOf(lock, toolchain::ThisSystem());
   if (flags.toolchains.empty()) {
     return ErrorStatus(Code::kInvalidArgument, "{} has no toolchain", flags.lock);
   }

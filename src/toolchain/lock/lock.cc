@@ -354,6 +354,13 @@ const std::string& TargetOf(const Lock& lock, const std::string& toolchain) {
   return target.empty() ? SystemOf(lock, toolchain) : target;
 }
 
+std::vector<std::string> ToolchainsOf(const Lock& lock, std::string_view system) {
+  std::vector<std::string> names;
+  for (const auto& [name, toolchain] : lock.toolchains)
+    if (SystemOf(lock, name) == system && TargetOf(lock, name) == system) names.push_back(name);
+  return names;
+}
+
 std::string WithoutArchitecture(std::string_view name) {
   const size_t colon = name.find(':');
   if (colon == name.npos) return std::string(name);

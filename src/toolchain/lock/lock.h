@@ -73,6 +73,8 @@ Result<Lock> ParseLock(std::string_view text);
 // Where the toolchain runs, and what it builds for. REQUIRES: it is in the lock.
 const std::string& SystemOf(const Lock& lock, const std::string& toolchain);
 const std::string& TargetOf(const Lock& lock, const std::string& toolchain);
+// Names of the toolchains that run on `system` and build for it, sorted.
+std::vector<std::string> ToolchainsOf(const Lock& lock, std::string_view system);
 // A locked package's name as in its archive, with the suite: "libc6@trixie" of
 // "libc6:arm64@trixie".
 std::string WithoutArchitecture(std::string_view name);

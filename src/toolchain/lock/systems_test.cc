@@ -58,6 +58,8 @@ TEST(SystemsTest, OneLockHoldsTheToolchainsOfTwoSystems) {
   }
   EXPECT_EQ(SystemOf(lock, "arm"), "aarch64-linux");
   EXPECT_EQ(TargetOf(lock, "arm"), "aarch64-linux");
+  EXPECT_THAT(ToolchainsOf(lock, "aarch64-linux"), testing::ElementsAre("arm"));
+  EXPECT_EQ(ToolchainsOf(lock, "x86_64-linux"), ToolchainsOf(home, "x86_64-linux"));
   EXPECT_EQ(ParseLock(PrintLock(lock)).value(), lock);
   EXPECT_THAT(Disagreements(TwoSystems(), lock), testing::IsEmpty());
 }

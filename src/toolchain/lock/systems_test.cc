@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/source_path.h"
 #include "toolchain/lock/lock.h"
 #include "toolchain/lock/solver.h"
 
@@ -10,8 +11,7 @@ namespace lre::toolchain {
 namespace {
 
 std::string ReadGolden(std::string_view name) {
-  const auto text =
-      ReadFile(std::string(LRE_SOURCE_DIR) + "/test/golden/lock/" + std::string(name));
+  const auto text = ReadFile(SourcePath("test/golden/lock/").append(name));
   EXPECT_TRUE(text) << name;
   return text.value_or("");
 }

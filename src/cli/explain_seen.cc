@@ -9,6 +9,7 @@
 #include "explain/execution_log.h"
 #include "explain/nearest_action.h"
 #include "reapi/digest_proto.h"
+#include "reapi/request_metadata.h"
 
 namespace lre::cli {
 namespace {
@@ -20,11 +21,6 @@ using explain::v1::SeenAction;
 constexpr size_t kSpawnsMax = 200;
 
 bool IsLabel(const std::string& text) { return text.starts_with("//") || text.starts_with('@'); }
-
-std::string_view PlainLabel(std::string_view label) {
-  const size_t plain = label.find_first_not_of('@');
-  return plain != label.npos && label.substr(plain).starts_with("//") ? label.substr(plain) : label;
-}
 
 class Explainer {
  public:
@@ -86,9 +82,9 @@ class Explainer {
       const explain::Spawn& spawn = log.spawns()[i];
       if (!spawn.cacheable || spawn.cache_hit) continue;
       for (const auto& [path, digest] : spawn.outputs) made.insert(path);
-      const bool wanted =
-          (flags_.target.empty() || PlainLabel(spawn.target) == PlainLabel(flags_.target)) &&
-          (flags_.mnemonic.empty() || spawn.mnemonic == flags_.mnemonic);
+      const bool wanted = (flags_.target.empty() ||
+                           reapi::PlainLabel(spawn.target) == reapi::PlainLabel(flags_.target)) &&
+                          (flags_.mnemonic.empty() || spawn.mnemonic == flags_.mnemonic);
       if (wanted) missed.push_back(i);
     }
     for (size_t i = 0; i < std::min(missed.size(), kSpawnsMax); ++i) {

@@ -7,18 +7,14 @@
 #include <map>
 #include <set>
 
+#include "reapi/request_metadata.h"
+
 namespace lre::explain {
 namespace {
 
 using Matches = std::map<std::string, std::vector<size_t>>;
 
 std::string LooseName(const Spawn& spawn) { return spawn.target + ", " + spawn.mnemonic; }
-// Labels of the main repository are written with and without "@@".
-std::string_view PlainLabel(std::string_view label) {
-  while (label.starts_with('@') && label.substr(label.find_first_not_of('@')).starts_with("//"))
-    label.remove_prefix(1);
-  return label;
-}
 
 class LogComparer {
  public:
@@ -34,7 +30,8 @@ class LogComparer {
 
  private:
   bool Wanted(const Spawn& spawn) const {
-    return options_.target.empty() || PlainLabel(spawn.target) == PlainLabel(options_.target);
+    return options_.target.empty() ||
+           reapi::PlainLabel(spawn.target) == reapi::PlainLabel(options_.target);
   }
 
   void Match() {

@@ -96,6 +96,12 @@ TEST(RequestMetadata, RoundTripsAndForgivesGarbage) {
   EXPECT_EQ(ParseRequestMetadata("\xff\xff\xff"), RequestMetadata());
 }
 
+TEST(RequestMetadata, LabelsOfTheMainRepositoryAreOneHoweverTheyAreWritten) {
+  for (const char* label : {"//a:b", "@//a:b", "@@//a:b"}) EXPECT_EQ(PlainLabel(label), "//a:b");
+  for (const char* other : {"@b//a:b", "@@b//a:b", "@", "@@", "", "a"})
+    EXPECT_EQ(PlainLabel(other), other);
+}
+
 TEST(ErrorDetails, MissingBlobsAreFoundAgain) {
   std::vector<Digest> digests = {ComputeDigest(kSha256, "a"), ComputeDigest(kSha256, "b")};
   Status status = MissingBlobsStatus(digests);

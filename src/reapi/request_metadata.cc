@@ -32,4 +32,9 @@ std::string EncodeRequestMetadata(const RequestMetadata& metadata) {
   return SerializeDeterministically(message);
 }
 
+std::string_view PlainLabel(std::string_view label) {
+  const size_t plain = label.find_first_not_of('@');
+  return plain != label.npos && label.substr(plain).starts_with("//") ? label.substr(plain) : label;
+}
+
 }  // namespace lre::reapi

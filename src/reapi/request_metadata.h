@@ -26,4 +26,8 @@ struct RequestMetadata {
 RequestMetadata ParseRequestMetadata(std::string_view bytes);
 std::string EncodeRequestMetadata(const RequestMetadata& metadata);
 
+// Bazel's label of a target, to compare with others: those of the main repository are written
+// "//a:b", "@//a:b" and "@@//a:b", and all are the first. Other text is itself.
+std::string_view PlainLabel(std::string_view label);
+
 }  // namespace lre::reapi

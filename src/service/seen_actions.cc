@@ -17,12 +17,6 @@ namespace v1 = ::lre::explain::v1;
 constexpr size_t kTextBytesMax = 512;
 constexpr int kFoundMax = 1000;
 
-// "@@//a:b" and "@//a:b" are "//a:b" in the main repository.
-std::string_view PlainLabel(std::string_view label) {
-  const size_t plain = label.find_first_not_of('@');
-  return plain != label.npos && label.substr(plain).starts_with("//") ? label.substr(plain) : label;
-}
-
 struct Asked {
   Digest action;
   std::string instance_name;
@@ -116,7 +110,8 @@ std::vector<SeenAction> SeenActions::Find(const Query& query) const {
       const SeenAction& action = ring.actions[(ring.next + count - 1 - i) % count];
       if (action.partition != query.partition || action.instance_name != query.instance_name ||
           (query.action && action.action != *query.action) ||
-          (!query.target.empty() && PlainLabel(action.target) != PlainLabel(query.target)) ||
+          (!query.target.empty() &&
+           reapi::PlainLabel(action.target) != reapi::PlainLabel(query.target)) ||
           (!query.mnemonic.empty() && action.mnemonic != query.mnemonic)) {
         continue;
       }

@@ -57,8 +57,7 @@ Status Run(const LockFlags& flags) {
                            &spec));
   TRY_ASSIGN(toolchain::Mirrors mirrors, toolchain::ChooseMirrors(spec, apt));
   for (const std::string& suite : mirrors.without) {
-    PrintLine(Coloured("note:", Colour::kYellow) + " no mirror offers the suite " + suite +
-              "; it is left out");
+    PrintNote(fmt::format("no mirror offers the suite {}; it is left out", suite));
   }
   Progress progress(SystemClock());
   toolchain::ResolveOptions options;

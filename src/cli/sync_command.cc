@@ -31,7 +31,7 @@ Status AskServer(const toolchain::Lock& lock, const toolchain::NeededFiles& need
     return Status();
   }
   if (fetched.error().code() != Code::kUnavailable) return fetched.error();
-  PrintLine(Coloured("note:", Colour::kYellow) + " " + fetched.error().message());
+  PrintNote(fetched.error().message());
   return Status();
 }
 
@@ -105,7 +105,7 @@ void RunOthersHere(const toolchain::Lock& lock, const std::vector<std::string>& 
     for (const std::string& system :
          {toolchain::SystemOf(lock, name), toolchain::TargetOf(lock, name)}) {
       const Status status = toolchain::MakeRunHere(system);
-      if (!status.ok()) PrintLine(Coloured("note:", Colour::kYellow) + " " + status.message());
+      if (!status.ok()) PrintNote(status.message());
     }
   }
 }

@@ -15,6 +15,10 @@ void Print(std::string_view text) {
 
 void PrintLine(std::string_view line) { Print(std::string(line) + "\n"); }
 
+void PrintNote(std::string_view message) {
+  PrintLine(fmt::format("{} {}", Coloured("note:", Colour::kYellow), message));
+}
+
 std::string Coloured(std::string_view text, Colour colour, int fd) {
   if (!isatty(fd) || std::getenv("NO_COLOR")) return std::string(text);
   static constexpr const char* kCodes[] = {"31", "32", "33", "1"};

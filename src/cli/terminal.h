@@ -18,6 +18,9 @@ void PrintLine(std::string_view line);
 // "lre: <message>" on standard error.
 void PrintError(const Status& status);
 
+// "note: <message>": what is worth knowing, and stops nothing.
+void PrintNote(std::string_view message);
+
 enum class Colour { kRed, kGreen, kYellow, kBold };
 // The text in colour when standard output (or standard error) is a terminal.
 std::string Coloured(std::string_view text, Colour colour, int fd = 1);

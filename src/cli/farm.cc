@@ -211,17 +211,7 @@ std::string DescribeUserland(const server::Config& config) {
   return found ? found->description : "none: " + found.error().message();
 }
 
-Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup,
-                                 std::unique_ptr<worker::LinkConnector> connector) {
-  TRY_ASSIGN(FoundUserland found, FindUserland(config));
-  WorkerHandle handle;
-  handle.connector = std::move(connector);
-  handle.store_paths =
-      worker::StorePathCache::Make(setup.cas, setup.read_result,
-                                   {.fetched_bytes_max = config.worker_store_bytes_max,
-                                    .read_tenant = setup.read_tenant_result,
-                                    .check_interval = config.worker_store_check_interval,
-                                    .metrics = &setup.metrics});
+worker::WorkerOptions WorkerOptionsOf(const server::Config& config) {
   worker::WorkerOptions options;
   options.directory = WorkerDirectory(config);
   options.name = config.worker_name;
@@ -240,6 +230,21 @@ Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup
                         .memory_bytes_max = config.worker_persistent_memory_bytes_max};
   options.isolation =
       config.worker_sandbox == "none" ? sandbox::Isolation::kNone : sandbox::Isolation::kNamespaces;
+  return options;
+}
+
+Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup,
+                                 std::unique_ptr<worker::LinkConnector> connector) {
+  TRY_ASSIGN(FoundUserland found, FindUserland(config));
+  WorkerHandle handle;
+  handle.connector = std::move(connector);
+  handle.store_paths =
+      worker::StorePathCache::Make(setup.cas, setup.read_result,
+                                   {.fetched_bytes_max = config.worker_store_bytes_max,
+                                    .read_tenant = setup.read_tenant_result,
+                                    .check_interval = config.worker_store_check_interval,
+                                    .metrics = &setup.metrics});
+  worker::WorkerOptions options = WorkerOptionsOf(config);
   options.find_userland = [read = setup.read_result, store_paths = handle.store_paths,
                            local = std::move(found.userland)] {
     return local ? Result<std::optional<worker::Userland>>(local)

@@ -27,6 +27,9 @@ Status WriteReadyFile(const std::string& path, const server::Config& config,
 // The sandbox launcher; forks, so it comes before the first thread.
 Result<std::unique_ptr<sandbox::Launcher>> StartLauncher(const server::Config& config);
 
+// What the worker is told of the configuration, but for where its userland is.
+worker::WorkerOptions WorkerOptionsOf(const server::Config& config);
+
 // A worker and what it owns. Dropping it ends the worker.
 struct WorkerHandle {
   std::unique_ptr<worker::LinkConnector> connector;

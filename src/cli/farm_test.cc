@@ -173,5 +173,66 @@ TEST_F(FarmTest, AWorkerReadsWhatATenantWroteUnderTheTenantsName) {
   EXPECT_EQ(ToStatus(read("b", "red")).code(), Code::kNotFound);
 }
 
+TEST(WorkerOptions, AreWhatTheConfigurationSays) {
+  server::Config config;
+  const Status status = server::ApplyConfigText(R"(
+[worker]
+directory = "/worker"
+name = "a"
+slots = 3
+cache_size_max = "1GiB"
+directory_cache_max = "1MiB"
+server_away_max = "7s"
+stdout_max = "2MiB"
+memory_files_max = "3MiB"
+action_memory_max = "4MiB"
+network = "host"
+sandbox = "none"
+properties = ["pool=b"]
+persistent_max = 5
+persistent_idle = "6s"
+persistent_requests = 8
+persistent_memory_max = "9MiB"
+)",
+                                                "lre.conf", config);
+  ASSERT_TRUE(status.ok()) << status.ToString();
+
+  const worker::WorkerOptions options = WorkerOptionsOf(config);
+
+  EXPECT_EQ(options.directory, "/worker");
+  EXPECT_EQ(options.name, "a");
+  EXPECT_EQ(options.slots, 3);
+  EXPECT_EQ(options.cache_bytes_max, 1u << 30);
+  EXPECT_EQ(options.directory_cache_bytes_max, 1u << 20);
+  EXPECT_EQ(options.patience.away_max, std::chrono::seconds(7));
+  EXPECT_EQ(options.stdout_bytes_max, 2u << 20);
+  EXPECT_EQ(options.memory_files_bytes_max, 3u << 20);
+  EXPECT_EQ(options.action_memory_bytes_max, 4u << 20);
+  EXPECT_TRUE(options.network_allowed);
+  EXPECT_EQ(options.isolation, sandbox::Isolation::kNone);
+  EXPECT_THAT(options.properties, ElementsAre(testing::Pair("pool", "b")));
+  EXPECT_EQ(options.persistent.processes_max, 5);
+  EXPECT_EQ(options.persistent.idle_max, std::chrono::seconds(6));
+  EXPECT_EQ(options.persistent.requests_max, 8);
+  EXPECT_EQ(options.persistent.memory_bytes_max, 9u << 20);
+}
+
+TEST(WorkerOptions, OfNothingSaidAreTheWorkersOwnDefaults) {
+  const worker::WorkerOptions ours = WorkerOptionsOf(server::Config()), its;
+  EXPECT_EQ(ours.cache_bytes_max, its.cache_bytes_max);
+  EXPECT_EQ(ours.directory_cache_bytes_max, its.directory_cache_bytes_max);
+  EXPECT_EQ(ours.patience.away_max, its.patience.away_max);
+  EXPECT_EQ(ours.stdout_bytes_max, its.stdout_bytes_max);
+  EXPECT_EQ(ours.memory_files_bytes_max, its.memory_files_bytes_max);
+  EXPECT_EQ(ours.action_memory_bytes_max, its.action_memory_bytes_max);
+  EXPECT_EQ(ours.network_allowed, its.network_allowed);
+  EXPECT_EQ(ours.isolation, its.isolation);
+  EXPECT_EQ(ours.properties, its.properties);
+  EXPECT_EQ(ours.persistent.processes_max, its.persistent.processes_max);
+  EXPECT_EQ(ours.persistent.idle_max, its.persistent.idle_max);
+  EXPECT_EQ(ours.persistent.requests_max, its.persistent.requests_max);
+  EXPECT_EQ(ours.persistent.memory_bytes_max, its.persistent.memory_bytes_max);
+}
+
 }  // namespace
 }  // namespace lre::cli

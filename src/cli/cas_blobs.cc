@@ -19,20 +19,6 @@ namespace {
 constexpr uint64_t kPieceBytes = 8 << 20;
 constexpr uint64_t kMessageBytesMax = 64 << 20;
 
-Status PutFile(store::BlobStore& cas, const std::string& path, const Digest& digest) {
-  TRY_ASSIGN(auto file, SystemFiles().Open(path, OpenMode::kRead));
-  TRY_ASSIGN(auto writer, cas.Write({digest}));
-  for (uint64_t at = 0;;) {
-    std::string piece(1 << 20, '\0');
-    TRY_ASSIGN(const size_t read, file->ReadAt(piece.data(), piece.size(), at));
-    if (read == 0) break;
-    at += read;
-    piece.resize(read);
-    TRY(writer->Append(Bytes(std::move(piece))));
-  }
-  return writer->Commit();
-}
-
 Result<Digest> PutDirectory(store::BlobStore& cas, const std::string& path) {
   TRY_ASSIGN(const toolchain::TreeListing listing, toolchain::WalkTree(path));
   TRY_ASSIGN(const toolchain::CasDirectories directories, toolchain::EncodeDirectories(listing));
@@ -45,7 +31,7 @@ Result<Digest> PutDirectory(store::BlobStore& cas, const std::string& path) {
     paths.push_back(path + "/" + file.path);
   }
   TRY_ASSIGN(const std::vector<uint32_t> missing, cas.FindMissing(0, digests));
-  for (uint32_t index : missing) TRY(PutFile(cas, paths[index], digests[index]));
+  for (uint32_t index : missing) TRY(PutFile(cas, digests[index], paths[index]));
   std::vector<std::pair<Digest, Bytes>> blobs;
   for (const auto& [digest, bytes] : directories.blobs) blobs.emplace_back(digest, Bytes(bytes));
   for (Status& status : cas.PutMany(0, blobs)) TRY(std::move(status));
@@ -97,12 +83,26 @@ Status StreamBlob(store::BlobStore& cas, const Digest& digest,
                      found);
 }
 
+Status PutFile(store::BlobStore& cas, const Digest& digest, const std::string& path,
+               uint64_t piece_bytes) {
+  TRY_ASSIGN(const auto file, SystemFiles().Open(path, OpenMode::kRead));
+  TRY_ASSIGN(const auto writer, cas.Write({digest}));
+  for (uint64_t at = 0;;) {
+    std::string piece(piece_bytes, '\0');
+    TRY_ASSIGN(const size_t read, file->ReadAt(piece.data(), piece.size(), at));
+    if (read == 0) return writer->Commit();
+    at += read;
+    piece.resize(read);
+    TRY(writer->Append(Bytes(std::move(piece))));
+  }
+}
+
 Result<Digest> PutPath(store::BlobStore& cas, const std::string& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return PutDirectory(cas, path);
   TRY_ASSIGN(const Digest digest, DigestOfFile(path));
   TRY_ASSIGN(const std::vector<uint32_t> missing, cas.FindMissing(0, {&digest, 1}));
-  if (!missing.empty()) TRY(PutFile(cas, path, digest));
+  if (!missing.empty()) TRY(PutFile(cas, digest, path));
   return digest;
 }
 

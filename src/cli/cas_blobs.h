@@ -22,6 +22,9 @@ Result<Digest> ParseDigestArgument(std::string_view text);
 // The bytes of a blob in order, checked at the end.
 Status StreamBlob(store::BlobStore& cas, const Digest& digest,
                   const std::function<Status(std::string_view)>& take);
+// The bytes of a file, as one stream. kInvalidArgument: they have another digest.
+Status PutFile(store::BlobStore& cas, const Digest& digest, const std::string& path,
+               uint64_t piece_bytes = 1 << 20);
 // Digest of a file or of the Directory that a folder is; what the server lacks is uploaded.
 // Empty folders below a folder are left out. SHA-256.
 Result<Digest> PutPath(store::BlobStore& cas, const std::string& path);

@@ -14,8 +14,6 @@ namespace {
 using toolchain::Extra;
 using toolchain::ExtraKind;
 
-constexpr uint64_t kPieceBytes = 1 << 20;
-
 bool IsOfTheProject(const Extra& extra) {
   return extra.kind != ExtraKind::kNix && extra.kind != ExtraKind::kOci &&
          !toolchain::IsUrl(extra.from);
@@ -92,19 +90,6 @@ class Fetching {
   size_t fetched_ = 0;
 };
 
-Status SendFile(store::BlobStore& cas, const Digest& digest, const std::string& path) {
-  TRY_ASSIGN(auto writer, cas.Write({digest}));
-  TRY_ASSIGN(const auto file, SystemFiles().Open(path, OpenMode::kRead));
-  for (uint64_t offset = 0;;) {
-    std::string piece(kPieceBytes, '\0');
-    TRY_ASSIGN(const size_t count, file->ReadAt(piece.data(), piece.size(), offset));
-    if (count == 0) return writer->Commit();
-    piece.resize(count);
-    TRY(writer->Append(Bytes(std::move(piece))));
-    offset += count;
-  }
-}
-
 }  // namespace
 
 Result<toolchain::NeededFiles> AllFiles(const toolchain::Lock& lock, const std::string& toolchain) {
@@ -121,7 +106,7 @@ Result<toolchain::NeededFiles> AllFiles(const toolchain::Lock& lock, const std::
   return all;
 }
 
-Result<UploadReport> UploadFiles(RemoteServer& server,
+Result<UploadReport> UploadFiles(const UploadParts& parts,
                                  const std::map<std::string, std::string>& files) {
   UploadReport report;
   std::vector<Digest> digests;
@@ -136,24 +121,15 @@ Result<UploadReport> UploadFiles(RemoteServer& server,
     report.bytes += size;
   }
   report.blobs = digests.size();
-  TRY_ASSIGN(const std::vector<uint32_t> missing, server.cas().FindMissing(0, digests));
+  TRY_ASSIGN(const std::vector<uint32_t> missing, parts.cas.FindMissing(0, digests));
   for (uint32_t i : missing) {
-    if (Status sent = SendFile(server.cas(), digests[i], paths[i]); !sent.ok())
+    if (Status sent = PutFile(parts.cas, digests[i], paths[i]); !sent.ok())
       return std::unexpected(sent.WithContext(paths[i]));
     ++report.sent_blobs;
     report.sent_bytes += static_cast<uint64_t>(digests[i].size_bytes);
   }
-  for (const Digest& digest : digests) {
-    reapi::StoreIndexKey key = reapi::FileKey(digest.Hex());
-    report.actions.push_back(key.action);
-    if (server.GetResult(key.action)) continue;
-    std::vector<std::pair<Digest, Bytes>> blobs;
-    for (reapi::NewBlob& blob : key.blobs)
-      blobs.emplace_back(blob.digest, Bytes(std::move(blob.bytes)));
-    for (Status& status : server.cas().PutMany(0, blobs)) TRY(status);
-    TRY(server.PutResult(key.action, reapi::EncodeFileEntry(digest)));
-    ++report.new_entries;
-  }
+  for (const Digest& digest : digests)
+    TRY(UploadEntry(reapi::FileKey(digest.Hex()), reapi::EncodeFileEntry(digest), parts, report));
   return report;
 }
 

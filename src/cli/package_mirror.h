@@ -20,7 +20,7 @@ namespace lre::cli {
 Result<toolchain::NeededFiles> AllFiles(const toolchain::Lock& lock, const std::string& toolchain);
 
 // Sends what the server lacks of `files` (SHA-256 -> file), and an entry of the index for each.
-Result<UploadReport> UploadFiles(RemoteServer& server,
+Result<UploadReport> UploadFiles(const UploadParts& parts,
                                  const std::map<std::string, std::string>& files);
 
 // Puts into `cache_directory` what the server has of `needed` and is not there; returns how many

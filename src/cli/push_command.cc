@@ -91,10 +91,7 @@ Status PushOne(const toolchain::ToolchainStore& store, RemoteServer& server, con
   TRY(ToStatus(closure));
   Progress progress(SystemClock());
   const Instant started = SystemClock().Now();
-  UploadParts parts{server.cas(), [&](const Digest& action) { return server.GetResult(action); },
-                    [&](const Digest& action, std::string_view result) {
-                      return server.PutResult(action, result);
-                    }};
+  const UploadParts parts = PartsOf(server);
   UploadOptions options;
   options.progress = [&](uint64_t done, uint64_t total) {
     progress.Show("pushing",
@@ -139,7 +136,7 @@ Status PushPackages(const toolchain::Lock& lock, const std::string& name, const 
   for (const auto& [package, file] : fetched.packages)
     files[lock.packages.at(package).sha256] = file;
   progress.Show("pushing", name);
-  TRY_ASSIGN(const UploadReport report, UploadFiles(server, files));
+  TRY_ASSIGN(const UploadReport report, UploadFiles(PartsOf(server), files));
   TRY_ASSIGN(const std::string digest, toolchain::LockDigest(lock, name));
   progress.Clear();
   PrintLine(fmt::format("packages of {}: {} in {} files; sent {} in {} files, {} index entries",

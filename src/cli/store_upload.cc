@@ -5,7 +5,8 @@
 #include <mutex>
 
 #include "base/file.h"
-#include "reapi/store_index.h"
+#include "cli/cas_blobs.h"
+#include "cli/remote_server.h"
 #include "toolchain/root/cas_tree.h"
 #include "toolchain/root/parallel.h"
 
@@ -20,7 +21,7 @@ struct Source {
 using Sources = std::map<Digest, Source>;
 
 struct IndexEntry {
-  Digest action;
+  reapi::StoreIndexKey key;
   std::string result;
 };
 
@@ -51,7 +52,8 @@ class Uploader {
     reapi::StoreIndexKey key = reapi::StorePathKey(path.path);
     for (reapi::NewBlob& blob : key.blobs)
       sources_.try_emplace(blob.digest, Source{{}, std::move(blob.bytes)});
-    entries_.push_back({key.action, reapi::EncodeStoreIndexEntry(entry)});
+    key.blobs.clear();  // they go with the others
+    entries_.push_back({std::move(key), reapi::EncodeStoreIndexEntry(entry)});
     return {};
   }
 
@@ -66,18 +68,9 @@ class Uploader {
     std::vector<Digest> wanted;
     for (uint32_t i : missing) wanted.push_back(all[i]);
     TRY(SendBlobs(std::move(wanted)));
-    for (const IndexEntry& entry : entries_) TRY(PutEntry(parts_, entry, report_));
+    for (const IndexEntry& entry : entries_)
+      TRY(UploadEntry(entry.key, entry.result, parts_, report_));
     return std::move(report_);
-  }
-
-  // An entry that is there already, and whole, is not written again.
-  static Status PutEntry(const UploadParts& parts, const IndexEntry& entry, UploadReport& report) {
-    report.actions.push_back(entry.action);
-    Result<Bytes> there = parts.get_result(entry.action);
-    if (there && there->view() == entry.result) return {};
-    if (!there && there.error().code() != Code::kNotFound) return there.error();
-    ++report.new_entries;
-    return parts.put_result(entry.action, entry.result);
   }
 
  private:
@@ -140,21 +133,11 @@ class Uploader {
 
   Status SendStream(const Digest& digest) {
     const Source& source = sources_.at(digest);
+    if (!source.file.empty())
+      return Damaged(source, PutFile(parts_.cas, digest, source.file, options_.stream_piece_bytes));
     TRY_ASSIGN(auto writer, parts_.cas.Write({digest}));
-    if (source.file.empty()) {
-      TRY(writer->Append(Bytes(source.bytes)));
-      return writer->Commit();
-    }
-    TRY_ASSIGN(auto file, SystemFiles().Open(source.file, OpenMode::kRead));
-    for (uint64_t offset = 0;;) {
-      std::string piece(options_.stream_piece_bytes, '\0');
-      TRY_ASSIGN(size_t count, file->ReadAt(piece.data(), piece.size(), offset));
-      if (count == 0) break;
-      piece.resize(count);
-      TRY(Damaged(source, writer->Append(Bytes(std::move(piece)))));
-      offset += count;
-    }
-    return Damaged(source, writer->Commit());
+    TRY(writer->Append(Bytes(source.bytes)));
+    return writer->Commit();
   }
 
   const toolchain::ToolchainStore& store_;
@@ -168,6 +151,26 @@ class Uploader {
 
 }  // namespace
 
+UploadParts PartsOf(RemoteServer& server) {
+  return {server.cas(), [&server](const Digest& action) { return server.GetResult(action); },
+          [&server](const Digest& action, std::string_view result) {
+            return server.PutResult(action, result);
+          }};
+}
+
+Status UploadEntry(const reapi::StoreIndexKey& key, const std::string& result,
+                   const UploadParts& parts, UploadReport& report) {
+  report.actions.push_back(key.action);
+  const Result<Bytes> there = parts.get_result(key.action);
+  if (there && there->view() == result) return {};
+  if (!there && there.error().code() != Code::kNotFound) return there.error();
+  std::vector<std::pair<Digest, Bytes>> blobs;
+  for (const reapi::NewBlob& blob : key.blobs) blobs.emplace_back(blob.digest, Bytes(blob.bytes));
+  for (Status& status : parts.cas.PutMany(0, blobs)) TRY(status);
+  ++report.new_entries;
+  return parts.put_result(key.action, result);
+}
+
 Result<UploadReport> UploadPaths(const toolchain::ToolchainStore& store,
                                  const std::vector<toolchain::StorePath>& paths,
                                  const UploadParts& parts, const UploadOptions& options) {
@@ -178,14 +181,9 @@ Result<UploadReport> UploadPaths(const toolchain::ToolchainStore& store,
 
 Status UploadManifest(const toolchain::Manifest& manifest, const std::string& name,
                       const UploadParts& parts, UploadReport& report) {
-  reapi::StoreIndexKey key = reapi::ToolchainKey(name);
-  std::vector<std::pair<Digest, Bytes>> blobs;
-  for (reapi::NewBlob& blob : key.blobs)
-    blobs.emplace_back(blob.digest, Bytes(std::move(blob.bytes)));
-  for (Status& status : parts.cas.PutMany(0, blobs)) TRY(status);
   reapi::StoreIndexEntry entry{
       .record = toolchain::PrintManifest(manifest), .root = {}, .tree = {}};
-  return Uploader::PutEntry(parts, {key.action, reapi::EncodeStoreIndexEntry(entry)}, report);
+  return UploadEntry(reapi::ToolchainKey(name), reapi::EncodeStoreIndexEntry(entry), parts, report);
 }
 
 }  // namespace lre::cli

@@ -10,10 +10,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "reapi/store_index.h"
 #include "store/blob_store.h"
 #include "toolchain/root/toolchain_store.h"
 
 namespace lre::cli {
+
+class RemoteServer;
 
 struct UploadReport {
   uint64_t blobs = 0, bytes = 0;            // of all paths
@@ -27,6 +30,8 @@ struct UploadParts {
   std::function<Result<Bytes>(const Digest& action)> get_result;
   std::function<Status(const Digest& action, std::string_view result)> put_result;
 };
+// Those of a server, which must outlive them.
+UploadParts PartsOf(RemoteServer& server);
 struct UploadOptions {
   int threads = 4;
   uint64_t batch_bytes_max = 3 << 20;     // of small files in memory, per thread
@@ -42,6 +47,10 @@ Result<UploadReport> UploadPaths(const toolchain::ToolchainStore& store,
 // The name of the toolchain whose userland workers without one of their own take.
 inline constexpr const char* kDefaultToolchain = "default";
 
+// Puts an entry of the index and the messages of its key, unless that very entry is there; adds its
+// action to `report`.
+Status UploadEntry(const reapi::StoreIndexKey& key, const std::string& result,
+                   const UploadParts& parts, UploadReport& report);
 // A manifest under a toolchain's name; adds its action to `report`.
 Status UploadManifest(const toolchain::Manifest& manifest, const std::string& name,
                       const UploadParts& parts, UploadReport& report);

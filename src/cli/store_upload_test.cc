@@ -47,12 +47,7 @@ class StoreUploadTest : public testing::Test {
     return path;
   }
   Result<UploadReport> Upload(const std::vector<StorePath>& paths) {
-    UploadParts parts{remote_->cas(),
-                      [this](const Digest& action) { return remote_->GetResult(action); },
-                      [this](const Digest& action, std::string_view result) {
-                        return remote_->PutResult(action, result);
-                      }};
-    return UploadPaths(*store_, paths, parts,
+    return UploadPaths(*store_, paths, PartsOf(*remote_),
                        {.batch_bytes_max = 100000, .stream_piece_bytes = 70000});
   }
 

@@ -42,27 +42,26 @@ class Fetching {
       }
       return {};
     }
-    TRY(BySha256(extra.sha256));
-    return extra.kind == ExtraKind::kOci ? Layers(extra) : Status();
+    return extra.kind == ExtraKind::kOci ? Image(extra) : BySha256(extra.sha256);
   }
 
   size_t fetched() const { return fetched_; }
 
  private:
   // Below an index is a manifest, below that are layers.
-  Status Layers(const Extra& extra) {
-    TRY_ASSIGN(const std::string architecture, toolchain::ImageArchitecture(extra.system));
-    for (std::string sha256 = extra.sha256; !sha256.empty();) {
-      const auto json =
-          ReadFile(toolchain::ExtraFileIn(directory_, sha256), toolchain::kImageManifestBytesMax);
-      if (!json) return {};  // not here: the registry is asked
-      TRY_ASSIGN(const toolchain::ImageManifest manifest,
-                 toolchain::ParseImageManifest(*json, architecture));
-      for (const toolchain::ImageLayer& layer : manifest.layers) TRY(BySha256(layer.sha256));
-      if (!manifest.chosen.empty()) TRY(BySha256(manifest.chosen));
-      if (manifest.chosen == sha256) return {};
-      sha256 = manifest.chosen;
-    }
+  Status Image(const Extra& extra) {
+    bool here = true;
+    const auto manifest = toolchain::FindImageManifest(
+        extra.sha256, extra.system, [&](const std::string& sha256) -> Result<std::string> {
+          TRY(BySha256(sha256));
+          auto json = ReadFile(toolchain::ExtraFileIn(directory_, sha256),
+                               toolchain::kImageManifestBytesMax);
+          here = json.has_value();
+          return json;
+        });
+    if (!here) return {};  // the registry is asked
+    TRY(ToStatus(manifest));
+    for (const toolchain::ImageLayer& layer : manifest->layers) TRY(BySha256(layer.sha256));
     return {};
   }
 

@@ -58,6 +58,13 @@ Result<std::string> ChooseManifest(const Json& manifests, std::string_view archi
                there.empty() ? "none" : there);
 }
 
+// "amd64" of "x86_64-linux", as images name it.
+Result<std::string> ImageArchitecture(std::string_view system) {
+  if (system == "x86_64-linux") return std::string("amd64");
+  if (system == "aarch64-linux") return std::string("arm64");
+  return Error(Code::kUnimplemented, "no image architecture is known for {}", system);
+}
+
 bool IsFolder(const std::string& path) {
   struct stat info {};
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
@@ -204,12 +211,6 @@ class Fetching {
 };
 
 }  // namespace
-
-Result<std::string> ImageArchitecture(std::string_view system) {
-  if (system == "x86_64-linux") return std::string("amd64");
-  if (system == "aarch64-linux") return std::string("arm64");
-  return Error(Code::kUnimplemented, "no image architecture is known for {}", system);
-}
 
 Result<ImageManifest> ParseImageManifest(std::string_view json, std::string_view architecture) {
   const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);

@@ -32,8 +32,6 @@ struct ImageManifest {
 };
 // kDataLoss: neither; kNotFound: an index without `architecture` ("amd64").
 Result<ImageManifest> ParseImageManifest(std::string_view json, std::string_view architecture);
-// "amd64" of "x86_64-linux", as images name it.
-Result<std::string> ImageArchitecture(std::string_view system);
 
 // Follows indices from `sha256` to the manifest for `system`; `read` gives the JSON of each. Errors
 // of `read`; kDataLoss: below kImageIndexDepthMax there is still an index.

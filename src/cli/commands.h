@@ -1,6 +1,7 @@
 // The subcommands of `lre`, one file each. Every Add* declares its command, with help and examples,
-// and what runs when it was given. Commands run on the main thread before any other exists, and
-// return the exit code: 0 done, 1 it could not be done (said on standard error), 2 wrong usage.
+// and what runs when it was given. Commands run on the main thread before any other exists. The
+// exit code is 0 when a command returned OK, else App::exit_code: 1 it could not be done, 2 wrong
+// usage. The message of an error goes to standard error; one without a message was said already.
 #pragma once
 
 #include <CLI/CLI.hpp>

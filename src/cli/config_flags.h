@@ -1,5 +1,6 @@
-// The server's configuration as flags of a command: --config FILE and one flag per key of the
-// schema (server/config.h).
+// The server's configuration as flags of a command: --config FILE, of at most 1 MiB, and one flag
+// per key of the schema (server/config.h). Must outlive the command, which writes into it when the
+// command line is parsed; for the main thread. Errors name the flag, or the file and the key.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,7 @@
 // Parts that `lre up`, `lre serve` and `lre worker` share: what is printed once they serve, and a
-// worker made from the configuration.
+// worker made from the configuration, which CheckConfig has passed. For the main thread. Errors:
+// kInvalidArgument when a worker has no folder, kFailedPrecondition what this machine lacks for its
+// sandbox; others are those of the parts.
 #pragma once
 
 #include <memory>

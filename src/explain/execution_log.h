@@ -29,7 +29,7 @@ struct Spawn {
   bool cacheable = false;  // also by a remote cache
   int exit_code = 0;
   std::map<std::string, std::string> outputs;  // that were made: path -> "<hex>/<size>"
-  ActionFacts facts;                           // without inputs: see ExecutionLog::Inputs
+  ActionFacts facts;                           // without inputs: see ExecutionLog::Facts
 
   // "//a:b, CppCompile, bazel-out/.../a.o": which spawn it is, whatever its key.
   std::string Name() const;

@@ -1,5 +1,7 @@
 // Why an action was no hit, from one side's record alone: of the actions that a server has seen,
-// the one that is most like it, and what differs. Blocking; thread-safe.
+// the one that is most like it, and what differs. Blocking: it reads from the CAS, as much as
+// NearestOptions allows; thread-safe. Errors: those of stored_action.h, of the action and of a
+// candidate that is compared; but one that the CAS has lost is passed over.
 #pragma once
 
 #include <optional>

@@ -1,11 +1,12 @@
-// Generate: from a manifest to the text of every file that build tools read: the Bazel module
-// `local-remote-execution`, lre.bazelrc, a CMake toolchain file, recc.conf, .envrc. A pure
-// function: same manifest, same bytes; it reads no store and no clock. Plain values, thread-safe.
+// Generate: from manifests to the text of every file that build tools read: the Bazel module
+// `local-remote-execution`, lre.bazelrc, a CMake toolchain file per compiler, recc.conf, .envrc. A
+// pure function: same manifests, same bytes; it reads no store and no clock. Plain values,
+// thread-safe. `lre check` compares its result with what is there.
 //
-// The first lines of every file name the manifest's digest, so `lre check` sees what is stale, but
-// for two that are inputs of compiles: generated-cc/cc/toolchain.json, which holds only the store
-// paths that compiling depends on, and the example's source. So another base userland re-keys no
-// compile.
+// The first lines of a file name the digest of the manifest that it derives from, for people. An
+// input of actions has none: sources of examples and of programs that rules run, module maps, and
+// toolchain.json of a compiler, which holds only the store paths that compiling depends on. So
+// another base userland re-keys no compile.
 #pragma once
 
 #include <string>
@@ -32,7 +33,8 @@ struct GenerateOptions {
   std::string cache_endpoint = "127.0.0.1:50051";
   std::string executor_endpoint = "127.0.0.1:50052";
   std::string instance_name = "main";
-  // Manifests of further toolchains (lre-java, lre-py): what they have is registered too.
+  // Manifests of further toolchains (lre-java, lre-py, those of other systems): what they have is
+  // registered too.
   std::vector<Manifest> further;
 };
 
@@ -42,7 +44,7 @@ struct GenerateOptions {
 Result<std::vector<GeneratedFile>> Generate(const Manifest& manifest,
                                             const GenerateOptions& options = {});
 
-// lre.bazelrc alone, for `lre env` and the tests of its four forms.
+// lre.bazelrc alone, for `lre check`: any of its forms is fresh.
 Result<std::string> GenerateBazelrc(const Manifest& manifest, const GenerateOptions& options = {});
 
 // "sha256:<hex>" of PrintManifest(manifest): what the first lines of generated files name.

@@ -16,11 +16,11 @@ cat >"$farm_workspace/memory/BUILD.bazel" <<'END'
 END
 farm_start --worker-slots=1 --worker-action-memory-max=100MiB --execution-minimum-properties=memory \
   --worker-properties="OSFamily=linux,ISA=x86-64,memory=700000000"
-killed() { curl -sS --noproxy '*' "http://${farm_executor#grpc://}/metrics" | sed -n 's/^lre_scheduler_out_of_memory_total //p'; }
 
 farm_build remote //memory:mb200 --remote_download_outputs=all
 [ "$(cat "$farm_workspace/bazel-bin/memory/mb200.txt")" = 200000000 ] || fail "the output is wrong"
-[ "$(killed)" = 1 ] || fail "$(killed) attempts were killed, not 1"
+killed=$(farm_metric lre_scheduler_out_of_memory_total)
+[ "$killed" = 1 ] || fail "$killed attempts were killed, not 1"
 echo "200 MB: killed once, then built"
 
 ! farm_build remote //memory:mb900 2>/dev/null || fail "900 MB fit into 700"

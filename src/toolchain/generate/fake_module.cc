@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/source_path.h"
 
 namespace lre::toolchain {
 
@@ -17,8 +18,7 @@ std::map<std::string, std::string> GenerateMap(const Manifest& manifest,
 }
 
 Manifest Committed(const std::string& name) {
-  const auto text =
-      ReadFile(std::string(LRE_SOURCE_DIR) + "/local-remote-execution/" + name + ".json");
+  const auto text = ReadFile(SourcePath("local-remote-execution/" + name + ".json"));
   EXPECT_TRUE(text) << name;
   return ParseManifest(text.value_or("")).value_or(Manifest());
 }

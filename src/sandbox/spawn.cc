@@ -1,11 +1,10 @@
 // Three processes share one memory here, as vfork does, so that no page table is copied:
-//   the slot process S, waiting for the end of C (not in clone, as a vfork does: it would be woken
-//     when C lets go of the memory, to wait once more for C to be gone);
-//   pid 1 of the command, C: makes the root, starts the program, reaps whatever ends, and leaves
-//     when the program ended, its time is up or a cancel came; leaving kills every other process of
-//     its pid namespace. Without namespaces it is a subreaper and kills its descendants itself;
-//   the program's process A until it executes.
-// C and A run on stacks of their own and only make system calls. What C finds out it leaves in a
+//   the slot process S waits for the end of C (a clone that waits as vfork does wakes it twice);
+//   pid 1 of the command, C, makes the root, starts the program, reaps whatever ends, and leaves
+//   when
+//     the program ended, its time is up or a cancel came; as a mere subreaper it kills them itself;
+//   the program's process A is there until it executes.
+// C and A have stacks of their own and only make system calls. What C finds out it leaves in a
 // Shared; S reads it after C is gone, and so is everything that could still write an output.
 #include "sandbox/spawn.h"
 
@@ -40,7 +39,6 @@ namespace {
 // A process that executes or is killed never unwinds its stack: what the sanitizer marked there
 // would still be marked for the next command on it.
 #define LRE_NO_ADDRESS_SANITIZER __attribute__((no_sanitize_address))
-
 constexpr size_t kStackBytes = 128 << 10;
 constexpr int64_t kLookNs = 100'000'000;  // between two looks at how much memory is used
 

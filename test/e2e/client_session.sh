@@ -37,14 +37,11 @@ fail() {
   exit 1
 }
 
-# How many actions the farm has run; how many it has answered, cached ones left out.
-actions_run() { curl -sS --noproxy '*' "http://$address/metrics" | sed -n 's/^lre_worker_actions_total //p'; }
-
 # expect_run N WHAT: since the last look, that many actions were run.
 seen=0
 expect_run() {
   local now
-  now=$(actions_run)
+  now=$(farm_metric lre_worker_actions_total)
   [ $((now - seen)) = "$1" ] || fail "$2: $((now - seen)) actions were run, not $1"
   seen=$now
   echo "$2: $1 run"

@@ -38,11 +38,11 @@ expect_run 1 "an operation found again"
 operation=$(run --no-wait --do-not-cache /bin/sh -c 'sleep 60')
 run --operation="$operation" --cancel || fail "cancelling $operation"
 SECONDS=0
-while curl -sS --noproxy '*' "http://$address/metrics" | grep -q '^lre_scheduler_slots_busy [1-9]'; do
+while [[ $(farm_metric lre_scheduler_slots_busy) = [1-9]* ]]; do
   [ $SECONDS -lt 30 ] || fail "a cancelled action still runs"
   sleep 0.1
 done
-seen=$(actions_run)
+seen=$(farm_metric lre_worker_actions_total)
 
 # What a command prints comes while it runs: the first line before the second is written. (trexe --stream-logs
 # reads the same streams, but holds back what it writes to a file.)

@@ -1,8 +1,7 @@
 // Three processes share one memory here, as vfork does, so that no page table is copied:
 //   the slot process S waits for the end of C (a clone that waits as vfork does wakes it twice);
 //   pid 1 of the command, C, makes the root, starts the program, reaps whatever ends, and leaves
-//   when
-//     the program ended, its time is up or a cancel came; as a mere subreaper it kills them itself;
+//     when that ended, its time is up or a cancel came; a mere subreaper kills the others itself;
 //   the program's process A is there until it executes.
 // C and A have stacks of their own and only make system calls. What C finds out it leaves in a
 // Shared; S reads it after C is gone, and so is everything that could still write an output.

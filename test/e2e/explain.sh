@@ -16,25 +16,23 @@ expect_cause() {
   grep -Eq "$4" <<<"$out" || fail "$1: /$4/ is not in: $out"
 }
 
-build() { # NAME FLAGS...: from nothing, without a cache hit from before
-  local name=$1
-  shift
+build() { # FLAGS...: from nothing; a log says of a hit what it says of what was run
   farm_clean
-  farm_build cached "$@" //:generated //:words --noremote_accept_cached
+  farm_build cached "$@" //:generated //:words
 }
 # Debian's Bazel has no zstd and cannot write compact logs: those are then only tested by the unit tests.
 formats=(json binary compact)
-build a "--execution_log_json_file=$logs/a.json"
-build a "--execution_log_binary_file=$logs/a.binary"
-if ! build a "--execution_log_compact_file=$logs/a.compact" 2>"$logs/compact.txt"; then
+build "--execution_log_json_file=$logs/a.json"
+build "--execution_log_binary_file=$logs/a.binary"
+if ! build "--execution_log_compact_file=$logs/a.compact" 2>"$logs/compact.txt"; then
   grep -q 'zstd-jni' "$logs/compact.txt" || fail "no compact log: $(cat "$logs/compact.txt")"
   echo "this Bazel cannot write compact logs"
   formats=(json binary)
 fi
-build b "--execution_log_binary_file=$logs/flag.binary" --host_copt=-DEXPLAIN
-build c "--execution_log_json_file=$logs/variable.json" --action_env=EXPLAIN=yes
+build "--execution_log_binary_file=$logs/flag.binary" --host_copt=-DEXPLAIN
+build "--execution_log_json_file=$logs/variable.json" --action_env=EXPLAIN=yes
 new_sources "$farm_workspace" 7
-build d "--execution_log_binary_file=$logs/source.binary"
+build "--execution_log_binary_file=$logs/source.binary"
 
 for format in "${formats[@]}"; do
   "$lre" explain "$logs/a.json" "$logs/a.$format" >"$logs/same.txt" ||
@@ -49,7 +47,7 @@ grep -q '"following": [1-9]' "$logs/source.json" || fail "nothing follows: $(cat
 "$lre" explain "$logs/a.json" "$logs/flag.binary" --target //:words >/dev/null ||
   fail "//:words has another key"
 
-# Two actions as the server has them: the same answer without a log.
+# Two actions as the server has them, inputs too because they run there: the same answer without a log.
 for name in a b; do
   farm_clean
   farm_build remote "--execution_log_json_file=$logs/remote-$name.json" --noremote_accept_cached //:generated \

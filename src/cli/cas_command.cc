@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/remote_server.h"
 #include "cli/terminal.h"
+#include "http_client/partial_file.h"
 #include "service/admin_client.h"
 
 namespace lre::cli {
@@ -71,21 +72,10 @@ Status Get(RemoteServer& server, const CasFlags& flags) {
       return Status();
     });
   }
-  const std::string partial = flags.output + ".partial";
-  auto write = [&]() -> Status {
-    TRY_ASSIGN(auto file, SystemFiles().Open(partial, OpenMode::kCreate));
-    TRY(file->Truncate(0));
-    uint64_t at = 0;
-    TRY(StreamBlob(server.cas(), digest, [&](std::string_view bytes) -> Status {
-      TRY(file->WriteAt(bytes, at));
-      at += bytes.size();
-      return Status();
-    }));
-    return SystemFiles().Rename(partial, flags.output);
-  };
-  Status status = write();
-  if (!status.ok()) (void)SystemFiles().Remove(partial).ok();
-  return status;
+  return PartialFile::Make(flags.output, [&](PartialFile& file) {
+    return StreamBlob(server.cas(), digest,
+                      [&](std::string_view bytes) { return file.Append(bytes); });
+  });
 }
 
 Status PutAll(RemoteServer& server, const CasFlags& flags) {

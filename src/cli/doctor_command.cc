@@ -87,7 +87,7 @@ struct DoctorFlags {
   bool server_given = false;
 };
 
-Status Run(App& app, const DoctorFlags& flags) {
+Status Run(const DoctorFlags& flags) {
   const std::vector<toolchain::Manifest> manifests = ProjectManifests();
   std::vector<Finding> findings = {CheckSandbox(),   CheckStoreWritable(), CheckHostEnvironment(),
                                    CheckHostSpecs(), CheckUserland(),      CheckBazelVersion()};
@@ -99,7 +99,6 @@ Status Run(App& app, const DoctorFlags& flags) {
   add(CheckServer(flags.server, flags.server_given, manifests));
   add(CheckProject());
   const bool bad = PrintFindings(findings, flags.json);
-  app.exit_code = 1;
   // What is bad has been printed; only the exit code remains to be said.
   return bad ? Status(Code::kFailedPrecondition, "") : Status();
 }
@@ -121,7 +120,7 @@ void AddDoctorCommand(App& app) {
   ServerFlags::Add(*command, flags->server);
   command->callback([&app, command, flags] {
     flags->server_given = command->count("--server") > 0;
-    app.action = [&app, flags] { return Run(app, *flags); };
+    app.action = [flags] { return Run(*flags); };
   });
 }
 

@@ -128,7 +128,9 @@ std::vector<ConfigKey> StoreKeys() {
   return {
       Size("store.size_max", "Bytes of blobs and results on disk; at least 1MiB.",
            &C::store_size_bytes_max),
-      Time("store.lease", "What was found, read or written is kept at least that long.",
+      Time("store.lease",
+           "What was found, read or written is kept at least that long; leases end in steps of 4 "
+           "minutes.",
            &C::store_lease),
       Time("store.lease_min",
            "When leases fill the store they shrink, the oldest first, to no less.",

@@ -147,7 +147,9 @@ std::string Shell(const std::string& shell, const std::string& script) {
   const std::string plain = shell == "zsh" ? "--no-rcs" : "--no-config";
   Result<SubprocessResult> result = RunSubprocess({.arguments = {shell, plain, "-c", script}});
   EXPECT_TRUE(result) << ToStatus(result).ToString();
-  if (result) EXPECT_EQ(result->error_output, "");
+  if (result) {
+    EXPECT_EQ(result->error_output, "");
+  }
   return result ? result->output : "";
 }
 

@@ -42,8 +42,9 @@ class Names : public testing::Test {
     const CLI::App* command = FindCommand(cli_, {words.at(1)});
     ASSERT_NE(command, nullptr) << text;
     for (size_t i = 2; i < words.size(); ++i) {
-      if (words[i].starts_with("--"))
+      if (words[i].starts_with("--")) {
         EXPECT_NE(command->get_option_no_throw(words[i]), nullptr) << text;
+      }
     }
   }
 
@@ -54,7 +55,9 @@ class Names : public testing::Test {
     if (text.starts_with("@")) package = "local-remote-execution/" + package;
     const std::string build = Source(package + "/BUILD.bazel"), name = text.substr(colon + 1);
     ASSERT_NE(build, "") << text;
-    if (name != "all") EXPECT_THAT(build, testing::HasSubstr("name = \"" + name + "\"")) << text;
+    if (name != "all") {
+      EXPECT_THAT(build, testing::HasSubstr("name = \"" + name + "\"")) << text;
+    }
   }
 
   void Expect(const std::string& text) {
@@ -94,8 +97,9 @@ TEST_F(Names, EveryCommandAndOptionSaysWhatItDoes) {
   for (const CLI::App* command : cli_.get_subcommands(nullptr)) {
     ExpectReadable(*command, "lre " + command->get_name());
     EXPECT_NE(command->get_group(), "Subcommands") << command->get_name();
-    if (command->get_name() != "version")
+    if (command->get_name() != "version") {
       EXPECT_THAT(command->get_footer(), testing::HasSubstr("Example")) << command->get_name();
+    }
   }
 }
 

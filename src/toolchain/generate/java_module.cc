@@ -176,7 +176,7 @@ std::vector<std::string> JavaBuilderCommand(const JavaFacts& java) {
   return command;
 }
 
-std::string JavaBuild(const GenerateInput& input, const Manifest& manifest) {
+std::string JavaBuild(const Manifest& manifest) {
   const JavaFacts& java = *manifest.java;
   std::string out =
       FileHead(manifest, "#", "The JDK and Bazel's Java tools, by absolute paths.") +
@@ -262,7 +262,7 @@ std::vector<GeneratedFile> JavaModule(const GenerateInput& input, const Manifest
       {folder + "/config/BUILD.bazel",
        FileHead(java, "#", "The JDK and the Java compiler, registered.") +
            RuntimeToolchains(input, java) + CompileToolchains(input, java)},
-      {folder + "/java/BUILD.bazel", JavaBuild(input, java)},
+      {folder + "/java/BUILD.bazel", JavaBuild(java)},
       {folder + "/java/tools.bzl", ToolsText(java)},
   };
 }

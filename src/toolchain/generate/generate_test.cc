@@ -183,7 +183,9 @@ TEST(GenerateTest, ClangChangesNoKeyOfTheOtherCompiler) {
   const auto with = GenerateMap(SmallManifest(), {.further = {ClangManifest()}});
 
   for (const auto& [path, text] : without)
-    if (path != "lre.bazelrc") EXPECT_EQ(with.at(path), text) << path;
+    if (path != "lre.bazelrc") {
+      EXPECT_EQ(with.at(path), text) << path;
+    }
   for (const char* config : {"build:clang ", "build:clang-libcxx "})
     EXPECT_THAT(with.at("lre.bazelrc"), HasSubstr(config));
   auto prefixed =
@@ -246,7 +248,9 @@ TEST(GenerateTest, AFurtherJdkIsTakenForItsVersionOnly) {
   auto with = GenerateMap(SmallManifest(), {.further = {JavaManifest(), newer}});
 
   for (const auto& [path, text] : without) {
-    if (path != "lre.bazelrc") EXPECT_EQ(with.at(path), text) << path;
+    if (path != "lre.bazelrc") {
+      EXPECT_EQ(with.at(path), text) << path;
+    }
   }
   const std::string config = with.at("local-remote-execution/generated-java21/config/BUILD.bazel");
   EXPECT_THAT(config, HasSubstr("for version in [\"21\", \"lre_jdk_21\"]"));

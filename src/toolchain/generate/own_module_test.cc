@@ -34,7 +34,9 @@ TEST(OwnModuleTest, TheOtherToolchainsAreAsTheyWere) {
   auto with = CommittedModule({.further = {Committed("lre-cc-zlib"), Committed("lre-protoc")}});
 
   for (const auto& [path, text] : without) {
-    if (path != "lre.bazelrc") EXPECT_EQ(with[path], text) << path;
+    if (path != "lre.bazelrc") {
+      EXPECT_EQ(with[path], text) << path;
+    }
   }
 }
 

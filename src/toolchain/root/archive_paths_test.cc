@@ -83,7 +83,9 @@ TEST_F(ArchivePathsTest, ADamagedArchiveAddsNothingThatIsWrong) {
   for (size_t cut : {whole.size() / 2, whole.size() - 20, size_t{3}, size_t{0}}) {
     ASSERT_TRUE(WriteFileAtomically(file_, whole.substr(0, cut)).ok());
     Result<ImportReport> report = ImportPaths(*store_, file_);
-    if (report) EXPECT_THAT(report->added, IsEmpty()) << cut;
+    if (report) {
+      EXPECT_THAT(report->added, IsEmpty()) << cut;
+    }
     EXPECT_FALSE(store_->Contains(libc.path)) << cut;
   }
   ASSERT_TRUE(WriteFileAtomically(file_, "this is no archive at all, only text").ok());

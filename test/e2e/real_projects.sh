@@ -17,6 +17,9 @@ case $configuration in
   *) fail "no such configuration: $configuration" ;;
 esac
 flags+=(-c "${configuration#*-}")
+# Where abseil's tests of time zones find theirs, from their runfiles (its cctz/testdata/README.zoneinfo): else they take
+# the machine's, which is not among their inputs and which a worker need not have.
+flags+=("--test_env=TZDIR=../abseil-cpp~/absl/time/internal/cctz/testdata/zoneinfo")
 copy_module "$farm_dir/module" lre-cc lre-clang lre-py
 use_module_of "$farm_dir/module"
 farm_verb="test"

@@ -112,6 +112,11 @@ uint64_t Workloads::CountOf(size_t size) const {
   return std::clamp<uint64_t>(options_.set_bytes / size, 1, 100'000);
 }
 
+// Of 1 kB blobs a part that fits the cache, unless a larger set was asked for.
+uint64_t Workloads::KiloRange() const {
+  return std::min<uint64_t>(CountOf(kKilo), options_.set_bytes / kKilo + 1);
+}
+
 // In batches of about 1 MB while blobs are small; else one write each.
 Status Workloads::Store(Client& client, const BlobSet& blobs, uint64_t count) {
   RunOptions run{.in_flight = 8, .duration = std::chrono::hours(1)};
@@ -167,12 +172,14 @@ Workload Workloads::Cycle(std::vector<Request> requests, int in_flight) {
 
 Workload Workloads::FindMissing(size_t digests, bool present, int in_flight) {
   const BlobSet& set = Set(kKilo);
+  const uint64_t range = KiloRange();
   std::vector<Request> requests;
-  size_t count = std::clamp<size_t>(400'000 / digests, 16, 4000);
+  // The messages are to fit the cache too.
+  size_t count = std::clamp<size_t>(100'000 / digests, 16, 1000);
   for (size_t i = 0; i < count; ++i) {
     std::vector<Digest> list;
     for (size_t k = 0; k < digests; ++k) {
-      uint64_t number = random_.Below(CountOf(kKilo));
+      uint64_t number = random_.Below(range);
       list.push_back(set.DigestOf(present ? number : (1ull << 40) + number));
     }
     requests.push_back(requests_.FindMissing(list));
@@ -187,8 +194,7 @@ Workload Workloads::FindMissing(size_t digests, bool present, int in_flight) {
 Workload Workloads::Read(size_t size, bool zstd, int in_flight) {
   const BlobSet& set = Set(size);
   std::vector<Request> requests;
-  // Of 1 kB blobs a part that fits the cache, unless a larger set was asked for.
-  uint64_t count = std::min<uint64_t>(CountOf(size), options_.set_bytes / size + 1);
+  const uint64_t count = size == kKilo ? KiloRange() : CountOf(size);
   for (uint64_t i = 0; i < std::min<uint64_t>(count, 100'000); ++i) {
     uint64_t number = size == kKilo ? random_.Below(count) : i;
     requests.push_back(requests_.Read(set.DigestOf(number), zstd));
@@ -201,7 +207,7 @@ Workload Workloads::Read(size_t size, bool zstd, int in_flight) {
 
 Workload Workloads::BatchRead(size_t count, int in_flight) {
   const BlobSet& set = Set(kKilo);
-  uint64_t range = std::min<uint64_t>(CountOf(kKilo), options_.set_bytes / kKilo + 1);
+  const uint64_t range = KiloRange();
   std::vector<Request> requests;
   for (int i = 0; i < 1000; ++i) {
     std::vector<Digest> list;

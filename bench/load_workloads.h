@@ -16,7 +16,7 @@ namespace lre::bench {
 struct WorkloadOptions {
   std::string instance;
   uint64_t index_blobs = 10'000;   // of 1,000 bytes each, stored before the runs
-  uint64_t set_bytes = 8 << 20;    // of the blobs that one read workload goes over
+  uint64_t set_bytes = 8 << 20;    // of the blobs that one read or find workload goes over
   size_t chunk_bytes = 64 << 10;   // of one WriteRequest
   uint64_t write_bytes = 2 << 30;  // the most that one write workload stores
 };
@@ -46,6 +46,7 @@ class Workloads {
  private:
   const BlobSet& Set(size_t size);
   uint64_t CountOf(size_t size) const;
+  uint64_t KiloRange() const;
   Status Store(Client& client, const BlobSet& blobs, uint64_t count);
   Status StoreActionResults(Client& client);
   Workload Cycle(std::vector<Request> requests, int in_flight);

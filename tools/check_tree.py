@@ -141,6 +141,15 @@ def check_words(path, text):
             yield number, "names a host or a path of one machine; read it from the machine's configuration"
 
 
+def check_shell(text):
+    """`grep -q` ends at its first match; under pipefail whoever still writes to it fails, now and then."""
+    if not re.search(r"^set -\w*o pipefail|session\.sh|serve\.sh", text, re.M):
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.search(r"\|\s*grep\s+-\w*q", line) and not re.search(r"\bsh -c\b|^\s*#", line):
+            yield number, "grep -q at the end of a pipe; read it whole: grep >/dev/null"
+
+
 def main():
     layers = read_layers()
     allow_file = ROOT / "tools/tidy.allow"
@@ -155,6 +164,8 @@ def main():
         found = list(check_words(path, text))
         if path.suffix in (".cc", ".h") and path.parts[0] in ("src", "test", "bench"):
             found += list(check_source(path, text.splitlines(), layers, allowed))
+        if path.suffix == ".sh":
+            found += list(check_shell(text))
         for name in path.parts:
             if re.fullmatch(r"(util|utils|common|helpers?)(\..*)?", name):
                 found.append((1, "nothing is named util, common or helpers: say what it is"))

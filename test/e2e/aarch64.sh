@@ -100,7 +100,7 @@ expect_spawns "clean, local" "$spawns remote cache hit"
 bin=$farm_workspace/bazel-bin
 # Of the sanitizers only the last: with the others qemu-user takes all memory before main.
 for program in dynamic static ubsan; do
-  readelf -h "$bin/other/$program" | grep -q 'Machine: *AArch64' || fail "$program is no program for aarch64"
+  readelf -h "$bin/other/$program" | grep >/dev/null 'Machine: *AArch64' || fail "$program is no program for aarch64"
   if ! command -v qemu-aarch64 >/dev/null; then echo "SKIPPED: no qemu-user to run $program"; continue; fi
   said=$(qemu-aarch64 "$bin/other/$program")
   [ "$said" = "aarch64 caught" ] || fail "$program said '$said'"

@@ -81,7 +81,7 @@ refuses() {
 }
 # linked_by PROGRAM: the link editor that made it, by what each leaves behind; GNU ld leaves nothing.
 linked_by() {
-  if readelf -SW "$1" | grep -q gnu.gold-version; then echo gold; elif readelf -p .comment "$1" | grep -q LLD; then echo lld; else echo bfd; fi
+  if readelf -SW "$1" | grep >/dev/null gnu.gold-version; then echo gold; elif readelf -p .comment "$1" | grep >/dev/null LLD; then echo lld; else echo bfd; fi
 }
 bin=$farm_workspace/bazel-bin/features
 for config in gcc clang clang-libcxx; do

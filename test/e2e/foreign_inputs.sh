@@ -97,7 +97,7 @@ toolchain remote "nix = \"$nix_program\""$'\n'"from = \"$cache\""$'\n'"keys = [\
 printf '\n[store.packaged]\npackages = ["media-types"]\n\n[toolchain.packaged]\npaths = ["packaged"]\n' >>lre.toml
 "$lre" lock
 [ "$(grep -c "sha256 = \"$image\"" lre.lock)" = 3 ] || fail "the lock does not name the image thrice"
-"$lre" lock | grep -q unchanged || fail "a second lock is another one"
+"$lre" lock | grep >/dev/null unchanged || fail "a second lock is another one"
 
 # The hashes that Nix itself has for the closure.
 sed -nE 's|^  "[0-9a-z]{32}-[^ ]* ([0-9a-f]{64}) .*|\1|p' lre.lock | sort -u >"$dir/locked"
@@ -153,7 +153,7 @@ echo "from a server's CAS, when registry, cache and archive are gone"
 serve farm --data-dir "$dir/data"
 "$lre" push --packages registry remote packaged --server "$address" | tee "$dir/pushed"
 [ "$(grep -c "pinned as packages-" "$dir/pushed")" = 3 ] || fail "the packages are not pinned"
-"$lre" push --packages registry remote packaged --server "$address" | grep -c "sent 0 B in 0 files, 0 index entries" | grep -qx 3 || fail "sent twice"
+"$lre" push --packages registry remote packaged --server "$address" | grep -c "sent 0 B in 0 files, 0 index entries" | grep >/dev/null -x 3 || fail "sent twice"
 for each in "${others[@]}"; do kill "$each" && wait "$each" 2>/dev/null || true; done
 others=()
 rm -r "$XDG_CACHE_HOME/lre/packages"

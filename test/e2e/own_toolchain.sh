@@ -24,7 +24,7 @@ grep -q 'lre-cc-zlib' "$farm_dir/incompatible" || fail "nothing says which toolc
 
 echo "another binutils"
 remote_then_cached 3 "$examples/binutils:all" "$(platform lre-cc-binutils)"
-grep -c '2\.[4-9][0-9]' "$(bin binutils/versions.txt)" | grep -qx 2 ||
+grep -c '2\.[4-9][0-9]' "$(bin binutils/versions.txt)" | grep >/dev/null -x 2 ||
   fail "ar and ld are $(cat "$(bin binutils/versions.txt)")"
 [ "$("$(bin binutils/linked)")" = "linked, thrown and caught" ] || fail "the linked program"
 # Beside it, the usual compiler still uses the usual one.
@@ -106,7 +106,7 @@ target_compatible_with = ["@@//mine:board"]
 env = { MINE = "{mine}/usr/include" }
 TOML
 "$lre" lock && "$lre" sync mine && "$lre" generate >/dev/null
-"$lre" env --manifest local-remote-execution/mine.json | grep -q "export MINE='/lre/store/[0-9a-f]*-mine/usr/include'" || fail "lre env"
+"$lre" env --manifest local-remote-execution/mine.json | grep >/dev/null "export MINE='/lre/store/[0-9a-f]*-mine/usr/include'" || fail "lre env"
 cat >mine/BUILD.bazel <<'BUILD'
 load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
 

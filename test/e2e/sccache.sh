@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 command -v gcc >/dev/null || { echo "gcc is needed" >&2; exit 1; }
 sccache=$(command -v sccache || true)
 # Debian 12 has one without WebDAV.
-if [ -z "$sccache" ] || ! "$sccache" --version | grep -Eq ' (0\.([5-9]|[1-9][0-9])|[1-9])'; then
+if [ -z "$sccache" ] || ! "$sccache" --version | grep >/dev/null -E ' (0\.([5-9]|[1-9][0-9])|[1-9])'; then
   sccache=$("$root/tools/sccache/provision")
 fi
 

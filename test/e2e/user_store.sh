@@ -56,7 +56,7 @@ outside=("${as_user[@]}" "$home/bin/bazel")
 "${outside[@]}" info server_pid >"$home/outside_pid" 2>/dev/null || fail "no server outside"
 if inside "$home/lre" doctor >"$home/doctor"; then fail "lre doctor sees no server outside"; fi
 grep "process $(cat "$home/outside_pid") " "$home/doctor" || { cat "$home/doctor"; fail "lre doctor names another"; }
-grep -A1 'bazel server' "$home/doctor" | grep -q 'shutdown' || fail "lre doctor does not say what to do"
+grep -A1 'bazel server' "$home/doctor" | grep >/dev/null 'shutdown' || fail "lre doctor does not say what to do"
 
 # Not by inside: the process to end is this one, not a shell that waits for it.
 "${as_user[@]}" "$home/lre" run "$home/lre" up --data-dir "$home/data" --listen 127.0.0.1:0,127.0.0.1:0 >"$home/up.log" 2>&1 &

@@ -47,7 +47,7 @@ check "a hostile environment changes no byte" poisoned
 judged() {
   local bad=0 file
   while read -r file; do
-    readelf -dW "$file" 2>/dev/null | grep -q NEEDED || continue
+    readelf -dW "$file" 2>/dev/null | grep >/dev/null NEEDED || continue
     if env -i "$loader" --list "$file" 2>&1 | grep -v "=> $store/\|linux-vdso\|^[[:space:]]*$store/"; then echo "loader: $file"; bad=1; fi
   done < <(for path in $paths; do
     case $path in *-clang | *-libcxx | *-llvm-tools) find "$path" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c4 "$1" | grep -q ELF && echo "$1"' _ {} \; ;; esac

@@ -30,7 +30,7 @@ farm_start() {
   farm_instance=$(farm_flag remote_instance_name) || farm_instance=main
 }
 
-farm_flag() { grep -o -m1 -e "--$1=[^ ]*" "$farm_dir/lre-up.log" | head -n 1 | sed 's/^[^=]*=//' | grep .; }
+farm_flag() { grep -s -o -m1 -e "--$1=[^ ]*" "$farm_dir/lre-up.log" | head -n 1 | sed 's/^[^=]*=//' | grep .; }
 
 # farm_metric NAME: its value, as the farm's server says it.
 farm_metric() { curl -sS --noproxy '*' "http://${farm_executor#grpc://}/metrics" | sed -n "s/^$1 //p"; }

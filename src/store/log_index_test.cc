@@ -27,7 +27,7 @@ TEST(Crc32c, PiecesGiveTheChecksumOfTheWhole) {
 
 TEST(LogIndex, ReadersSeeEveryEntryWhileOthersWriteToItsShard) {
   LogIndex index;
-  auto key = [](uint64_t i) { return LogKey{i << 30 & (1ull << 54) - 1, i + 1}; };
+  auto key = [](uint64_t i) { return LogKey{(i << 30) & ((1ull << 54) - 1), i + 1}; };
   constexpr uint64_t kStays = 100;
   for (uint64_t i = 0; i < kStays; ++i) index.Put(LogEntry::Make(key(i), 1, 16, i));
   std::atomic<bool> stop{false};

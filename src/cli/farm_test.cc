@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "build/bazel/remote/execution/v2/remote_execution.pb.h"
+#include "cli/fake_server.h"
 #include "cli/remote_server.h"
 #include "google/longrunning/operations.pb.h"
 #include "reapi/digest_proto.h"
@@ -31,12 +32,7 @@ class FarmTest : public testing::Test {
     worker.worker_sandbox = "none";  // this machine's shell is the userland
     worker.worker_slots = 1;
     launcher_ = StartLauncher(worker).value();
-    server::Config config;
-    config.listen = {"127.0.0.1:0"};
-    config.loops = 1;
-    config.io_threads = 2;
-    config.data_dir = directory_ / "data";
-    config.store_size_bytes_max = 64 << 20;
+    server::Config config = SmallServer(directory_ / "data");
     config.partition_instances = {{"blue", "b"}, {"red", "r"}};
     server_ = server::Server::Start(config, SystemClock()).value();
     channel_ = rpc::Channel::Create(server_->addresses()[0]).value();

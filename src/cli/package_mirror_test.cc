@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
-#include "server/server.h"
+#include "cli/fake_server.h"
 #include "toolchain/fetch/extra_files.h"
 #include "toolchain/oci/image.h"
 
@@ -19,12 +19,7 @@ using toolchain::ExtraKind;
 class PackageMirrorTest : public testing::Test {
  protected:
   PackageMirrorTest() {
-    server::Config config;
-    config.listen = {"127.0.0.1:0"};
-    config.loops = 1;
-    config.io_threads = 2;
-    config.data_dir = directory_ / "data";
-    config.store_size_bytes_max = 64 << 20;
+    server::Config config = SmallServer(directory_ / "data");
     config.execution = false;
     server_ = server::Server::Start(config, SystemClock()).value();
     remote_ = RemoteServer::Connect({.address = server_->addresses()[0]}).value();

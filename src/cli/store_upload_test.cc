@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "cli/fake_server.h"
 #include "cli/remote_server.h"
-#include "server/server.h"
 #include "worker/store_path_cache.h"
 
 namespace lre::cli {
@@ -20,12 +20,7 @@ using toolchain::ToolchainStore;
 class StoreUploadTest : public testing::Test {
  protected:
   StoreUploadTest() {
-    server::Config config;
-    config.listen = {"127.0.0.1:0"};
-    config.loops = 1;
-    config.io_threads = 2;
-    config.data_dir = directory_ / "data";
-    config.store_size_bytes_max = 64 << 20;
+    server::Config config = SmallServer(directory_ / "data");
     config.execution = false;
     server_ = server::Server::Start(config, SystemClock()).value();
     remote_ = RemoteServer::Connect({.address = server_->addresses()[0]}).value();

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "digest/file_digest.h"
 #include "digest/hasher.h"
+#include "http_client/partial_file.h"
 #include "reapi/digest_proto.h"
 #include "toolchain/root/cas_tree.h"
 
@@ -81,6 +82,12 @@ Status StreamBlob(store::BlobStore& cas, const Digest& digest,
   if (found == digest) return Status();
   return ErrorStatus(Code::kDataLoss, "blob {}: the bytes that came have the digest {}", digest,
                      found);
+}
+
+Status GetFile(store::BlobStore& cas, const Digest& digest, const std::string& path) {
+  return PartialFile::Make(path, [&](PartialFile& file) {
+    return StreamBlob(cas, digest, [&](std::string_view bytes) { return file.Append(bytes); });
+  });
 }
 
 Status PutFile(store::BlobStore& cas, const Digest& digest, const std::string& path,

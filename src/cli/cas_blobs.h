@@ -22,6 +22,8 @@ Result<Digest> ParseDigestArgument(std::string_view text);
 // The bytes of a blob in order, checked at the end.
 Status StreamBlob(store::BlobStore& cas, const Digest& digest,
                   const std::function<Status(std::string_view)>& take);
+// The file `path`, which appears whole or not at all.
+Status GetFile(store::BlobStore& cas, const Digest& digest, const std::string& path);
 // The bytes of a file, as one stream. kInvalidArgument: they have another digest.
 Status PutFile(store::BlobStore& cas, const Digest& digest, const std::string& path,
                uint64_t piece_bytes = 1 << 20);

@@ -10,7 +10,6 @@
 #include "cli/commands.h"
 #include "cli/remote_server.h"
 #include "cli/terminal.h"
-#include "http_client/partial_file.h"
 #include "service/admin_client.h"
 
 namespace lre::cli {
@@ -72,10 +71,7 @@ Status Get(RemoteServer& server, const CasFlags& flags) {
       return Status();
     });
   }
-  return PartialFile::Make(flags.output, [&](PartialFile& file) {
-    return StreamBlob(server.cas(), digest,
-                      [&](std::string_view bytes) { return file.Append(bytes); });
-  });
+  return GetFile(server.cas(), digest, flags.output);
 }
 
 Status PutAll(RemoteServer& server, const CasFlags& flags) {

@@ -2,7 +2,6 @@
 
 #include "base/file.h"
 #include "cli/cas_blobs.h"
-#include "http_client/partial_file.h"
 #include "reapi/store_index.h"
 #include "toolchain/fetch/extra_files.h"
 #include "toolchain/nix/binary_cache.h"
@@ -76,10 +75,7 @@ class Fetching {
 
   Status File(const Digest& digest, const std::string& to) {
     if (FileExists(to)) return {};  // whoever uses it checks it
-    const Status status = PartialFile::Make(to, [&](PartialFile& file) {
-      return StreamBlob(server_.cas(), digest,
-                        [&](std::string_view piece) { return file.Append(piece); });
-    });
+    const Status status = GetFile(server_.cas(), digest, to);
     if (status.ok()) ++fetched_;
     return status.code() == Code::kNotFound ? Status() : status;
   }

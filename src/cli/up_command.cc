@@ -101,7 +101,7 @@ void AddUpCommand(App& app) {
   CLI::App* command = app.cli.add_subcommand("up", "Run a whole build farm in this process");
   command->footer(
       "Examples:\n"
-      "  lre up --data-dir ~/.lre\n"
+      "  lre up --data-dir ~/.cache/lre/farm\n"
       "  lre up --data-dir /tmp/farm --listen 127.0.0.1:0 --ready-file /tmp/farm/ready.json\n"
       "It prints the flags that make Bazel use it. Ctrl-C ends it.");
   Serve(app, *command, {"worker.server"}, true);

@@ -326,7 +326,8 @@ TEST(SchedulerThread, HasMetricsThatAreNoOlderThanASecond) {
 }
 
 // The messages of version 1 as they were first sent, in the encoding of the wire; each must be read
-// as the text beside it says. LRE_GOLDEN_WRITE=1 writes new ones; changing old ones breaks workers.
+// as the text beside it says. LRE_GOLDEN_ACCEPT=1 writes new ones alone: another old one would
+// break workers.
 class GoldenMessages : public testing::TestWithParam<std::string> {};
 
 std::string ReadFile(const std::filesystem::path& path) {
@@ -343,7 +344,7 @@ void CheckGolden(const std::filesystem::path& text_path) {
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(ReadFile(text_path), &expected));
   std::filesystem::path bytes_path = text_path;
   bytes_path.replace_extension(".bin");
-  if (std::getenv("LRE_GOLDEN_WRITE") != nullptr && !std::filesystem::exists(bytes_path)) {
+  if (std::getenv("LRE_GOLDEN_ACCEPT") != nullptr && !std::filesystem::exists(bytes_path)) {
     std::ofstream(bytes_path, std::ios::binary) << reapi::SerializeDeterministically(expected);
   }
   Message read;

@@ -67,10 +67,10 @@ TEST(SolverTest, WritesTheGoldenLock) {
 
     const std::string text = PrintLock(*lock);
 
-    if (std::getenv("LRE_UPDATE_GOLDEN") != nullptr) {
+    if (std::getenv("LRE_GOLDEN_ACCEPT") != nullptr) {
       ASSERT_TRUE(WriteFileAtomically(Golden(file), text).ok());
     }
-    EXPECT_EQ(text, ReadGolden(file)) << "LRE_UPDATE_GOLDEN=1 in the environment rewrites it";
+    EXPECT_EQ(text, ReadGolden(file)) << "LRE_GOLDEN_ACCEPT=1 accepts the change";
   }
 }
 
@@ -339,7 +339,7 @@ TEST(LockTest, WritesTheGoldenLockOfAToolchainOfOnesOwn) {
 
   const std::string text = PrintLock(*lock);
 
-  if (std::getenv("LRE_UPDATE_GOLDEN") != nullptr) {
+  if (std::getenv("LRE_GOLDEN_ACCEPT") != nullptr) {
     ASSERT_TRUE(WriteFileAtomically(Golden("own.lock"), text).ok());
   }
   EXPECT_EQ(text, ReadGolden("own.lock"));

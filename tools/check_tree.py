@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks of the tree that need no compiler: layering, size of files and functions, words and forms that
-docs/HACKING rules out. Prints one line per finding, "path:line: what, and what to do"; exits 1 if any.
+HACKING.md rules out. Prints one line per finding, "path:line: what, and what to do"; exits 1 if any.
 
 The layering table is tools/layers.txt, the same one that CMake reads. Exceptions to the size rules stand in
 tools/tidy.allow, one per line: `path[:function] reason`.
@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 
-# Folders that may include generated protobuf headers (architecture: hot path readers instead elsewhere).
+# Folders that may include generated protobuf headers; elsewhere reapi/wire reads what is needed.
 PROTOBUF_USERS = {"reapi", "action_cache", "service", "worker", "explain"}
 
 

@@ -1,6 +1,6 @@
 // The digests that must be in the CAS for an action result to be served: output files, stdout,
 // stderr, every Tree with all files of its root and children, every Directory and file under
-// root_directory_digest. Sorted, each once, without the empty blob.
+// root_directory_digest. Sorted, each once, without the empty blob. A free function, thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // Text of sizes and durations with their units, as options and configuration files write them:
-// "64KiB", "10GB", "500ms", "3h". A number without a unit is refused (0 excepted).
+// "64KiB", "10GB", "500ms", "3h". A number without a unit is refused (0 excepted). Pure functions.
 #pragma once
 
 #include <cstdint>

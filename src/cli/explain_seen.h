@@ -1,5 +1,5 @@
 // lre explain with the record of one side only: what missed is compared with the nearest action
-// that the server has seen.
+// that the server has seen. Prints; blocks; for the main thread.
 #pragma once
 
 #include <nlohmann/json.hpp>

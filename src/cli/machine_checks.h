@@ -1,6 +1,6 @@
 // What `lre doctor` finds out about this machine beyond the project: what of the host could get
 // into builds, which Bazel there is, and whether a server has what the project's manifests name.
-// Blocking; runs compilers and Bazel to ask them, writes nothing.
+// Blocking; runs compilers and Bazel to ask them, writes nothing. For the main thread.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // The files of a project that describe its toolchains: lre.toml (what is wanted), lre.lock (what
-// that is exactly), toolchain.json (what was made, per toolchain). Used by several commands.
+// that is exactly), toolchain.json (what was made, per toolchain). Blocking; thread-safe.
 #pragma once
 
 #include <optional>

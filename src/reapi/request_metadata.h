@@ -1,6 +1,6 @@
 // RequestMetadata: who asks and for what, in the header
 // build.bazel.remote.execution.v2.requestmetadata-bin. Used for fairness, logs and live output,
-// never for keys. A header that does not parse is as if it were absent: it is advice.
+// never for keys. A header that does not parse is as if it were absent: it is advice. Plain values.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // What browsers, monitoring and load balancers see on the same ports: `/` (a status page),
-// `/metrics` (Prometheus text), `/healthz` (200 while serving, 503 while draining).
+// `/metrics` (Prometheus text), `/healthz` (200 while serving, 503 while draining). Thread-safe.
 #pragma once
 
 #include <functional>

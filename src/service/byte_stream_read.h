@@ -1,4 +1,4 @@
-// ByteStream.Read; the rules are in byte_stream_service.h.
+// ByteStream.Read; the rules are in byte_stream_service.h. Thread-safe.
 #pragma once
 
 #include <memory>

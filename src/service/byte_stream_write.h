@@ -1,4 +1,4 @@
-// ByteStream.Write and QueryWriteStatus; the rules are in byte_stream_service.h.
+// ByteStream.Write and QueryWriteStatus; the rules are in byte_stream_service.h. Thread-safe.
 #pragma once
 
 #include <memory>

@@ -6,7 +6,7 @@
 // FAILED_PRECONDITION with the missing blobs (clients upload them and ask again),
 // RESOURCE_EXHAUSTED. What goes wrong later is ExecuteResponse.status. Blocking reads run on the
 // given pool. What ExecutionParts borrows must outlive every call. Limits: action_bytes_max and
-// command_bytes_max.
+// command_bytes_max. Thread-safe.
 // Specification: comments of Execution in the published remote_execution.proto.
 #pragma once
 

@@ -1,5 +1,5 @@
 // GetTree of the CAS service, in a file of its own: a walk over Directory blobs, breadth first,
-// that goes on only while the client takes what it is sent. The rules are in cas_service.h.
+// that goes on only while the client takes what it is sent. Thread-safe; rules: cas_service.h.
 #pragma once
 
 #include "rpc/call.h"

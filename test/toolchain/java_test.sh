@@ -1,8 +1,8 @@
 #!/bin/bash
-# java_test.sh SYNC_PACKAGES SOURCE_DIR: makes lre-java from the repository's lock and tries it where nothing else
-# is, as toolchain_test.sh does with GCC.
+# java_test.sh SYNC_PACKAGES SOURCE_DIR [TOOLCHAIN]: makes lre-java, or another JDK, from the repository's lock and tries
+# it where nothing else is, as toolchain_test.sh does with GCC.
 set -euo pipefail
-sync_packages=$1 source=$2 toolchain=lre-java
+sync_packages=$1 source=$2 toolchain=${3:-lre-java}
 # shellcheck source=test/toolchain/empty_root.sh
 . "$(dirname "$0")/empty_root.sh"
 home=$(tool home)

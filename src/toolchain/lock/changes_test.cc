@@ -72,5 +72,32 @@ TEST(LockChangesTest, BranchesThatUpdateNeighboursMergeWithoutConflict) {
   EXPECT_GT(merged, 0);
 }
 
+TEST(LockChangesTest, AMergeThatGitCouldNotEndIsNamedWithWhatToDo) {
+  const Lock base = ParseLock(ReadFile(SourcePath("lre.lock")).value()).value();
+  const std::string name = base.packages.begin()->first;
+  TempDir dir;
+  Lock left = base, right = base;
+  Update(&left, name);
+  right.packages.at(name).version = "9";
+  ASSERT_TRUE(WriteFileAtomically(dir / "base", PrintLock(base)).ok());
+  ASSERT_TRUE(WriteFileAtomically(dir / "left", PrintLock(left)).ok());
+  ASSERT_TRUE(WriteFileAtomically(dir / "right", PrintLock(right)).ok());
+  auto result = RunSubprocess(
+      {.arguments = {"git", "merge-file", "-p", dir / "left", dir / "base", dir / "right"}});
+  ASSERT_TRUE(result);
+  ASSERT_EQ(result->exit_code, 1);
+
+  const auto lock = ParseLock(result->output, "sub/lre.lock");
+
+  ASSERT_FALSE(lock);
+  const std::string before = result->output.substr(0, result->output.find("<<<<<<< "));
+  EXPECT_EQ(
+      lock.error().message(),
+      fmt::format("sub/lre.lock:{}: git left a merge undecided here: take one side whole "
+                  "(`git checkout --ours sub/lre.lock`), then `lre lock` adds what the merged "
+                  "lre.toml asks for",
+                  std::count(before.begin(), before.end(), '\n') + 1));
+}
+
 }  // namespace
 }  // namespace lre::toolchain

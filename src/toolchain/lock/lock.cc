@@ -307,9 +307,17 @@ std::string PrintLock(const Lock& lock) {
   return text;
 }
 
-Result<Lock> ParseLock(std::string_view text) {
-  TRY_ASSIGN(TomlDocument document, TomlDocument::Parse(text, "lre.lock"));
-  TomlTable root = document.Root();
+Result<Lock> ParseLock(std::string_view text, std::string_view file) {
+  Result<TomlDocument> document = TomlDocument::Parse(text, file);
+  if (!document && MergeMarkLine(text) > 0) {
+    return Error(
+        Code::kInvalidArgument,
+        "{}: take one side whole (`git checkout --ours {}`), then `lre lock` adds what the "
+        "merged lre.toml asks for",
+        document.error().message(), file);
+  }
+  TRY(ToStatus(document));
+  TomlTable root = document->Root();
   Lock lock;
   TRY_ASSIGN(const int64_t schema, root.Integer("schema"));
   if (schema < 1 || schema > Lock::kSchema) {

@@ -68,8 +68,9 @@ struct Lock {
 int LockSchema(const Lock& lock);
 std::string PrintLock(const Lock& lock);
 // Reads schemas 1 to 3. kInvalidArgument with line and key: what is missing, unknown, duplicated,
-// of the wrong type, a role or package that is named but not there, a reference cycle.
-Result<Lock> ParseLock(std::string_view text);
+// of the wrong type, a role or package that is named but not there, a reference cycle; marks of a
+// merge, with how to end it. `file` is only for messages.
+Result<Lock> ParseLock(std::string_view text, std::string_view file = "lre.lock");
 // Where the toolchain runs, and what it builds for. REQUIRES: it is in the lock.
 const std::string& SystemOf(const Lock& lock, const std::string& toolchain);
 const std::string& TargetOf(const Lock& lock, const std::string& toolchain);

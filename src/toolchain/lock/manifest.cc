@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "toolchain/spec/spec.h"
+#include "toolchain/spec/toml_reader.h"
 
 namespace lre::toolchain {
 namespace {
@@ -303,7 +304,12 @@ Result<Manifest> ParseManifest(std::string_view text) {
     return Error(Code::kInvalidArgument, "manifest: {} bytes are more than the allowed {}",
                  text.size(), kManifestBytesMax);
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return Error(Code::kInvalidArgument, "manifest: not JSON");
+  if (json.is_discarded()) {
+    const int line = MergeMarkLine(text);
+    return line > 0
+               ? Error(Code::kInvalidArgument, "line {}: git left a merge undecided here", line)
+               : Error(Code::kInvalidArgument, "manifest: not JSON");
+  }
   TRY(CheckSchema(json));
   Manifest manifest;
   ObjectReader reader(json, "");

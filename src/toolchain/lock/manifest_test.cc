@@ -142,6 +142,7 @@ TEST(Manifest, NamesTheKeyThatIsMissingUnknownOrOfTheWrongType) {
               HasSubstr("java.major"));
   EXPECT_THAT(message("[]"), HasSubstr("schema"));
   EXPECT_THAT(message("{"), HasSubstr("not JSON"));
+  EXPECT_THAT(message("{\n<<<<<<< HEAD\n"), HasSubstr("line 2: git left a merge undecided"));
 }
 
 TEST(Manifest, SaysThatANewerSchemaIsNewer) {

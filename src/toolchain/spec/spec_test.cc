@@ -155,6 +155,14 @@ TEST(SpecTest, RefusesTextThatIsNotToml) {
   EXPECT_THAT(ErrorOf(std::string("schema = 1 \xff")), HasSubstr("lre.toml:1"));
 }
 
+TEST(SpecTest, NamesTheLineWhereGitLeftAMergeUndecided) {
+  EXPECT_EQ(
+      ErrorOf(Replaced("\"gcc-12\"", "\"gcc-12\",\n<<<<<<< HEAD\n\"a\",\n=======\n>>>>>>> b\n")),
+      "lre.toml:12: git left a merge undecided here");
+  // What only looks like one is none.
+  EXPECT_EQ(ErrorOf(Replaced("ignore =", "# <<<<<<< HEAD\nignore =")), "parsed");
+}
+
 TEST(SpecTest, RefusesSuitesThatCouldLeaveTheArchive) {
   EXPECT_THAT(ErrorOf(Replaced("\"bookworm\"", "\"../../etc\"")),
               HasSubstr("is not a name in an archive"));

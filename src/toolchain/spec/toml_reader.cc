@@ -55,6 +55,16 @@ std::string DidYouMean(std::string_view name, const std::vector<std::string>& ca
   return nearest.empty() ? std::string() : fmt::format(", did you mean \"{}\"?", nearest);
 }
 
+int MergeMarkLine(std::string_view text) {
+  int line = 0;
+  while (!text.empty()) {
+    ++line;
+    if (text.starts_with("<<<<<<< ")) return line;
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  }
+  return 0;
+}
+
 struct TomlDocument::State {
   toml::table table;
   std::string file;
@@ -74,6 +84,9 @@ Result<TomlDocument> TomlDocument::Parse(std::string_view text, std::string_view
   try {
     state->table = toml::parse(text);
   } catch (const toml::parse_error& error) {
+    if (const int line = MergeMarkLine(text); line > 0) {
+      return Error(Code::kInvalidArgument, "{}:{}: git left a merge undecided here", file, line);
+    }
     return Error(Code::kInvalidArgument, "{}:{}: {}", file, error.source().begin.line,
                  error.description());
   }

@@ -121,6 +121,12 @@ Status Fetching::DownloadOne(const LockedPackage& package) {
     };
     if (weight(status) > weight(worst)) worst = std::move(status);
   }
+  if (worst.code() == Code::kUnavailable) {
+    return ErrorStatus(worst.code(),
+                       "{}: {}; a server that has it from `lre push --packages` will do too "
+                       "(lre sync --server)",
+                       title, worst.message());
+  }
   if (worst.code() != Code::kNotFound) return worst.WithContext(title);
   if (RootsOf(package).empty()) {
     return ErrorStatus(Code::kFailedPrecondition,

@@ -150,6 +150,17 @@ TEST_F(FetcherTest, ShowsNoMoreVanishedPackagesThanItsBound) {
   EXPECT_THAT(Fetch().error().message(), HasSubstr("; and 7 more"));
 }
 
+TEST_F(FetcherTest, SaysWhereElseToAskWhenNoMirrorAnswers) {
+  mirrors_.by_suite["stable"] = {"http://127.0.0.1:1/debian"};
+
+  const auto paths = Fetch({"package-1"});
+
+  ASSERT_FALSE(paths);
+  EXPECT_EQ(paths.error().code(), Code::kUnavailable);
+  EXPECT_THAT(paths.error().message(), HasSubstr("127.0.0.1:1"));
+  EXPECT_THAT(paths.error().message(), HasSubstr("lre sync --server"));
+}
+
 TEST_F(FetcherTest, SaysWhenThereIsNoMirror) {
   mirrors_ = {};
 

@@ -102,6 +102,22 @@ TEST(LateFlags, AreThereForWhoGivesTheCommandAndForWhoAsks) {
   EXPECT_TRUE(with.action);
   EXPECT_TRUE(status.ok());
   EXPECT_THAT(help, testing::HasSubstr("--worker-slots"));
+  EXPECT_THAT(help, testing::HasSubstr("--log-level"));
+}
+
+TEST(Worker, HasNoFlagThatOnlyAServerReads) {
+  CLI::App cli;
+  App app{cli};
+  AddWorkerCommand(app);
+
+  DeclareAll(app);
+
+  for (const CLI::Option* option : cli.get_subcommand("worker")->get_options()) {
+    EXPECT_TRUE(testing::Matches(testing::MatchesRegex(
+        "--(help|config|data-dir|instance-name|drain-max|log-level|freed-memory-interval|"
+        "(tls|worker)-.*)"))("--" + option->get_lnames().front()))
+        << option->get_name();
+  }
 }
 
 TEST(ShellQuote, IsReadBackByAShell) {

@@ -7,18 +7,13 @@
 #include "cli/farm.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
+#include "server/options.h"
 
 namespace lre::cli {
 namespace {
 
-LogLevel LevelOf(const std::string& name) {
-  if (name == "debug") return kDebug;
-  if (name == "warning") return kWarning;
-  return name == "error" ? kError : kInfo;
-}
-
 Status Run(server::Config config, const std::string& ready_file, bool with_worker) {
-  SetLogLevel(LevelOf(config.log_level));
+  SetLogLevel(server::LogLevelOf(config));
   if (!config.data_dir.empty()) {
     config.data_dir = std::filesystem::absolute(config.data_dir).lexically_normal().string();
   }

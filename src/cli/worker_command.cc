@@ -2,6 +2,7 @@
 #include <atomic>
 #include <condition_variable>
 
+#include "base/freed_memory.h"
 #include "base/log.h"
 #include "base/thread_group.h"
 #include "cli/commands.h"
@@ -11,6 +12,7 @@
 #include "cli/signals.h"
 #include "cli/terminal.h"
 #include "rpc/client.h"
+#include "server/options.h"
 #include "store/partition_name.h"
 #include "store/remote_store.h"
 #include "worker/grpc_link.h"
@@ -47,10 +49,12 @@ Status Run(const server::Config& config) {
   if (config.worker_server.empty()) {
     return Status(Code::kInvalidArgument, "say which server: --worker-server HOST:PORT");
   }
+  SetLogLevel(server::LogLevelOf(config));
   // The process that spawns actions, forked while this one has no threads.
   TRY_ASSIGN(auto launcher, StartLauncher(config));
   RaiseFileLimit();
   BlockEndSignals();
+  const FreedMemory freed_memory(config.freed_memory_interval);
 
   // Two channels: blobs must not hold up the link.
   rpc::ChannelOptions options{.tls_ca_path = config.tls_client_ca,
@@ -104,8 +108,12 @@ void AddWorkerCommand(App& app) {
       "      --worker-properties OSFamily=linux,pool=big");
   auto flags = std::make_shared<std::optional<ConfigFlags>>();
   DeclareLate(app, *command, [command, flags] {
-    flags->emplace(*command, std::vector<std::string>{"store.", "execution.", "action_cache.",
-                                                      "listen", "insecure", "loops", "io_threads"});
+    // What only a server reads.
+    flags->emplace(*command, std::vector<std::string>{
+                                 "listen", "insecure", "loops", "io_", "connections.", "http.",
+                                 "store.", "action_cache.", "cas.", "byte_stream.", "chunks.",
+                                 "partitions.", "upstream.", "asset.", "execution.", "operations.",
+                                 "worker_link.", "scheduler.", "log_streams."});
   });
   command->callback([&app, flags] {
     app.action = [flags]() -> Status {

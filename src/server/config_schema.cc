@@ -5,8 +5,9 @@
 namespace lre::server {
 
 std::string ExactSize(uint64_t bytes) {
+  if (bytes == 0) return "0";
   for (auto [unit, shift] : {std::pair("TiB", 40), {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}) {
-    if (bytes != 0 && bytes % (uint64_t{1} << shift) == 0) {
+    if (bytes % (uint64_t{1} << shift) == 0) {
       return fmt::format("{}{}", bytes >> shift, unit);
     }
   }
@@ -15,12 +16,13 @@ std::string ExactSize(uint64_t bytes) {
 
 std::string ExactDuration(Duration duration) {
   const int64_t nanos = duration.count();
+  if (nanos == 0) return "0s";
   for (auto [unit, size] : {std::pair("h", 3'600'000'000'000),
                             {"m", 60'000'000'000},
                             {"s", 1'000'000'000},
                             {"ms", 1'000'000},
                             {"us", 1'000}}) {
-    if (nanos != 0 && nanos % size == 0) return fmt::format("{}{}", nanos / size, unit);
+    if (nanos % size == 0) return fmt::format("{}{}", nanos / size, unit);
   }
   return fmt::format("{}ns", nanos);
 }
@@ -58,7 +60,9 @@ ConfigKey AssetHosts() {
 std::vector<ConfigKey> ServingKeys() {
   using C = Config;
   return {
-      Text("data_dir", "PATH", "Where blobs and results are kept; empty keeps them in memory.",
+      Text("data_dir", "PATH",
+           "Where blobs and results are kept; empty keeps them in memory. Of `lre worker`: see "
+           "worker.directory.",
            &C::data_dir),
       Texts("listen", "ADDRESS,...",
             "Addresses to serve on, \"host:port\" or \"unix:/path\"; port 0 lets the system "
@@ -68,11 +72,13 @@ std::vector<ConfigKey> ServingKeys() {
            "Listen beyond loopback without authentication: anyone who reaches the port "
            "can run programs here.",
            &C::insecure),
-      Text("instance_name", "NAME",
-           "The instance name in the flags that are printed; every name is "
-           "served.",
-           &C::instance_name),
-      Time("drain_max", "How long calls may go on after SIGTERM.", &C::drain_max),
+      Text(
+          "instance_name", "NAME",
+          "The instance name in the flags that are printed; every name is served. Of `lre worker`: "
+          "what it says to the server.",
+          &C::instance_name),
+      Time("drain_max", "How long calls, and actions of `lre worker`, may go on after SIGTERM.",
+           &C::drain_max),
       Choice("log_level", "debug|info|warning|error", "Log events below this are dropped.",
              &C::log_level),
       Count("loops", "Event loops; 0: one per core.", &C::loops),
@@ -83,11 +89,16 @@ std::vector<ConfigKey> ServingKeys() {
            "Memory that is not in use goes back to the system so often; 0s: when the C library "
            "thinks fit.",
            &C::freed_memory_interval),
-      Text("tls.certificate", "PATH", "PEM certificate chain; with tls.key it turns TLS on.",
+      Text("tls.certificate", "PATH",
+           "PEM certificate chain; with tls.key it turns TLS on. `lre worker` shows it to a server "
+           "that is grpcs://.",
            &C::tls_certificate),
       Text("tls.key", "PATH", "PEM private key.", &C::tls_key),
-      Text("tls.client_ca", "PATH", "PEM authorities: clients must show a certificate of theirs.",
-           &C::tls_client_ca),
+      Text(
+          "tls.client_ca", "PATH",
+          "PEM authorities: clients must show a certificate of theirs. Of `lre worker`: the server "
+          "must; empty: the system's.",
+          &C::tls_client_ca),
   };
 }
 

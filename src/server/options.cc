@@ -4,6 +4,12 @@
 
 namespace lre::server {
 
+LogLevel LogLevelOf(const Config& config) {
+  if (config.log_level == "debug") return kDebug;
+  if (config.log_level == "warning") return kWarning;
+  return config.log_level == "error" ? kError : kInfo;
+}
+
 rpc::ServerOptions RpcOptionsOf(const Config& config) {
   rpc::ServerOptions options;
   options.listen = config.listen;

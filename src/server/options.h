@@ -5,6 +5,7 @@
 #include <string>
 
 #include "action_cache/stored_action_cache.h"
+#include "base/log.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
 #include "server/config.h"
@@ -21,6 +22,7 @@
 
 namespace lre::server {
 
+LogLevel LogLevelOf(const Config& config);
 rpc::ServerOptions RpcOptionsOf(const Config& config);
 // Of the log in data_dir; without metrics.
 store::LogStoreOptions LogOptionsOf(const Config& config);

@@ -70,6 +70,13 @@ TEST(Options, OfTheStoreAreItsOwnDefaults) {
   EXPECT_EQ(LogOptionsOf(Parsed("store.lease = \"1m\"")).lease_min, 1min);
 }
 
+TEST(Options, ReachTheLog) {
+  EXPECT_EQ(LogLevelOf(Parsed("")), kInfo);
+  EXPECT_EQ(LogLevelOf(Parsed("log_level = \"debug\"")), kDebug);
+  EXPECT_EQ(LogLevelOf(Parsed("log_level = \"warning\"")), kWarning);
+  EXPECT_EQ(LogLevelOf(Parsed("log_level = \"error\"")), kError);
+}
+
 TEST(Options, ReachTheTransport) {
   const rpc::ServerOptions options = RpcOptionsOf(Parsed(R"(
 listen = ["127.0.0.1:0"]

@@ -174,7 +174,6 @@ class Http2Connection : public Loop::Source,
   // The next tick is at `when` or earlier.
   void TickBy(Instant when);
   Socket& socket() { return *socket_; }
-  Instant last_received() const { return last_received_; }
 
   const Http2Options options_;
   Loop& loop_;

@@ -99,7 +99,6 @@ class Operations {
   // The operation this client waited for; null when it does not wait (any more).
   Operation* RemoveClient(ClientId client);
   void RemoveClients(Operation& operation);
-  bool HasClient(ClientId client) const { return clients_.contains(client); }
   size_t clients() const { return clients_.size(); }
 
   // From now on retained only; what only a running action needs is dropped.

@@ -79,7 +79,6 @@ class Accounts {
   explicit Accounts(Weights weights = {});
   // The account of an invocation; give it back with Release.
   Account* Acquire(uint32_t tenant, std::string_view user, std::string_view invocation);
-  void Retain(Account* leaf) { leaf->active++; }
   void Release(Account* leaf);
   // One turn was taken by this invocation.
   static void Charge(Account* leaf);

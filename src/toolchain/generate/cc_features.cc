@@ -1,6 +1,6 @@
 // The text of cc_features.bzl: flags of the C++ toolchains by feature. Names and meanings are those
-// of Bazel's own toolchain for Unix, so that what projects ask for is there; docs/bazel.md lists
-// what differs and test/e2e/cc_features.sh compares.
+// of Bazel's own toolchain for Unix, so that what projects ask for is there; docs/toolchains.md
+// lists what differs and test/e2e/cc_features.sh compares.
 #include "toolchain/generate/parts.h"
 
 namespace lre::toolchain {

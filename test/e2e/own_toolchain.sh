@@ -37,31 +37,36 @@ grep -q 'lre.example' "$(bin protoc/greeting.descriptors)" || fail "protoc wrote
 
 echo "an archive of one's own with its key; files of the project: a package, an archive, a header, a patch; flags"
 cd "$farm_workspace" || exit
-mkdir -p third_party/apt/pool third_party/apt/dists/own/main/binary-amd64 keys mine
-# package NAME: a Debian package with one header, as NAME.deb.
+mkdir -p third_party/apt/pool keys mine
+# package NAME DEB VERSION: a Debian package with one header.
 package() {
   mkdir -p "third_party/$1/DEBIAN" "third_party/$1/usr/include"
-  printf 'Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: test <test@localhost>\nDescription: a header\n' "$1" >"third_party/$1/DEBIAN/control"
+  printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: test <test@localhost>\nDescription: a header\n' "$1" "${3:-1}" >"third_party/$1/DEBIAN/control"
   echo "#define FROM_${1^^} \"$1\"" >"third_party/$1/usr/include/from_$1.h"
   dpkg-deb --root-owner-group --build "third_party/$1" "$2" >/dev/null
 }
 package signed third_party/apt/pool/signed.deb
-(
-  export GNUPGHOME=$farm_dir/gpg
-  mkdir -m 700 "$GNUPGHOME"
-  gpg --batch --quiet --pinentry-mode loopback --passphrase '' --quick-generate-key test@localhost default default never 2>"$farm_dir/gpg.log"
-  gpg --export test@localhost >keys/own.gpg
+export GNUPGHOME=$farm_dir/gpg
+mkdir -m 700 "$GNUPGHOME"
+gpg --batch --quiet --pinentry-mode loopback --passphrase '' --quick-generate-key test@localhost default default never 2>"$farm_dir/gpg.log"
+gpg --export test@localhost >keys/own.gpg
+# publish SUITE DEB...: the suite of the archive, signed, with these packages of pool/.
+publish() (
+  suite=$1
+  shift
   cd third_party/apt || exit
-  {
-    dpkg-deb --field pool/signed.deb
-    printf 'Filename: pool/signed.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s pool/signed.deb)" "$(sha256sum <pool/signed.deb | cut -d' ' -f1)"
-  } >dists/own/main/binary-amd64/Packages
-  cd dists/own || exit
-  printf 'Suite: own\nCodename: own\nComponents: main\nArchitectures: amd64\nSHA256:\n %s %s main/binary-amd64/Packages\n' \
+  mkdir -p "dists/$suite/main/binary-amd64"
+  for deb in "$@"; do
+    dpkg-deb --field "pool/$deb"
+    printf 'Filename: pool/%s\nSize: %s\nSHA256: %s\n\n' "$deb" "$(stat -c %s "pool/$deb")" "$(sha256sum <"pool/$deb" | cut -d' ' -f1)"
+  done >"dists/$suite/main/binary-amd64/Packages"
+  cd "dists/$suite" || exit
+  printf 'Suite: %s\nCodename: %s\nComponents: main\nArchitectures: amd64\nSHA256:\n %s %s main/binary-amd64/Packages\n' "$suite" "$suite" \
     "$(sha256sum <main/binary-amd64/Packages | cut -d' ' -f1)" "$(stat -c %s main/binary-amd64/Packages)" >Release
-  gpg --batch --quiet --clearsign --output InRelease Release
+  gpg --batch --quiet --yes --clearsign --output InRelease Release
   gpgconf --kill all
 )
+publish own signed.deb
 package deb third_party/mine.deb
 mkdir -p third_party/tool-1.0
 printf 'int Unused();\n#define FROM_PATCH "packaged"\n' >third_party/deb/usr/include/from_patch.h
@@ -102,6 +107,9 @@ extends = "lre-cc-zlib"
 paths = ["mine"]
 libraries = ["mine"]
 compile_flags = ["-DFROM_FLAG=7", "-isystem{mine}/usr/include/tool"]
+cxx_flags = ["-DFROM_CXX=8"]
+link_flags = ["-Wl,-rpath,/from-link-flags"]
+link_libs = ["-lz"]
 target_compatible_with = ["@@//mine:board"]
 env = { MINE = "{mine}/usr/include" }
 TOML
@@ -121,7 +129,6 @@ constraint_value(
 cc_binary(
     name = "mine",
     srcs = ["mine.cc"],
-    linkopts = ["-lz"],
     target_compatible_with = [":board"],
 )
 BUILD
@@ -136,18 +143,57 @@ cat >mine/mine.cc <<'CC'
 #include <iostream>
 
 int main() {
-  std::cout << FROM_SIGNED << " " << FROM_DEB << " " << FROM_FILE << " " << FROM_PATCH << " " << FROM_TAR << " " << FROM_FLAG << " "
-            << (zlibVersion() != nullptr) << "\n";
+  std::cout << FROM_SIGNED << " " << FROM_DEB << " " << FROM_FILE << " " << FROM_PATCH << " " << FROM_TAR << " " << FROM_FLAG << " " << FROM_CXX
+            << " " << (zlibVersion() != nullptr) << "\n";
 }
 CC
 remote_then_cached 2 //mine "$(platform mine)"
-[ "$(bazel-bin/mine/mine)" = "signed deb file patched tar 7 1" ] || fail "the program says '$(bazel-bin/mine/mine)'"
+readelf -d bazel-bin/mine/mine | grep >/dev/null 'RUNPATH.*/from-link-flags' || fail "link_flags are not in the link command"
+[ "$(bazel-bin/mine/mine)" = "signed deb file patched tar 7 8 1" ] || fail "the program says '$(bazel-bin/mine/mine)'"
 # Another key than the archive's is refused.
 cp keys/own.gpg keys/kept
 cp /usr/share/keyrings/debian-archive-keyring.gpg keys/own.gpg
 if "$lre" lock 2>"$farm_dir/key"; then fail "an archive that another key signed was taken"; fi
 grep -q 'suite own' "$farm_dir/key" || fail "nothing says which archive: $(cat "$farm_dir/key")"
 mv keys/kept keys/own.gpg
+
+echo "a lock keeps its versions until it is told otherwise, and says what changed"
+package other third_party/apt/pool/other.deb
+publish own signed.deb other.deb
+publish own-security
+mkdir pinned
+cat >pinned/lre.toml <<TOML
+schema = 1
+prefer = "newest-version"
+
+[archive.own]
+suites = ["own", "own-security"]
+mirrors = ["file://$PWD/third_party/apt"]
+keyring = "$PWD/keys/own.gpg"
+
+[store.pinned]
+packages = ["other", "signed"]
+
+[toolchain.pinned]
+paths = ["pinned"]
+TOML
+lock() { (cd pinned && "$lre" lock "$@") >"$farm_dir/lock" 2>&1 || fail "lre lock $*: $(cat "$farm_dir/lock")"; }
+said() { grep -q -x -e "$1" "$farm_dir/lock" || fail "lre lock does not say '$1': $(cat "$farm_dir/lock")"; }
+lock
+package signed third_party/apt/pool/signed-2.deb 2
+package other third_party/apt/pool/other-2.deb 2
+publish own signed.deb other.deb other-2.deb
+publish own-security signed-2.deb
+lock # none
+said 'lre.lock: 2 packages in 1 store paths, unchanged'
+cp pinned/lre.lock pinned/kept
+lock --update other # one
+said '    other 1 -> 2 (own)'
+said '  1 updated, 0 of them security fixes; 0 added, 0 removed'
+cp pinned/kept pinned/lre.lock
+lock --fresh # all
+said '    signed 1 -> 2 (security fix, own-security)'
+said '  2 updated, 1 of them security fixes; 0 added, 0 removed'
 
 # What is locked is what is taken.
 echo '#define FROM_FILE "another"' >third_party/from_file.h

@@ -97,6 +97,7 @@ Result<NixPath> ReadPath(HttpClient& http, const NixSource& source, const std::s
   if (tree.empty())
     return Error(Code::kNotFound, "{} has neither nix-cache-info nor {}/{}", source.from,
                  kNixStorePrefix, name);
+  TRY(CheckNixFolder(tree));
   TRY_ASSIGN(const NarHash hash, HashNar(tree));
   NixPath path{name, hash.sha256, hash.size_bytes, {}};
   TRY_ASSIGN(path.references, ScanReferences(tree, name));

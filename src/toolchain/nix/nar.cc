@@ -20,6 +20,14 @@ constexpr std::string_view kMagic = "nix-archive-1";
 constexpr size_t kPieceBytes = 1 << 18;
 constexpr uint64_t kTokenMax = 4096;  // of a keyword, a name or a link's target
 
+// A store path is a Directory of the CAS where it is carried and a folder where it is mounted.
+Status SingleFile(std::string_view what, std::string_view kind) {
+  return ErrorStatus(Code::kUnimplemented,
+                     "{} is a single {}, and only folders are store paths of toolchains; have Nix "
+                     "put it into one (linkFarm, runCommand)",
+                     what, kind);
+}
+
 uint64_t Padding(uint64_t size) { return (8 - size % 8) % 8; }
 
 class Reader {
@@ -34,9 +42,7 @@ class Reader {
     std::string kind;
     TRY(Token(&kind));
     if (kind == "regular" || kind == "symlink")
-      return ErrorStatus(Code::kUnimplemented,
-                         "{} holds a single {}: only folders can be store paths here", name_,
-                         kind == "regular" ? "file" : kind);
+      return SingleFile(name_, kind == "regular" ? "file" : kind);
     if (kind != "directory") return Broken("has a node of an unknown kind");
     TRY(ReadFolder(directory, 0));
     if (at_ < have_ || Fill(1).ok()) return Broken("goes on after its end");
@@ -272,6 +278,13 @@ class Writer {
 };
 
 }  // namespace
+
+Status CheckNixFolder(const std::string& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) return ErrnoStatus(errno, path);
+  if (S_ISDIR(info.st_mode)) return {};
+  return SingleFile(path, S_ISLNK(info.st_mode) ? "symlink" : "file");
+}
 
 Status UnpackNar(const std::string& nar, const std::string& directory, const NarLimits& limits) {
   TRY_ASSIGN(std::unique_ptr<File> file, SystemFiles().Open(nar, OpenMode::kRead));

@@ -24,6 +24,9 @@ struct NarLimits {
 Status UnpackNar(const std::string& nar, const std::string& directory,
                  const NarLimits& limits = {});
 
+// kUnimplemented, as above and with what to do instead, when the store path `path` is no folder.
+Status CheckNixFolder(const std::string& path);
+
 // Writes the archive of `path` piece by piece. Follows no symlink; kFailedPrecondition for devices,
 // sockets and pipes.
 Status DumpNar(const std::string& path, const std::function<Status(std::string_view)>& write,

@@ -101,8 +101,17 @@ TEST_F(NarTest, HostileNamesAndOrderAreRefused) {
   EXPECT_THAT(Unpack(with("note", "../x")).message(), HasSubstr("named '../x'"));
   EXPECT_THAT(Unpack(with("note", "aaaa")).message(), HasSubstr("out of order"));
   EXPECT_THAT(Unpack(with("symlink", "fifo-it")).message(), HasSubstr("unknown kind"));
-  EXPECT_EQ(Unpack(Dump(tree_ / "note")).code(), Code::kUnimplemented);
+}
+
+TEST_F(NarTest, ASingleFileIsRefusedWithWhatToDo) {
+  for (const char* single : {"note", "link"}) {
+    const Status status = Unpack(Dump(tree_ / single));
+    EXPECT_EQ(status.code(), Code::kUnimplemented);
+    EXPECT_THAT(status.message(), HasSubstr("linkFarm"));
+    EXPECT_EQ(CheckNixFolder(tree_ / single).code(), Code::kUnimplemented);
+  }
   EXPECT_EQ(UnpackNar(out_ / "nar", out_ / "tree", {.bytes_max = 1}).code(), Code::kUnimplemented);
+  EXPECT_TRUE(CheckNixFolder(tree_.path()).ok());
 }
 
 struct Key {

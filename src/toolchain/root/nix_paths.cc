@@ -71,6 +71,7 @@ Status MakeNixPath(ToolchainStore& store, const StorePath& planned,
   const bool by_nix = FileExists(planned.path);
   std::string staging = planned.path;
   if (by_nix) {
+    TRY(CheckNixFolder(planned.path));
     TRY_ASSIGN(const NarHash hash, HashNar(planned.path));
     if (hash.sha256 != sha256)
       return ErrorStatus(Code::kFailedPrecondition,

@@ -88,6 +88,16 @@ TEST_F(NixPathsTest, ATreeThatNixPutThereIsUsedAndNeverRemoved) {
   EXPECT_THAT(Make().message(), HasSubstr("not by LRE"));
 }
 
+TEST_F(NixPathsTest, ASingleFileThatNixPutThereIsRefusedByName) {
+  ASSERT_TRUE(SystemFiles().MakeDirectories(directory_ / "nix").ok());
+  ASSERT_TRUE(WriteFileAtomically(planned_.path, "a setup hook").ok());
+
+  const Status status = Make();
+
+  EXPECT_EQ(status.code(), Code::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr(planned_.path + " is a single file"));
+}
+
 TEST_F(NixPathsTest, WhatNobodyNeedsIsCollected) {
   ASSERT_TRUE(Make().ok());
 

@@ -105,7 +105,7 @@ void AddWorkerCommand(App& app) {
       "Examples:\n"
       "  lre worker --worker-server cache.example:50052 --worker-directory /var/lib/lre-worker\n"
       "  lre worker --worker-server 127.0.0.1:50052 --data-dir /tmp/w --worker-slots 4 \\\n"
-      "      --worker-properties OSFamily=linux,pool=big");
+      "      --worker-properties ISA=x86-64,OSFamily=linux,pool=big");
   auto flags = std::make_shared<std::optional<ConfigFlags>>();
   DeclareLate(app, *command, [command, flags] {
     // What only a server reads.

@@ -295,7 +295,8 @@ std::vector<ConfigKey> WorkerKeys() {
            "server is not there; then it fails, and runs again.",
            &C::worker_server_away_max),
       Pairs("worker.properties", "NAME=VALUE,...",
-            "Platform properties that the worker offers; a name may come several times.",
+            "Platform properties that the worker offers; a name may come several times. Empty: its "
+            "ISA and OSFamily, which the platforms of `lre generate` ask for.",
             &C::worker_properties),
   };
 }

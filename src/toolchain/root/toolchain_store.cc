@@ -182,19 +182,23 @@ bool ToolchainStore::IsAdopted(std::string_view path) const {
 Result<std::vector<StorePath>> ToolchainStore::List() const {
   TRY_ASSIGN(std::vector<std::string> names, SystemFiles().List(prefix_));
   std::vector<StorePath> paths;
-  for (const std::string& name : names) {
-    if (!IsStoreName(name) || !Contains(prefix_ + "/" + name)) continue;
-    TRY_ASSIGN(StorePath path, Find(prefix_ + "/" + name));
-    paths.push_back(std::move(path));
-  }
+  auto add = [&](const std::string& place) -> Status {
+    Result<StorePath> path = Find(place);
+    // Damage of one is nothing that should keep anybody from the others.
+    if (!path && path.error().code() == Code::kDataLoss)
+      path = StorePath{.role = {}, .path = place};
+    TRY(ToStatus(path));
+    paths.push_back(std::move(*path));
+    return {};
+  };
+  for (const std::string& name : names)
+    if (IsStoreName(name) && Contains(prefix_ + "/" + name)) TRY(add(prefix_ + "/" + name));
   // A folder of Nix's own may hold a hundred thousand others.
   TRY_ASSIGN(names, SystemFiles().List(prefix_ + std::string(kHidden) + "/records"));
   for (const std::string& record : names) {
     if (!record.ends_with(".json")) continue;
     const std::string place = nix_prefix_ + "/" + record.substr(0, record.size() - 5);
-    if (!IsNix(place) || !Contains(place)) continue;
-    TRY_ASSIGN(StorePath path, Find(place));
-    paths.push_back(std::move(path));
+    if (IsNix(place) && Contains(place)) TRY(add(place));
   }
   return paths;
 }
@@ -243,9 +247,12 @@ Result<TreeListing> ToolchainStore::Listing(std::string_view path) const {
 }
 
 Result<std::vector<StoreDamage>> ToolchainStore::Verify(std::string_view path) const {
-  TRY_ASSIGN(TreeListing recorded, Listing(path));
+  Result<TreeListing> recorded = Listing(path);
+  if (!recorded && recorded.error().code() == Code::kDataLoss)
+    return std::vector<StoreDamage>{{std::string(path), recorded.error().message()}};
+  TRY(ToStatus(recorded));
   TRY_ASSIGN(TreeListing found, WalkTree(std::string(path), {.empty_folders = IsNix(path)}));
-  return Compare(std::string(path), recorded, found);
+  return Compare(std::string(path), *recorded, found);
 }
 
 Result<std::string> ToolchainStore::NewStaging(std::string_view for_path) {

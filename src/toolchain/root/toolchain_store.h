@@ -88,7 +88,7 @@ class ToolchainStore {
   const std::string& prefix() const { return prefix_; }
   // Whether `path` is one that this store could hold, of either kind.
   bool IsPath(std::string_view path) const { return IsOwn(path) || IsNix(path); }
-  // Complete store paths, sorted by path.
+  // Complete store paths, sorted by path; of one whose record is damaged the path alone.
   Result<std::vector<StorePath>> List() const;
   // The record of one path; kNotFound when it is not (wholly) there.
   Result<StorePath> Find(std::string_view path) const;
@@ -98,7 +98,7 @@ class ToolchainStore {
   Result<std::vector<StorePath>> Closure(std::span<const std::string> paths) const;
   // The recorded listing, for staging and pushing without hashing again.
   Result<TreeListing> Listing(std::string_view path) const;
-  // Hashes the path again; empty when it is what was recorded.
+  // Hashes the path again; empty when it is what was recorded. A damaged record is damage too.
   Result<std::vector<StoreDamage>> Verify(std::string_view path) const;
   // Removes what no root reaches and nobody holds, abandoned temporary trees and quarantined ones.
   Result<GcReport> CollectGarbage(const GcOptions& options);

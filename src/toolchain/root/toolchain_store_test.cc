@@ -178,7 +178,16 @@ TEST_F(ToolchainStoreTest, NoticesADamagedRecord) {
   std::string text = ReadFile(files).value();
   ASSERT_TRUE(WriteFileAtomically(files, text.substr(0, text.find('\n') + 1)).ok());
 
-  EXPECT_EQ(store_->Verify(libc.path).error().code(), Code::kDataLoss);
+  EXPECT_EQ(store_->Listing(libc.path).error().code(), Code::kDataLoss);
+  const std::vector<StoreDamage> damage = store_->Verify(libc.path).value();
+  ASSERT_EQ(damage.size(), 1u);
+  EXPECT_EQ(damage[0].path, libc.path);
+
+  const std::string record = files.substr(0, files.rfind('.')) + ".json";
+  ASSERT_TRUE(WriteFileAtomically(record, "rot").ok());
+  StorePath gcc = Make('2', "gcc");
+  EXPECT_THAT(store_->Verify(libc.path)->at(0).reason, HasSubstr(record));
+  EXPECT_THAT(Names(store_->List().value()), ElementsAre("", "gcc")) << "the others are there";
 }
 
 TEST_F(ToolchainStoreTest, WhatIsHeldStaysThroughACollection) {

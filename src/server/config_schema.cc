@@ -287,8 +287,8 @@ std::vector<ConfigKey> WorkerKeys() {
            &C::worker_store_bytes_max),
       Time(
           "worker.store_check_interval",
-          "How often every toolchain store path is hashed again, besides before its first use; 0s: "
-          "never.",
+          "How often every toolchain store path is hashed again, besides before its first use and, "
+          "when it was fetched, at the worker's start; 0s: only before its first use.",
           &C::worker_store_check_interval),
       Time("worker.server_away_max",
            "How long an action waits to fetch its inputs and to upload its outputs while the "

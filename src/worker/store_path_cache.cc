@@ -78,24 +78,13 @@ class FetchingStorePathCache final : public StorePathCache {
   std::vector<std::string> Verified() override {
     std::vector<std::string> paths;
     std::lock_guard lock(mutex_);
+    // What was evicted, by this process or another, is no longer there.
     for (const auto& [path, slot] : slots_)
-      if (slot.known) paths.push_back(path);
+      if (slot.known && store_->Contains(path)) paths.push_back(path);
     return paths;
   }
 
-  Result<std::vector<DamagedPath>> Check() override {
-    std::vector<DamagedPath> damaged;
-    if (!FileExists(options_.prefix)) return damaged;
-    TRY(OpenStore({options_.prefix}));
-    TRY_ASSIGN(std::vector<StorePath> paths, store_->List());
-    for (const StorePath& path : paths) {
-      TRY_ASSIGN(UniqueFd lock, store_->HoldPath(path.path));
-      if (!store_->Contains(path.path)) continue;
-      TRY_ASSIGN(std::optional<DamagedPath> found, CheckPath(path.path));
-      if (found) damaged.push_back(std::move(*found));
-    }
-    return damaged;
-  }
+  Result<std::vector<DamagedPath>> Check() override { return CheckAll({}); }
 
  private:
   // What was read of a path; true as long as it is the same folder.
@@ -129,6 +118,36 @@ class FetchingStorePathCache final : public StorePathCache {
     std::string user;
     std::weak_ptr<const Hold> hold;  // gone: the use has ended
   };
+
+  Result<std::vector<DamagedPath>> CheckAll(std::stop_token stop) {
+    std::vector<DamagedPath> damaged;
+    if (!FileExists(options_.prefix)) return damaged;
+    TRY(OpenStore({options_.prefix}));
+    TRY_ASSIGN(std::vector<StorePath> paths, store_->List());
+    for (const StorePath& path : paths) {
+      if (stop.stop_requested()) break;
+      TRY_ASSIGN(UniqueFd lock, store_->HoldPath(path.path));
+      if (!store_->Contains(path.path)) continue;
+      TRY_ASSIGN(std::optional<DamagedPath> found, CheckPath(path.path));
+      if (found) damaged.push_back(std::move(*found));
+    }
+    return damaged;
+  }
+
+  // What earlier processes fetched, as if somebody wanted it: what is good need not be hashed again
+  // before its first use, and what is damaged is fetched again. The last used ones first.
+  Status CheckFetched(std::stop_token stop) {
+    if (!FileExists(options_.prefix)) return {};
+    TRY(OpenStore({options_.prefix}));
+    TRY_ASSIGN(std::vector<toolchain::FetchedPath> fetched, store_->ListFetched());
+    for (auto path = fetched.rbegin(); path != fetched.rend() && !stop.stop_requested(); ++path) {
+      if (!store_->Contains(path->path.path)) continue;  // evicted meanwhile
+      // Without a Hold: nothing has used it.
+      if (auto entry = Find(path->path.path, {}, {}); !entry)
+        Log(kWarning, "store_path_not_usable", {{"error", entry.error().ToString()}});
+    }
+    return {};
+  }
 
   Status OpenStore(const std::vector<std::string>& paths) {
     std::lock_guard lock(mutex_);
@@ -170,6 +189,7 @@ class FetchingStorePathCache final : public StorePathCache {
 
   // REQUIRES: mutex_ is held.
   void Remember(const std::string& path, Use use) {
+    if (use.user.empty()) return;
     std::map<uint64_t, Use>& uses = uses_[path];
     uses.emplace(next_use_++, std::move(use));
     if (uses.size() <= options_.users_max) return;
@@ -301,9 +321,6 @@ class FetchingStorePathCache final : public StorePathCache {
   Result<std::optional<DamagedPath>> CheckPath(const std::string& path) {
     const std::vector<uint64_t> ended = EndedUses(path);
     Result<std::vector<toolchain::StoreDamage>> damage = store_->Verify(path);
-    // A record that cannot be read is damage like any other.
-    if (!damage && damage.error().code() == Code::kDataLoss)
-      damage = std::vector<toolchain::StoreDamage>{{path, damage.error().message()}};
     TRY(ToStatus(damage));
     std::vector<std::string> users;
     {
@@ -338,12 +355,10 @@ class FetchingStorePathCache final : public StorePathCache {
     std::mutex mutex;
     std::condition_variable_any never;
     std::unique_lock lock(mutex);
-    while (!stop.stop_requested()) {
-      if (never.wait_for(lock, stop, options_.check_interval, [] { return false; }) ||
-          stop.stop_requested())
-        return;
-      if (auto checked = Check(); !checked)
-        Log(kWarning, "store_not_checked", {{"error", checked.error().ToString()}});
+    for (Status checked = CheckFetched(stop);; checked = ToStatus(CheckAll(stop))) {
+      if (!checked.ok()) Log(kWarning, "store_not_checked", {{"error", checked.ToString()}});
+      never.wait_for(lock, stop, options_.check_interval, [] { return false; });
+      if (stop.stop_requested()) return;
     }
   }
 

@@ -4,10 +4,10 @@
 // path references. Paths that `lre sync` made on this machine are used but never evicted.
 //
 // Every path is hashed when it is installed, when this object first uses it, and then once per
-// `check_interval`. A damaged one is put into quarantine (ToolchainStore::Quarantine), which names
-// the file and the actions that used the path since it was last found good, with those that still
-// run; whoever wants the path next fetches it again. Thread-safe; Closure blocks while it hashes or
-// fetches.
+// `check_interval`; those that were fetched also when this object is made, in the background. A
+// damaged one is put into quarantine (ToolchainStore::Quarantine), which names the file and the
+// actions that used the path since it was last found good, with those that still run; whoever wants
+// the path next fetches it again. Thread-safe; Closure blocks while it hashes or fetches.
 //
 // A tenant's action gets a path from the tenant's index and blobs when they are there first, else
 // from those of all. A path that came from a tenant is for that tenant, and for those whose own
@@ -50,7 +50,8 @@ using ReadTenantResult =
 class StorePathSource {
  public:
   virtual ~StorePathSource() = default;
-  // `user` names who asks (an action's digest), for the report when a path turns out damaged.
+  // `user` names who asks (an action's digest), for the report when a path turns out damaged;
+  // empty: nobody who has to be named.
   virtual Result<StoreClosure> Closure(const std::vector<std::string>& paths,
                                        const std::string& user) = 0;
   // The same for a tenant, who may have paths that others do not have; by default as for all.
@@ -68,7 +69,7 @@ struct StorePathCacheOptions {
   uint64_t fetched_bytes_max = uint64_t{20} << 30;
   StorePathFetchOptions fetch;
   ReadTenantResult read_tenant;  // empty: tenants have no paths of their own
-  Duration check_interval{0};    // 0: only when first used, and by Check
+  Duration check_interval{0};    // 0: only when first used, and by Check; not at the start either
   size_t users_max = 10000;      // remembered of each path; those still running longest
   Metrics* metrics = nullptr;    // one of its own when not given
 };

@@ -366,6 +366,53 @@ TEST_F(StorePathCacheTest, HashesAPathBeforeItsFirstUse) {
   EXPECT_EQ(status.code(), Code::kNotFound);
 }
 
+TEST_F(StorePathCacheTest, HashesWhatEarlierProcessesFetchedWhenItStarts) {
+  StorePath libc = Push('1', "libc"), gcc = Push('2', "gcc"), own = Push('3', "own");
+  ASSERT_TRUE(source_->Closure({libc.path, gcc.path, own.path}, "before"));
+  ASSERT_TRUE(store_->UnmarkFetched(own.path).ok());  // as `lre sync` does
+  FlipByte(libc.path + "/lib/large");
+
+  source_ = StorePathCache::Make(cas_, Index(),
+                                 {.prefix = prefix_, .check_interval = std::chrono::hours(1)});
+  while (source_->Verified().size() < 2) std::this_thread::yield();  // until the test's time is up
+
+  EXPECT_THAT(source_->Verified(), UnorderedElementsAre(libc.path, gcc.path))
+      << "what this machine made is hashed before it is used";
+  EXPECT_THAT(store_->Verify(libc.path).value(), IsEmpty()) << "it was fetched again";
+  const auto quarantined = SystemFiles().List(prefix_ + "/.lre/quarantine").value();
+  ASSERT_EQ(quarantined.size(), 1u);
+  EXPECT_THAT(quarantined[0], HasSubstr("-libc"));
+  // Nobody has used them yet.
+  FlipByte(gcc.path + "/lib/large");
+  EXPECT_THAT(source_->Check()->at(0).users, IsEmpty());
+}
+
+TEST_F(StorePathCacheTest, ADamagedRecordIsDamageOfItsPathAndStopsNoOther) {
+  StorePath gcc = Push('2', "gcc"), other = Push('3', "other");
+  ASSERT_TRUE(source_->Closure({gcc.path}, "action"));
+  const std::string record = prefix_ + "/.lre/records" + gcc.path.substr(gcc.path.rfind('/'));
+  ASSERT_TRUE(WriteFileAtomically(record + ".json", "rot").ok());
+
+  EXPECT_TRUE(source_->Closure({other.path}, "action")) << "room for it is looked for among all";
+  auto damaged = source_->Check();
+
+  ASSERT_TRUE(damaged) << ToStatus(damaged).ToString();
+  ASSERT_EQ(damaged->size(), 1u);
+  EXPECT_EQ(damaged->at(0).path, gcc.path);
+  EXPECT_THAT(damaged->at(0).damage.reason, HasSubstr(record));
+  ASSERT_TRUE(source_->Closure({gcc.path}, "action"));
+  EXPECT_THAT(store_->Verify(gcc.path).value(), IsEmpty());
+}
+
+TEST_F(StorePathCacheTest, ReportsNothingThatItHasEvicted) {
+  StorePath a = Push('a', "a"), b = Push('b', "b");
+  Open(a.size_bytes + 100);
+  ASSERT_TRUE(source_->Closure({a.path}, "action"));
+  ASSERT_TRUE(source_->Closure({b.path}, "action"));
+
+  EXPECT_THAT(source_->Verified(), testing::ElementsAre(b.path));
+}
+
 TEST_F(StorePathCacheTest, RemembersABoundedNumberOfUsers) {
   StorePath gcc = Push('2', "gcc");
   source_ = StorePathCache::Make(cas_, Index(), {.prefix = prefix_, .users_max = 2});

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "reapi/store_index.h"
 #include "server/server.h"
+#include "toolchain/root/relocate_tree.h"
 
 namespace lre::cli {
 namespace {
@@ -38,6 +39,42 @@ TEST(MachineChecks, NameWhatACompilerTakesFromOutsideTheStore) {
       FindLeaks(leaky, "/lre/store"),
       ElementsAre("specs /usr/lib/gcc/x86_64-linux-gnu/12/specs", "headers of /home/me/include",
                   "headers of /lre/store-of-another/include"));
+}
+
+// A compiler of the test's own, which says `verbose` when it is asked what it reads.
+class CompilerCheck : public testing::Test {
+ protected:
+  Finding Check(const std::string& verbose, const std::string& comment) {
+    const std::string bin = prefix_ / "1-clang/usr/bin";
+    EXPECT_TRUE(SystemFiles().MakeDirectories(bin).ok());
+    EXPECT_TRUE(WriteFileAtomically(
+                    bin + "/clang-16",
+                    "#!/bin/sh\n# " + comment + "\ncat >&2 <<'END'\n" + verbose + "END\n", 0755)
+                    .ok());
+    toolchain::Manifest manifest{.name = "mine", .prefix = prefix_.path()};
+    manifest.system = toolchain::ThisSystem();
+    manifest.paths = {{.role = "clang", .path = prefix_ / "1-clang"}};
+    manifest.cc.emplace();
+    manifest.cc->compiler = "clang";
+    manifest.cc->tools = {{"clang", bin + "/clang-16"}};
+    return CheckCompilers({manifest}).at(0);
+  }
+  TempDir prefix_;
+};
+
+TEST_F(CompilerCheck, AsksTheCompilerItself) {
+  EXPECT_EQ(Check("", "nothing").verdict, Verdict::kGood);
+
+  const Finding finding = Check("#include <...> search starts here:\n /usr/include\n", "nothing");
+  EXPECT_EQ(finding.verdict, Verdict::kBad);
+  EXPECT_THAT(finding.what, HasSubstr("headers of /usr/include"));
+}
+
+TEST_F(CompilerCheck, FindsClangThatLooksForTheNameOfTheDistribution) {
+  const Finding finding = Check("", "/etc/os-release");
+
+  EXPECT_EQ(finding.verdict, Verdict::kBad);
+  EXPECT_THAT(finding.what, HasSubstr("clang-16 reads /etc/os-release"));
 }
 
 TEST(MachineChecks, FindSpecsFilesOfTheHost) {

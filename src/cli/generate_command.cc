@@ -37,37 +37,20 @@ Status RunGenerate(const GenerateFlags& flags) {
   return Status();
 }
 
-// The first path that a sync would have to make; empty: all are there. Looks at names only: direnv
-// runs this at every prompt.
-std::string FirstMissing(const toolchain::Manifest& manifest) {
-  for (const toolchain::StorePath& path : manifest.paths) {
-    if (!FileExists(path.path)) return path.path;
-  }
-  return "";
-}
-
-// Of this project, or of the module that it imports.
-Result<std::string> ManifestForEnv(const std::string& path) {
-  if (path != kManifestFile || FileExists(path)) return path;
-  TRY_ASSIGN(const std::string cache, toolchain::DefaultCacheDirectory());
-  TRY_ASSIGN(const std::optional<ImportedModule> module,
-             FindImportedModule(cache, /*may_download=*/false));
-  return module ? module->folder + "/toolchain.json" : path;
-}
-
 Status RunEnv(const std::string& given, bool json) {
   TRY_ASSIGN(const std::string path, ManifestForEnv(given));
   TRY_ASSIGN(toolchain::Manifest manifest, ReadManifest(path));
-  if (const std::string missing = FirstMissing(manifest); !missing.empty()) {
-    return ErrorStatus(Code::kNotFound, "{} is not here; run `lre sync {}`", missing,
-                       manifest.name);
-  }
+  TRY(CheckPathsAreHere(manifest));
   if (json) {
     Print(nlohmann::json(manifest.env).dump(2) + "\n");
     return Status();
   }
   for (const auto& [name, value] : manifest.env) {
-    PrintLine(fmt::format("export {}={}", name, ShellQuote(value)));
+    // The toolchain's programs come first; editors, git and lre itself are still found.
+    const bool path = name == "PATH";
+    if (path && value.empty()) continue;
+    PrintLine(
+        fmt::format("export {}={}{}", name, ShellQuote(value), path ? "\"${PATH:+:$PATH}\"" : ""));
   }
   return Status();
 }
@@ -85,8 +68,34 @@ std::string BazelrcPrefixOf(std::string_view bazelrc) {
   return "";
 }
 
+Status CheckFirstToolchain(const toolchain::Manifest& manifest) {
+  if (manifest.cc) return Status();
+  return ErrorStatus(Code::kFailedPrecondition,
+                     "toolchain {} has no compiler, and the Bazel module is made around one: name "
+                     "{} in {} too, as `lre init` does in a new project",
+                     manifest.name, kFirstToolchain, kSpecFile);
+}
+
+Result<std::string> ManifestForEnv(const std::string& given) {
+  if (given != kManifestFile || FileExists(given)) return given;
+  TRY_ASSIGN(const std::string cache, toolchain::DefaultCacheDirectory());
+  TRY_ASSIGN(const std::optional<ImportedModule> module,
+             FindImportedModule(cache, /*may_download=*/false));
+  return module ? module->folder + "/toolchain.json" : given;
+}
+
+Status CheckPathsAreHere(const toolchain::Manifest& manifest) {
+  for (const toolchain::StorePath& path : manifest.paths) {
+    if (FileExists(path.path)) continue;
+    return ErrorStatus(Code::kNotFound, "{} is not here; run `lre sync {}`", path.path,
+                       manifest.name);
+  }
+  return Status();
+}
+
 Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlags& flags) {
   TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(flags.manifest));
+  TRY(CheckFirstToolchain(manifest));
   // A project has chosen its prefix once.
   const std::string prefix =
       flags.prefix.value_or(BazelrcPrefixOf(ReadFile(flags.output + "/lre.bazelrc").value_or("")));
@@ -135,7 +144,12 @@ void AddGenerateCommand(App& app) {
 void AddEnvCommand(App& app) {
   CLI::App* command =
       app.cli.add_subcommand("env", "Print the toolchain's environment as shell lines");
-  command->footer("Examples:\n  eval \"$(lre env)\"; $CC --version\n  lre env --json");
+  command->footer(
+      "The toolchain's programs come before those of PATH. Downloads nothing: of what is missing "
+      "it "
+      "says,\n"
+      "in one line, which command makes it.\n"
+      "Examples:\n  eval \"$(lre env)\"; $CC --version\n  lre env --json");
   auto manifest = std::make_shared<std::string>(kManifestFile);
   auto json = std::make_shared<bool>(false);
   command

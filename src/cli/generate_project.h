@@ -27,5 +27,15 @@ struct GenerateFlags {
 std::string BazelrcPrefixOf(std::string_view bazelrc);
 
 Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlags& flags);
+// The module is made around a compiler, that of the first toolchain. kFailedPrecondition, with what
+// to do: it has none.
+Status CheckFirstToolchain(const toolchain::Manifest& manifest);
+
+// The manifest `given`; when that is the usual one and not there, that of the module that the
+// project imports. Downloads nothing; kNotFound: that module is not here yet.
+Result<std::string> ManifestForEnv(const std::string& given);
+// kNotFound with what to run: a path of `manifest` is not in the store. Looks at names only: direnv
+// asks at every prompt.
+Status CheckPathsAreHere(const toolchain::Manifest& manifest);
 
 }  // namespace lre::cli

@@ -23,7 +23,9 @@ struct LockFlags {
 };
 
 void PrintChanges(const toolchain::Lock& before, const toolchain::Lock& after) {
-  for (const auto& line : toolchain::DescribeChanges(toolchain::CompareLocks(before, after))) {
+  const auto lines = toolchain::DescribeChanges(toolchain::CompareLocks(before, after));
+  if (lines.empty()) PrintLine("  the same packages; store paths or settings are others");
+  for (const toolchain::LockChangeLine& line : lines) {
     PrintLine("  " + (line.security ? Coloured(line.text, Colour::kYellow) : line.text));
   }
 }
@@ -81,7 +83,9 @@ void AddLockCommand(App& app) {
       app.cli.add_subcommand("lock", "Resolve lre.toml to exact packages in lre.lock");
   command->footer(
       "Packages that are locked keep their versions while the archive has them. What changed is\n"
-      "printed, security fixes by that name.\n"
+      "printed, security fixes by that name. After a merge that git could not end, take either "
+      "lock\n"
+      "whole and run it again: it adds what the merged lre.toml asks for.\n"
       "Examples:\n"
       "  lre lock                           after a change of lre.toml\n"
       "  lre lock --update binutils gcc-12  newer versions of these\n"

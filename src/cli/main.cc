@@ -4,6 +4,8 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include <CLI/CLI.hpp>
+#include <string_view>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/help_text.h"
@@ -21,8 +23,12 @@ int main(int argc, char** argv) {
   lre::cli::App app{cli};
   lre::cli::AddCommands(app);
 
+  // `lre run -- make` is `lre run make`: CLI11 keeps no argument of a command behind "--".
+  std::vector<const char*> arguments(argv, argv + argc);
+  if (argc > 3 && std::string_view(argv[1]) == "run" && std::string_view(argv[2]) == "--")
+    arguments.erase(arguments.begin() + 2);
   try {
-    cli.parse(argc, argv);
+    cli.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {
     return cli.exit(error) == 0 ? 0 : 2;
   }

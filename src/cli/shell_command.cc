@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/generate_project.h"
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
 #include "cli/user_store.h"
@@ -43,9 +44,13 @@ Status Execute(std::vector<std::string> arguments) {
 }
 
 // The toolchain's variables; its programs before this machine's, and Bazel's wrapper before both.
-Status AddToolchain(const std::string& manifest_file) {
-  if (!FileExists(manifest_file)) return Status();
-  TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(manifest_file));
+// What is missing is said, and the shell is the place to make it.
+Status AddToolchain(const std::string& given) {
+  const Result<std::string> file = ManifestForEnv(given);
+  if (!file) return PrintError(file.error()), Status();
+  if (*file == kManifestFile && !FileExists(*file)) return Status();
+  TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(*file));
+  if (const Status here = CheckPathsAreHere(manifest); !here.ok()) PrintError(here);
   for (const auto& [name, value] : manifest.env) {
     std::string whole = value;
     if (name == "PATH") {
@@ -130,9 +135,10 @@ void AddRunCommand(App& app) {
   command->prefix_command();
   command->callback([&app, command] {
     app.action = [command]() -> Status {
-      std::vector<std::string> arguments = command->remaining();
-      if (!arguments.empty() && arguments[0] == "--") arguments.erase(arguments.begin());
-      if (arguments.empty()) return Status(Code::kInvalidArgument, "lre run: which command?");
+      const std::vector<std::string> arguments = command->remaining();
+      if (arguments.empty()) {
+        return Status(Code::kInvalidArgument, "lre run: which command? As in `lre run lre sync`");
+      }
       return RunCommand(arguments);
     };
   });

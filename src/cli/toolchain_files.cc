@@ -18,13 +18,19 @@ Result<std::string> ReadProjectFile(const std::string& path, std::string_view ho
   return text;
 }
 
+// " lre-java" of "local-remote-execution/lre-java.json"; of the first toolchain's, whose file does
+// not say its name, and of what is no manifest's file, nothing.
+std::string NameOfFurther(const std::string& path) {
+  const std::filesystem::path file = std::filesystem::path(path).filename();
+  const bool further = file.extension() == ".json" && file != "toolchain.json";
+  return further ? " " + file.stem().string() : "";
+}
+
 }  // namespace
 
 Result<toolchain::Lock> ReadLock(const std::string& path) {
   TRY_ASSIGN(std::string text, ReadProjectFile(path, "`lre lock` makes it from lre.toml"));
-  Result<toolchain::Lock> lock = toolchain::ParseLock(text);
-  if (!lock) return std::unexpected(lock.error().WithContext(path));
-  return lock;
+  return toolchain::ParseLock(text, path);
 }
 
 Result<toolchain::Spec> ReadSpec(const std::string& path) {
@@ -41,8 +47,9 @@ std::string FolderOf(const std::string& path) {
 Result<toolchain::Manifest> ReadManifest(const std::string& path) {
   TRY_ASSIGN(std::string text, ReadProjectFile(path, "`lre sync` makes it from lre.lock"));
   Result<toolchain::Manifest> manifest = toolchain::ParseManifest(text);
-  if (!manifest) return std::unexpected(manifest.error().WithContext(path));
-  return manifest;
+  if (manifest) return manifest;
+  return Error(manifest.error().code(), "{}: {}; `lre sync{}` writes manifests anew", path,
+               manifest.error().message(), NameOfFurther(path));
 }
 
 Result<std::vector<toolchain::Manifest>> ReadFurtherManifests(const std::string& path) {
@@ -87,7 +94,9 @@ Result<bool> WriteIfChanged(const std::string& path, std::string_view text) {
   if (Result<std::string> old = ReadFile(path, kFileBytesMax); old && *old == text) return false;
   const std::string parent = std::filesystem::path(path).parent_path().string();
   if (!parent.empty()) TRY(SystemFiles().MakeDirectories(parent));
-  TRY(WriteFileAtomically(path, text));
+  if (Status status = WriteFileAtomically(path, text); !status.ok()) {
+    return std::unexpected(status.WithContext(path + " cannot be written"));
+  }
   return true;
 }
 

@@ -26,7 +26,8 @@ void AddCheckCommand(App& app) {
   command->callback([&app, command, json, without_store, server] {
     const bool with_server = command->count("--server") > 0;
     app.action = [json, without_store, server, with_server] {
-      std::vector<Finding> findings = CheckProject({.with_store = !*without_store});
+      std::vector<Finding> findings =
+          CheckProject({.with_store = !*without_store, .required = true});
       if (with_server) {
         for (Finding& finding : CheckServer(*server, true, ProjectManifests()))
           findings.push_back(std::move(finding));

@@ -83,8 +83,9 @@ Status Git(const std::string& directory, std::vector<std::string> arguments) {
   TRY_ASSIGN(const SubprocessResult result,
              RunSubprocess({.arguments = arguments, .timeout = kGitTimeout}));
   if (result.exit_code == 0) return {};
-  return ErrorStatus(Code::kUnavailable, "{}: {}", fmt::join(arguments, " "),
-                     result.error_output.substr(0, 2000));
+  std::string said = result.error_output.substr(0, 2000);
+  while (said.ends_with('\n')) said.pop_back();
+  return ErrorStatus(Code::kUnavailable, "{}: {}", fmt::join(arguments, " "), said);
 }
 
 Status Clone(const std::string& remote, const std::string& commit, const std::string& fresh) {
@@ -169,8 +170,11 @@ std::string PlaceFor(const std::string& cache, const std::string& what) {
 Result<ImportedModule> FromGit(StarlarkCall& call, const std::string& cache, bool may_download) {
   const std::string &remote = call.arguments["remote"], &commit = call.arguments["commit"];
   if (remote.empty() || commit.empty() || remote.starts_with('-') || commit.starts_with('-')) {
-    return Error(Code::kFailedPrecondition,
-                 "MODULE.bazel: the git_override of {} names no remote or no commit", kModuleName);
+    return Error(
+        Code::kFailedPrecondition,
+        "MODULE.bazel: the git_override of {} has the remote \"{}\" and the commit \"{}\": "
+        "it needs both, as only a commit says which bytes are meant",
+        kModuleName, remote, commit);
   }
   const std::string repository = PlaceFor(cache, remote + "\n" + commit);
   if (!FileExists(repository)) {
@@ -201,6 +205,15 @@ Result<ImportedModule> FromArchive(StarlarkCall& call, const std::string& cache,
     TRY(FetchArchive(urls, integrity, repository));
   }
   return ImportedModule{.folder = repository, .from = RedactUrl(urls[0])};
+}
+
+// The lock in the module's folder or in the one above it, within `repository`; empty: none.
+std::string LockOfModule(const std::string& folder, std::string_view repository) {
+  for (const std::string& place : {folder, FolderOf(folder)}) {
+    const std::string lock = place + "/" + kLockFile;
+    if (place.starts_with(repository) && FileExists(lock)) return lock;
+  }
+  return "";
 }
 
 }  // namespace
@@ -245,18 +258,20 @@ Result<std::optional<ImportedModule>> FindImportedModule(const std::string& cach
   TRY_ASSIGN(const std::string text, ReadFile("MODULE.bazel", 16 << 20));
   for (StarlarkCall& call : FindStarlarkCalls(text)) {
     const bool git = call.function == "git_override", archive = call.function == "archive_override";
-    if ((!git && !archive) || call.arguments["module_name"] != kModuleName) continue;
+    if (call.arguments["module_name"] != kModuleName) continue;
+    if (const std::string& path = call.arguments["path"];
+        call.function == "local_path_override" && !path.empty()) {
+      const std::string lock = LockOfModule(path, "");
+      if (lock.empty()) return std::optional<ImportedModule>();
+      return std::optional(ImportedModule{.folder = path, .lock = lock, .from = path});
+    }
+    if (!git && !archive) continue;
     TRY_ASSIGN(ImportedModule module,
                git ? FromGit(call, cache, may_download) : FromArchive(call, cache, may_download));
     const std::string repository = module.folder;
     if (!call.arguments["strip_prefix"].empty())
       module.folder += "/" + call.arguments["strip_prefix"];
-    for (const std::string& folder : {module.folder, FolderOf(module.folder)}) {
-      if (module.lock.empty() && FileExists(folder + "/" + kLockFile) &&
-          folder.starts_with(repository)) {
-        module.lock = folder + "/" + kLockFile;
-      }
-    }
+    module.lock = LockOfModule(module.folder, repository);
     if (module.lock.empty()) {
       return Error(Code::kFailedPrecondition, "{} has no {} beside its module", module.from,
                    kLockFile);

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "base/file.h"
+
 namespace lre::cli {
 namespace {
 
@@ -37,6 +41,29 @@ TEST(ImportedModuleTest, FindsCallsAndTheirTexts) {
   EXPECT_EQ(calls[3].function, "tag");
   EXPECT_THAT(calls[3].arguments, ElementsAre(Pair("name", "y")));
   EXPECT_TRUE(calls[3].lists.empty());
+}
+
+TEST(ImportedModuleTest, MayLieInTheFolderOfAnotherProjectThatHasALock) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  TempDir dir;
+  ASSERT_TRUE(SystemFiles().MakeDirectories(dir / "mine").ok());
+  ASSERT_TRUE(SystemFiles().MakeDirectories(dir / "theirs/local-remote-execution").ok());
+  std::filesystem::current_path(dir / "mine");
+  ASSERT_TRUE(WriteFileAtomically("MODULE.bazel",
+                                  "local_path_override(module_name = \"local-remote-execution\",\n"
+                                  "    path = \"../theirs/local-remote-execution\")\n")
+                  .ok());
+
+  const auto without_lock = FindImportedModule(dir / "cache", /*may_download=*/false);
+  ASSERT_TRUE(WriteFileAtomically("../theirs/lre.lock", "").ok());
+  const auto with_lock = FindImportedModule(dir / "cache", /*may_download=*/false);
+  std::filesystem::current_path(before);
+
+  ASSERT_TRUE(without_lock && with_lock);
+  EXPECT_FALSE(without_lock->has_value());
+  ASSERT_TRUE(with_lock->has_value());
+  EXPECT_EQ((*with_lock)->folder, "../theirs/local-remote-execution");
+  EXPECT_EQ((*with_lock)->lock, "../theirs/lre.lock");
 }
 
 TEST(ImportedModuleTest, ReadsDamagedTextToItsEnd) {

@@ -3,7 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <iostream>
 
 #include "base/file.h"
@@ -56,8 +58,39 @@ Status EditProject(const InitFlags& flags) {
     edits.push_back({file, std::move(after), exists});
   }
   for (const Edited& edited : edits) {
+    TRY(ToStatus(WriteIfChanged(edited.file, edited.text)));
     PrintLine((edited.exists ? "changed: " : "written: ") + edited.file);
-    TRY(WriteFileAtomically(edited.file, edited.text));
+  }
+  return Status();
+}
+
+bool IsProject(const std::filesystem::path& folder) {
+  static constexpr const char* kFiles[] = {"MODULE.bazel", "WORKSPACE.bazel", "WORKSPACE",
+                                           "REPO.bazel"};
+  return std::any_of(std::begin(kFiles), std::end(kFiles),
+                     [&](const char* file) { return FileExists((folder / file).string()); });
+}
+
+// What would be written here must be what this project builds with.
+Status CheckPlace() {
+  const ModuleUse use = FindModuleUse(ReadFile("MODULE.bazel").value_or(""));
+  if (use.IsOfOthers()) {
+    return ErrorStatus(Code::kFailedPrecondition,
+                       "MODULE.bazel takes the module by {}, and its lock with it: `lre sync` is "
+                       "all that this project needs; to lock here, remove the {}",
+                       use.override->function, use.override->function);
+  }
+  std::error_code error;
+  const std::filesystem::path here = std::filesystem::current_path(error);
+  if (error || IsProject(here)) return Status();
+  for (auto above = here; above.has_relative_path();) {
+    above = above.parent_path();
+    // With a MODULE.bazel of its own a folder is no longer part of the project around it.
+    if (IsProject(above)) {
+      return ErrorStatus(Code::kFailedPrecondition,
+                         "{} is a folder of the Bazel project {}: run `lre init` there",
+                         here.string(), above.string());
+    }
   }
   return Status();
 }
@@ -85,9 +118,10 @@ Status RunStep(std::vector<std::string> arguments) {
 }
 
 Status Run(const InitFlags& flags) {
+  TRY(CheckPlace());
   TRY(EditProject(flags));
   if (!FileExists(kSpecFile)) {
-    TRY(WriteFileAtomically(kSpecFile, DefaultSpecText()));
+    TRY(ToStatus(WriteIfChanged(kSpecFile, DefaultSpecText())));
     PrintLine(std::string("written: ") + kSpecFile);
   }
   if (!FileExists(kLockFile)) TRY(RunStep({"lock"}));

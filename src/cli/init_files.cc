@@ -2,7 +2,22 @@
 // A test compares it with the lre.toml of this repository.
 #include "cli/init_files.h"
 
+#include <filesystem>
+
 namespace lre::cli {
+namespace {
+
+constexpr const char* kModule = "local-remote-execution";
+
+std::string_view Trimmed(std::string_view line) {
+  while (!line.empty() && std::isspace(static_cast<unsigned char>(line.front())))
+    line.remove_prefix(1);
+  while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back())))
+    line.remove_suffix(1);
+  return line;
+}
+
+}  // namespace
 
 std::string_view DefaultSpecText() {
   return R"TOML(# What the toolchains of this project are made of. `lre lock` resolves it to exact packages in lre.lock;
@@ -74,21 +89,54 @@ paths = ["base", "binutils", "gcc", "libc", "sysroot"]
 )TOML";
 }
 
+bool ModuleUse::IsOfOthers() const {
+  if (!override) return false;
+  const auto path = override->arguments.find("path");
+  return override->function != "local_path_override" || path == override->arguments.end() ||
+         (std::filesystem::path(path->second) / "").lexically_normal() !=
+             (std::filesystem::path(kModule) / "");
+}
+
+ModuleUse FindModuleUse(std::string_view module_bazel) {
+  ModuleUse use;
+  for (StarlarkCall& call : FindStarlarkCalls(module_bazel)) {
+    if (call.function == "bazel_dep" && call.arguments["name"] == kModule) use.depends = true;
+    if (call.function.ends_with("_override") && call.arguments["module_name"] == kModule)
+      use.override = std::move(call);
+  }
+  return use;
+}
+
 std::string WithModule(std::string text) {
-  if (text.find("local-remote-execution") != text.npos) return text;
+  const ModuleUse use = FindModuleUse(text);
+  if (use.depends && use.override) return text;
   if (!text.empty() && !text.ends_with('\n')) text += '\n';
-  text += R"(
-bazel_dep(name = "local-remote-execution", version = "0")
-local_path_override(
+  text += '\n';
+  if (!use.depends) text += "bazel_dep(name = \"local-remote-execution\", version = \"0\")\n";
+  if (!use.override) {
+    text += R"(local_path_override(
     module_name = "local-remote-execution",
     path = "local-remote-execution",
 )
 )";
+  }
   return text;
 }
 
+bool ImportsBazelrc(std::string_view bazelrc) {
+  while (!bazelrc.empty()) {
+    const size_t end = std::min(bazelrc.find('\n'), bazelrc.size());
+    const std::string_view line = Trimmed(bazelrc.substr(0, end));
+    bazelrc.remove_prefix(std::min(end + 1, bazelrc.size()));
+    if ((line.starts_with("import ") || line.starts_with("try-import ")) &&
+        line.ends_with("lre.bazelrc"))
+      return true;
+  }
+  return false;
+}
+
 std::string WithImport(std::string text) {
-  if (text.find("lre.bazelrc") != text.npos) return text;
+  if (ImportsBazelrc(text)) return text;
   // First, so that what the project says itself comes later and wins.
   return "try-import %workspace%/lre.bazelrc\n" + text;
 }

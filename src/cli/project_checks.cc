@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/generate_project.h"
 #include "cli/imported_module.h"
+#include "cli/init_files.h"
 #include "cli/terminal.h"
 #include "cli/toolchain_files.h"
 #include "toolchain/fetch/extra_files.h"
@@ -27,7 +28,7 @@ class ProjectCheck {
   explicit ProjectCheck(const ProjectCheckOptions& options) : options_(options) {}
 
   std::vector<Finding> Run() {
-    const bool own = FileExists(kLockFile) || FileExists(kManifestFile);
+    const bool own = FileExists(kLockFile) || FileExists(kManifestFile) || FileExists(kSpecFile);
     if (!own && !FindModule()) return std::move(findings_);
     CheckLock(own);
     CheckManifests();
@@ -54,20 +55,35 @@ class ProjectCheck {
       Bad("module", module.error().message(), absent ? "lre sync" : "correct MODULE.bazel");
       return false;
     }
-    if (!*module) {
-      Good("project", "no lre.lock in this folder, and no module with one: nothing to compare");
-      return false;
-    }
+    if (!*module) return FindNothing(), false;
     lock_file_ = (*module)->lock;
     manifest_file_ = (*module)->folder + "/toolchain.json";
     Good("module", "the toolchains are those of " + (*module)->from);
     return true;
   }
 
+  void FindNothing() {
+    if (FindModuleUse(ReadFile("MODULE.bazel").value_or("")).depends) {
+      return Bad("module",
+                 fmt::format("MODULE.bazel depends on {}, and there is no {} here nor beside it",
+                             kModule, kLockFile),
+                 "lre init");
+    }
+    const std::string what =
+        fmt::format("neither {} nor {} in this folder, and no module with one: nothing to compare",
+                    kSpecFile, kLockFile);
+    if (!options_.required) return Good("project", what);
+    Bad("project", what, "run it in the project's folder; a new one: lre init");
+  }
+
   // The lock answers the request.
   void CheckLock(bool own) {
     Result<toolchain::Lock> lock = ReadLock(lock_file_);
-    if (!lock) return Bad("lock", lock.error().message(), "lre lock");
+    if (!lock) {
+      return Bad(
+          "lock", lock.error().message(),
+          FileExists(lock_file_) ? "git checkout, then lre lock; or lre lock --fresh" : "lre lock");
+    }
     lock_ = std::move(*lock);
     // That another repository's lock answers its request is checked there.
     if (!own) return;
@@ -168,6 +184,8 @@ class ProjectCheck {
   // Of a module that is imported only lre.bazelrc is written into the project.
   void CheckGenerated(bool own) {
     if (!manifest_) return;
+    if (Status first = CheckFirstToolchain(*manifest_); !first.ok())
+      return Bad("generated", first.message(), "correct lre.toml, then lre lock");
     Result<std::vector<toolchain::GeneratedFile>> files =
         toolchain::Generate(*manifest_, {.further = further_});
     if (!files) return Bad("generated", files.error().message(), "lre sync && lre generate");
@@ -181,39 +199,24 @@ class ProjectCheck {
     if (fresh) Good("generated", "generated files are fresh");
   }
 
-  void CheckMentions(const std::string& file, const std::string& text, const std::string& why) {
-    Result<std::string> found = ReadFile(file);
-    if (!found) return Bad("bazel", file + " is not here", "lre init");
-    if (found->find(text) == found->npos) {
-      return Bad("bazel", fmt::format("{} {}", file, why), "lre init");
-    }
-    Good("bazel", fmt::format("{} names {}", file, text));
-  }
-
   // The module that Bazel takes is the one that is generated here.
-  void CheckOverride() {
-    const std::string text = ReadFile("MODULE.bazel").value_or("");
-    for (StarlarkCall& call : FindStarlarkCalls(text)) {
-      if (!call.function.ends_with("_override") || call.arguments["module_name"] != kModule)
-        continue;
-      const std::string& path = call.arguments["path"];
-      if (call.function != "local_path_override") {
-        return Bad(
-            "module",
-            fmt::format("MODULE.bazel takes the module by {}, and {} locks another here",
-                        call.function, kLockFile),
-            fmt::format("remove {} to use that module's, or use local_path_override", kLockFile));
-      }
-      const auto theirs = ReadFile(path + "/toolchain.json"), ours = ReadFile(kManifestFile);
-      if (theirs && ours && *theirs == *ours) {
-        return Good("module", "MODULE.bazel takes the module in " + path);
-      }
-      return Bad("module",
-                 fmt::format("MODULE.bazel takes the module in {}, which is not {}'s", path,
-                             kManifestFile),
-                 fmt::format("local_path_override of {} with path = \"{}\"", kModule, kModule));
+  void CheckOverride(std::optional<StarlarkCall> call) {
+    if (!call) return Bad("module", "MODULE.bazel does not say where the module is", "lre init");
+    const std::string& path = call->arguments["path"];
+    if (call->function != "local_path_override") {
+      return Bad(
+          "module",
+          fmt::format("MODULE.bazel takes the module by {}, and {} locks another here",
+                      call->function, kLockFile),
+          fmt::format("remove {} to use that module's, or use local_path_override", kLockFile));
     }
-    Bad("module", "MODULE.bazel does not say where the module is", "lre init");
+    const auto theirs = ReadFile(path + "/toolchain.json"), ours = ReadFile(kManifestFile);
+    if (theirs && ours && *theirs == *ours) {
+      return Good("module", "MODULE.bazel takes the module in " + path);
+    }
+    Bad("module",
+        fmt::format("MODULE.bazel takes the module in {}, which is not {}'s", path, kManifestFile),
+        fmt::format("local_path_override of {} with path = \"{}\"", kModule, kModule));
   }
 
   void CheckBazel(bool own) {
@@ -221,11 +224,18 @@ class ProjectCheck {
       Good("bazel", "no MODULE.bazel in this folder: not a Bazel project");
       return;
     }
-    CheckMentions("MODULE.bazel", kModule, "does not depend on the module");
-    if (own && ReadFile("MODULE.bazel").value_or("").find(kModule) != std::string::npos) {
-      CheckOverride();
+    ModuleUse use = FindModuleUse(ReadFile("MODULE.bazel").value_or(""));
+    if (!use.depends) {
+      Bad("bazel", "MODULE.bazel does not depend on the module", "lre init");
+    } else {
+      Good("bazel", fmt::format("MODULE.bazel depends on {}", kModule));
+      if (own) CheckOverride(std::move(use.override));
     }
-    CheckMentions(".bazelrc", "lre.bazelrc", "does not import lre.bazelrc");
+    if (!ImportsBazelrc(ReadFile(".bazelrc").value_or(""))) {
+      return Bad("bazel", ".bazelrc does not import lre.bazelrc",
+                 "lre init, or add it: try-import %workspace%/lre.bazelrc");
+    }
+    Good("bazel", ".bazelrc imports lre.bazelrc");
   }
 
   const ProjectCheckOptions options_;

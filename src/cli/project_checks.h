@@ -20,6 +20,7 @@ struct Finding {
 
 struct ProjectCheckOptions {
   bool with_store = true;  // whether the store paths have to be on this machine
+  bool required = false;   // whether it is bad that there is nothing to compare in this folder
 };
 std::vector<Finding> CheckProject(const ProjectCheckOptions& options = {});
 

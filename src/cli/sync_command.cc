@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/generate_project.h"
 #include "cli/imported_module.h"
+#include "cli/init_files.h"
 #include "cli/package_mirror.h"
 #include "cli/sync_toolchain.h"
 #include "http_client/http_client.h"
@@ -91,7 +92,7 @@ Status RunImported(SyncFlags flags, const ImportedModule& module) {
     TRY_ASSIGN(const bool written, WriteIfChanged(file.path, file.text));
     PrintLine(fmt::format("{}: {}", file.path, written ? "written" : "unchanged"));
   }
-  if (ReadFile(".bazelrc").value_or("").find("lre.bazelrc") == std::string::npos) {
+  if (!ImportsBazelrc(ReadFile(".bazelrc").value_or(""))) {
     PrintLine("add to .bazelrc: try-import %workspace%/lre.bazelrc");
   }
   return Status();

@@ -39,6 +39,8 @@ cat "$farm_dir/dev.log"
 edit second
 echo "edit to remote compile: $took ms"
 sent=$(grep -o 'sent [^,]*' "$farm_dir/dev.log")
+# Of five paths the sysroot, and the compiler that references it.
+grep -q ': 5 store paths, .* 2 index entries' "$farm_dir/dev.log" || { cat "$farm_dir/dev.log"; fail "more was pushed than changed"; }
 echo "of $(grep -o '[0-9]* store paths, [^;]*' "$farm_dir/dev.log"): $sent"
 edit third
 echo "edit to remote compile: $took ms"

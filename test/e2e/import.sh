@@ -85,6 +85,20 @@ if "$lre" sync >"$farm_dir/integrity" 2>&1; then fail "an integrity that is none
 sed -i 's|sha256-AAAA.*"|sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="|' MODULE.bazel
 if "$lre" sync >"$farm_dir/integrity" 2>&1; then fail "an archive with another hash was taken"; fi
 grep -q 'its hash is' "$farm_dir/integrity" || fail "nothing says that the hash is wrong: $(cat "$farm_dir/integrity")"
+
+# And one in the folder of another project of this machine.
+mkdir -p "$farm_dir/neighbour"
+cd "$farm_dir/neighbour" || exit
+cat >MODULE.bazel <<'MODULE'
+bazel_dep(name = "local-remote-execution", version = "0")
+local_path_override(
+    module_name = "local-remote-execution",
+    path = "../origin/local-remote-execution",
+)
+MODULE
+echo 'try-import %workspace%/lre.bazelrc' >.bazelrc
+"$lre" sync && "$lre" check || fail "lre check of a project that takes the module of another"
+[ "$(ls)" = "$(printf 'MODULE.bazel\nlre.bazelrc')" ] || fail "lre sync wrote more than lre.bazelrc: $(ls)"
 farm_workspace=$farm_dir/project
 cd "$farm_workspace" || exit
 

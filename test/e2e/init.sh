@@ -48,6 +48,11 @@ assert found["server lre-cc"]["verdict"] == "good" and found["compiler lre-cc"][
 assert {"sandbox", "store", "environment", "host specs", "userland", "bazel version", "server", "lock"} <= found.keys()
 PYTHON
 
+# What of this machine could get into builds is named.
+CPATH=/usr/include LD_LIBRARY_PATH=/nowhere "$lre" doctor >"$farm_dir/doctor" || true
+grep -q 'environment: set here: CPATH LD_LIBRARY_PATH' "$farm_dir/doctor" || fail "lre doctor names no variables: $(cat "$farm_dir/doctor")"
+grep -q '^good *compiler lre-cc:' "$farm_dir/doctor" || fail "the compiler takes CPATH's headers: $(cat "$farm_dir/doctor")"
+
 # disagrees WHAT: lre check fails and says so.
 disagrees() {
   if "$lre" check --without-store >"$farm_dir/check" 2>&1; then fail "lre check sees nothing, although: $1"; fi
@@ -61,9 +66,11 @@ spoil() { # spoil FILE EXPRESSION EXPECTED: sed changes FILE, then all is as it 
 }
 spoil lre.toml 's/"zstd",/"zstd",\n  "time",/' 'store path base lacks package time'
 spoil lre.lock '0,/^version = .*/s//version = "9"/' 'made from another lre.lock'
+spoil lre.lock '$ a <<<<<<< HEAD' 'git left a merge undecided here'
 spoil lre.cmake 's/Linux/Windows/' 'lre.cmake is not what'
 spoil lre.bazelrc 's/lre_store_loader/other/' 'lre.bazelrc is not what'
 spoil .bazelrc '/lre.bazelrc/d' '.bazelrc does not import'
+spoil .bazelrc 's/^try-import/# try-import/' '.bazelrc does not import'
 spoil MODULE.bazel '/local-remote-execution/d' 'MODULE.bazel does not depend'
 spoil MODULE.bazel 's/path = "local-remote-execution"/path = "elsewhere"/' 'MODULE.bazel takes the module in elsewhere'
 spoil MODULE.bazel 's/local_path_override/git_override/' 'MODULE.bazel takes the module by git_override'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `lre store` on a store of the test's own: what is there and who needs it, bit rot found and named, what no
-# project names collected, a toolchain carried to another machine in one file.
+# project names collected, a toolchain carried to another machine in one file. And what needs no store at all.
 [ "$(id -u)" = 0 ] || { echo "this test mounts: run it as root" >&2; exit 1; }
 [ -n "${LRE_E2E_MOUNTS:-}" ] || LRE_E2E_MOUNTS=own exec unshare --mount --propagation private "$0" "$@"
 . "$(dirname "$0")/session.sh"
@@ -58,4 +58,27 @@ says "import" "^$paths store paths added, 0 were here"
 says "import" "^0 store paths added, $paths were here"
 "$lre" store verify >"$said"
 says "verify" "^$paths store paths are as they were recorded"
+
+# On a machine without a store, a network and downloads, whatever is generated is made from the manifests alone.
+umount /lre/store
+mkdir -p "$farm_dir/empty" "$farm_dir/bare/local-remote-execution"
+mount --bind "$farm_dir/empty" /lre/store
+cd "$farm_dir/bare" || exit
+cp "$root"/{lre.toml,lre.lock,MODULE.bazel,.bazelrc} .
+cp "$root"/local-remote-execution/*.json local-remote-execution/
+bare() { unshare --net env "XDG_CACHE_HOME=$farm_dir/nowhere" "$lre" "$@"; }
+bare generate >"$said" || { cat "$said"; fail "lre generate needs more than manifests"; }
+bare check --without-store >"$said" || { cat "$said"; fail "lre check --without-store needs more than files"; }
+# (The examples of toolchains of one's own are written by hand.)
+diff -r -x binutils -x protoc -x zlib local-remote-execution "$root/local-remote-execution" >"$said" || { cat "$said"; fail "something else is generated than is committed"; }
+for file in *.cmake recc.conf lre.bazelrc .envrc; do cmp "$file" "$root/$file" || fail "$file is not what is committed"; done
+if bare check >"$said"; then fail "lre check misses no store path"; fi
+says "check" 'fix: lre sync lre-cc$'
+if bare env >"$said" 2>&1; then fail "lre env without a store"; fi
+says "env" '^lre: /lre/store/[0-9a-f]{32}-[a-z]+ is not here; run `lre sync lre-cc`$'
+[ "$(wc -l <"$said")" = 1 ] || fail "lre env says $(cat "$said")"
+if bare sync lre-protoc >"$said" 2>&1; then fail "packages came from nowhere"; fi
+says "sync" 'lre sync --server'
+[ -z "$(ls "$farm_dir/empty")" ] || fail "something was made: $(ls "$farm_dir/empty")"
+[ ! -e "$farm_dir/nowhere/lre/modules" ] || fail "lre env downloads"
 echo "passed: $paths store paths"

@@ -48,7 +48,7 @@ cd "$project" || exit
 
 inside() { "${as_user[@]}" "$home/lre" run "$@"; }
 "${as_user[@]}" test -w /lre/store && fail "/lre/store is writable for user $user: nothing to show"
-inside "$home/lre" sync lre-cc || fail "lre sync in the namespace"
+inside -- "$home/lre" sync lre-cc || fail "lre sync in the namespace"
 [ -n "$(ls "$home/.lre/store")" ] || fail "nothing in ~/.lre/store"
 
 # A server outside, of the same project.

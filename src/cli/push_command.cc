@@ -63,8 +63,7 @@ Result<std::vector<Push>> WhatToPush(const PushFlags& flags) {
     // Those of other systems are asked for by name, as of `lre sync`.
     if (toolchains.empty()) toolchains = toolchain::ToolchainsOf(lock, lock.system);
     for (const std::string& name : toolchains) {
-      if (!lock.toolchains.contains(name))
-        return Error(Code::kNotFound, "{} has no toolchain \"{}\"", flags.lock, name);
+      TRY(ToStatus(toolchain::OrderedPaths(lock, name)));
       TRY_ASSIGN(Push push, PushOfManifest(ManifestFileFor(lock, name)));
       pushes.push_back(std::move(push));
     }
@@ -157,7 +156,7 @@ Status PushAllPackages(const PushFlags& flags, RemoteServer& server) {
 }
 
 Status Run(const PushFlags& flags) {
-  TRY_ASSIGN(auto server, RemoteServer::Connect(flags.server));
+  TRY_ASSIGN(auto server, RemoteServer::Reach(flags.server));
   if (flags.list) return List(*server);
   if (!flags.retire.empty()) {
     TRY(server->RetirePin(flags.retire));
@@ -175,7 +174,7 @@ Status Run(const PushFlags& flags) {
 }  // namespace
 
 Status PushManifest(const std::string& file, const ServerFlags& flags, bool pin) {
-  TRY_ASSIGN(auto server, RemoteServer::Connect(flags));
+  TRY_ASSIGN(auto server, RemoteServer::Reach(flags));
   TRY_ASSIGN(Push push, PushOfManifest(file));
   // What is not to stay is no toolchain of a name for others either, least of all the default one.
   if (!pin) push.manifest.reset();

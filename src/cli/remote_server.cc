@@ -41,6 +41,15 @@ Result<std::unique_ptr<RemoteServer>> RemoteServer::Connect(const ServerFlags& f
   return std::make_unique<RemoteServer>(std::move(channel), flags.instance_name);
 }
 
+Result<std::unique_ptr<RemoteServer>> RemoteServer::Reach(const ServerFlags& flags) {
+  TRY_ASSIGN(auto server, Connect(flags));
+  const Status answers = server->CheckAnswers();
+  // One that is only slow to answer may still do what is asked of it.
+  if (answers.code() != Code::kUnavailable) return server;
+  return Error(answers.code(), "{}; `lre up` starts a server, --server names another",
+               answers.message());
+}
+
 RemoteServer::RemoteServer(std::shared_ptr<rpc::Channel> channel, std::string instance_name)
     : channel_(std::move(channel)),
       instance_name_(std::move(instance_name)),

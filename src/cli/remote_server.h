@@ -29,6 +29,8 @@ class RemoteServer {
  public:
   // Connects with the first call.
   static Result<std::unique_ptr<RemoteServer>> Connect(const ServerFlags& flags);
+  // Connects now; kUnavailable says what to do.
+  static Result<std::unique_ptr<RemoteServer>> Reach(const ServerFlags& flags);
   // On channels that exist; `instance_name` as in every request.
   RemoteServer(std::shared_ptr<rpc::Channel> channel, std::string instance_name);
 

@@ -281,7 +281,9 @@ def compile_features(ctx):
                         _flags(
                             _COMPILE,
                             ["-fstack-protector", "-Wall"] + _WARNINGS[ctx.attr.compiler] +
-                            ["-fno-omit-frame-pointer"] + ctx.attr.compile_flags,
+                            ["-fno-omit-frame-pointer"] +
+                            # For -flto: ar, without GCC's plugin, finds no symbols in what holds nothing else.
+                            ([] if clang else ["-ffat-lto-objects"]) + ctx.attr.compile_flags,
                         ) +
                         _flags(_COMPILE, ["-g"], _with("dbg")) +
                         _flags(_COMPILE, [

@@ -1,6 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "base/lines.h"
+#include "base/source_path.h"
 #include "toolchain/generate/fake_module.h"
 
 namespace lre::toolchain {
@@ -165,6 +169,40 @@ TEST(SystemsModuleTest, WithoutThemThereIsOnePlatform) {
   EXPECT_THAT(files[kModule + "generated-cc/config/BUILD.bazel"],
               AllOf(Not(HasSubstr("aarch64")), Not(HasSubstr("ISA"))));
   EXPECT_THAT(files["lre.bazelrc"], Not(HasSubstr("aarch64")));
+}
+
+// With all that this repository has. A path there would stand in the key of every action, so that
+// another of any toolchain would re-key all.
+TEST(SystemsModuleTest, NoStorePathEntersEveryAction) {
+  std::vector<Manifest> further;
+  for (const auto& entry : std::filesystem::directory_iterator(SourcePath(kModule)))
+    if (entry.path().extension() == ".json" && entry.path().stem() != "toolchain")
+      further.push_back(Committed(entry.path().stem()));
+  ASSERT_GT(further.size(), 10u);
+
+  int platforms = 0;
+  for (const auto& [path, text] : CommittedModule({.further = further})) {
+    if (path == "lre.bazelrc") {
+      for (const std::string& line : Lines(text))
+        if (line.starts_with("build")) {
+          EXPECT_THAT(line, Not(HasSubstr("action_env=")));
+        }
+    }
+    for (size_t at = 0; (at = text.find("exec_properties = ", at)) != text.npos; ++at, ++platforms)
+      EXPECT_THAT(text.substr(at, text.find('}', at) - at), Not(HasSubstr("/lre/"))) << path;
+  }
+  EXPECT_EQ(platforms, 2);
+}
+
+// What is built for it here is linked with the very files with which it is built there.
+TEST(SystemsModuleTest, ACompilerForAnotherProcessorHasTheSysrootOfTheOneThere) {
+  const Manifest cross = Committed("lre-cross-aarch64");
+  const Manifest there = Committed("lre-cc-aarch64");
+
+  EXPECT_EQ(cross.cc->sysroot, there.cc->sysroot);
+  EXPECT_EQ(cross.cc->loader, there.cc->loader);
+  EXPECT_EQ(cross.cc->libc, there.cc->libc);
+  EXPECT_EQ(Committed("lre-clang-aarch64").cc->sysroot, there.cc->sysroot);
 }
 
 // Compiles of the first toolchain are what they were, but for where they may run.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `lre explain` on logs of real Bazel builds, in all three formats: the flag, the variable and the source
-# that made keys differ are named, and what follows from them is not.
+# `lre explain` on logs of real Bazel builds, in all three formats: the flags, the variable and the source
+# that made keys differ are named, and what follows from them is not; flags that must not make them differ do not.
 . "$(dirname "$0")/session.sh"
 farm_workspace=$farm_dir/project farm_log=
 copy_project "$farm_workspace"
@@ -31,6 +31,13 @@ if ! build "--execution_log_compact_file=$logs/a.compact" 2>"$logs/compact.txt";
 fi
 build "--execution_log_binary_file=$logs/flag.binary" --host_copt=-DEXPLAIN
 build "--execution_log_json_file=$logs/variable.json" --action_env=EXPLAIN=yes
+# What people set that enters no key, and what enters keys.
+build "--execution_log_json_file=$logs/same.json" --define=EXECUTOR=remote --stamp --spawn_strategy=local \
+  --remote_default_exec_properties=explain=yes
+expect_spawns "flags that enter no key" "[0-9]+ remote cache hit"
+build "--execution_log_json_file=$logs/others.json" -c opt --platform_suffix=other --shell_executable=/bin/sh \
+  --noincompatible_strict_action_env
+expect_spawns "flags that enter all keys" "[0-9]+ $local_strategy"
 new_sources "$farm_workspace" 7
 build "--execution_log_binary_file=$logs/source.binary"
 
@@ -40,6 +47,10 @@ for format in "${formats[@]}"; do
 done
 expect_cause "a flag" "$logs/a.json" "$logs/flag.binary" 'DEXPLAIN'
 expect_cause "a variable" "$logs/a.json" "$logs/variable.json" 'variable EXPLAIN \(environment\)'
+"$lre" explain "$logs/a.json" "$logs/same.json" >"$logs/same.txt" || fail "flags that enter no key: $(cat "$logs/same.txt")"
+expect_cause "another configuration" "$logs/a.json" "$logs/others.json" 'B: .*bazel-out/k8-opt-other/bin/words\.out'
+expect_cause "another shell" "$logs/a.json" "$logs/others.json" 'B: /bin/sh$'
+expect_cause "the client's PATH" "$logs/a.json" "$logs/others.json" 'variable PATH \(environment\)'
 expect_cause "a source" "$logs/a.binary" "$logs/source.binary" 'input words.txt \(input file\)'
 # Programs made from a changed source follow from their compile.
 "$lre" explain "$logs/a.binary" "$logs/source.binary" --json >"$logs/source.json" || true

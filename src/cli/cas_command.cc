@@ -3,6 +3,7 @@
 // works with any server; those four need one of ours (lre.admin.v1.Cache), and say so of others.
 #include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "base/file.h"
 #include "base/quantity.h"
@@ -190,6 +191,32 @@ std::shared_ptr<CasFlags> Add(App& app, CLI::App& command, Run run) {
   return flags;
 }
 
+// In place of those of all subcommands, which each would show.
+void AddExamples(CLI::App& command) {
+  const std::string digest = "A digest is [FUNCTION:]HASH/SIZE.\n";
+  const std::string operators =
+      "only with servers of this program, from their machine or with a TLS client certificate.\n";
+  for (const auto& [name, text] : std::map<std::string, std::string>{
+           {"stat", digest + "Without digests it works " + operators +
+                        "Examples:\n  lre cas stat HASH/SIZE HASH/SIZE\n"
+                        "  lre cas stat --server cache.example:50051"},
+           {"get", digest + "Examples:\n  lre cas get HASH/SIZE -o FILE\n"
+                            "  lre cas get blake3:HASH/SIZE | head"},
+           {"put", "Example:\n  lre cas put src/ README.md     (of a folder, its Directory)"},
+           {"ls", digest + "Example:\n  lre cas ls -r HASH/SIZE"},
+           {"verify", digest + "Without digests it works " + operators +
+                          "Examples:\n  lre cas verify --tree HASH/SIZE\n  lre cas verify"},
+           {"evict", digest + "It works " + operators +
+                         "Examples:\n  lre cas evict HASH/SIZE\n"
+                         "  lre cas evict --partition red HASH/SIZE"},
+           {"drop", digest + "It works " + operators + "Example:\n  lre cas drop HASH/SIZE"},
+           {"export", digest + "Examples:\n  lre cas export --action HASH/SIZE -o action.tar\n"
+                               "  lre cas export --tree HASH/SIZE -o inputs.tar"},
+           {"import", "Example:\n  lre cas import action.tar --server other:50051"}}) {
+    command.get_subcommand(name)->footer(text);
+  }
+}
+
 }  // namespace
 
 void AddCasCommand(App& app) {
@@ -221,9 +248,11 @@ void AddCasCommand(App& app) {
           "DIGEST", false);
   auto [get, get_flags] =
       declare(add("get", "Download a blob, to standard output or a file", Get), "DIGEST", true);
+  get->get_option("DIGEST")->expected(1);
   get->add_option("-o,--output", get_flags->output, "Where to")->type_name("FILE");
   declare(add("put", "Upload files and folders; prints their digests", PutAll), "PATH", true);
   auto [ls, ls_flags] = declare(add("ls", "List a Directory", Ls), "DIGEST", true);
+  ls->get_option("DIGEST")->expected(1);
   ls->add_flag("-r,--recursive", ls_flags->recursive, "And everything below it");
   auto [verify, verify_flags] = declare(
       add("verify", "Read blobs and check their digests; without digests: all that is stored",
@@ -246,6 +275,7 @@ void AddCasCommand(App& app) {
   out->add_flag("--action", out_flags->action,
                 "The digests are Actions: their commands, inputs, results and outputs too");
   declare(add("import", "Upload what an archive holds", Import), "FILE", true);
+  AddExamples(*command);
 }
 
 }  // namespace lre::cli

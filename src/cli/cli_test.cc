@@ -120,6 +120,17 @@ TEST(Worker, HasNoFlagThatOnlyAServerReads) {
   }
 }
 
+TEST(Cas, GetsAndListsOneAtATime) {
+  CLI::App cli;
+  App app{cli};
+  AddCasCommand(app);
+
+  EXPECT_THROW(cli.parse("cas get a/1 b/1"), CLI::ParseError);
+  EXPECT_THROW(cli.parse("cas ls a/1 b/1"), CLI::ParseError);
+  EXPECT_NO_THROW(cli.parse("cas get a/1"));
+  EXPECT_NO_THROW(cli.parse("cas stat a/1 b/1"));
+}
+
 TEST(ShellQuote, IsReadBackByAShell) {
   const std::string text = "it's \"$HOME\" `x` \\ \n*";
   Result<SubprocessResult> result =

@@ -89,6 +89,9 @@ void ExpectReadable(const CLI::App& command, const std::string& name) {
     EXPECT_NE(option->get_description(), "") << name << " " << option->get_name();
   }
   for (const CLI::App* sub : command.get_subcommands(nullptr)) {
+    // Its own, not those of all.
+    EXPECT_THAT(sub->get_footer(), testing::HasSubstr(name + " " + sub->get_name()));
+    EXPECT_NE(sub->get_footer(), command.get_footer()) << name << " " << sub->get_name();
     ExpectReadable(*sub, name + " " + sub->get_name());
   }
 }

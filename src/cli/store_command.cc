@@ -200,6 +200,15 @@ void AddStoreCommand(App& app) {
 
   AddGcCommand(app, *command);
   AddExportCommand(app, *command);
+  // In place of those above, which each would show.
+  for (const auto& [name, example] : std::map<std::string, std::string>{
+           {"list", "lre store list"},
+           {"verify", "lre store verify /lre/store/<hash>-gcc"},
+           {"gc", "lre store gc --dry-run"},
+           {"export", "lre store export toolchain.tar.zst local-remote-execution/toolchain.json"},
+           {"import", "lre store import toolchain.tar.zst"}}) {
+    command->get_subcommand(name)->footer("Example:\n  " + example);
+  }
 }
 
 }  // namespace lre::cli

@@ -72,13 +72,9 @@ Result<std::vector<Push>> WhatToPush(const PushFlags& flags) {
 }
 
 Status PinPush(RemoteServer& server, const std::string& name, const UploadReport& report) {
-  auto pin = server.SetPin(name, report.actions);
-  if (!pin && pin.error().code() == Code::kUnimplemented) {
-    PrintLine("  not pinned: this server may evict it (it keeps no pins)");
-    return Status();
-  }
-  TRY(ToStatus(pin));
-  PrintLine(fmt::format("  pinned as {}", name));
+  TRY_ASSIGN(const bool pinned, PinUpload(server, name, report));
+  PrintLine(pinned ? fmt::format("  pinned as {}", name)
+                   : "  not pinned: this server may evict it (it keeps no pins)");
   return Status();
 }
 

@@ -179,6 +179,17 @@ Result<UploadReport> UploadPaths(const toolchain::ToolchainStore& store,
   return uploader.Send();
 }
 
+Result<bool> PinUpload(RemoteServer& server, const std::string& name, const UploadReport& report) {
+  const Status status = ToStatus(server.SetPin(name, report.actions));
+  if (status.ok()) return true;
+  if (status.code() == Code::kUnimplemented) return false;
+  if (status.code() != Code::kResourceExhausted) return std::unexpected(status);
+  return Error(Code::kResourceExhausted,
+               "{} was sent and is not pinned, so the server may evict it: {}; `lre push --list` "
+               "says what is pinned, `lre push --retire NAME` lets go of it",
+               name, status.message());
+}
+
 Status UploadManifest(const toolchain::Manifest& manifest, const std::string& name,
                       const UploadParts& parts, UploadReport& report) {
   reapi::StoreIndexEntry entry{

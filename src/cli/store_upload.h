@@ -44,6 +44,10 @@ struct UploadOptions {
 Result<UploadReport> UploadPaths(const toolchain::ToolchainStore& store,
                                  const std::vector<toolchain::StorePath>& paths,
                                  const UploadParts& parts, const UploadOptions& options = {});
+// Pins what was uploaded under a name; false: the server keeps no pins. kResourceExhausted, with
+// what to do, beyond the server's bounds: what was uploaded is then cache like anything else.
+Result<bool> PinUpload(RemoteServer& server, const std::string& name, const UploadReport& report);
+
 // The name of the toolchain whose userland workers without one of their own take.
 inline constexpr const char* kDefaultToolchain = "default";
 

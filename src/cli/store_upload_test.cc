@@ -22,6 +22,7 @@ class StoreUploadTest : public testing::Test {
   StoreUploadTest() {
     server::Config config = SmallServer(directory_ / "data");
     config.execution = false;
+    config.store_pinned_percent_max = 1;  // 671,088 bytes: two paths
     server_ = server::Server::Start(config, SystemClock()).value();
     remote_ = RemoteServer::Connect({.address = server_->addresses()[0]}).value();
   }
@@ -111,6 +112,21 @@ TEST_F(StoreUploadTest, PinsWhatWasPushedUntilItIsRetired) {
   EXPECT_EQ(remote_->ListPins()->size(), 1u);
   EXPECT_TRUE(remote_->RetirePin("libc").ok());
   EXPECT_TRUE(remote_->ListPins()->empty());
+}
+
+TEST_F(StoreUploadTest, WhatIsTooMuchToPinIsSaidWithWhatToDoAndPinsNothing) {
+  StorePath libc = Make('1', "libc"), gcc = Make('2', "gcc"), jdk = Make('3', "jdk");
+  auto two = Upload({libc, gcc}), all = Upload({libc, gcc, jdk});
+  ASSERT_TRUE(two && all);
+  ASSERT_TRUE(PinUpload(*remote_, "two", *two).value());
+
+  const Status status = ToStatus(PinUpload(*remote_, "three", *all));
+
+  EXPECT_EQ(status.code(), Code::kResourceExhausted) << status.ToString();
+  for (const char* said : {"three was sent", "store.pinned_share", "--retire"})
+    EXPECT_THAT(status.message(), HasSubstr(said));
+  ASSERT_EQ(remote_->ListPins()->size(), 1u);
+  EXPECT_EQ(remote_->ListPins()->at(0).name(), "two");
 }
 
 }  // namespace

@@ -134,8 +134,9 @@ Status LogStoreImpl::CheckPinFits(const PinnedKeys& pin) const {
     return {};
   return ErrorStatus(
       Code::kResourceExhausted,
-      "pin {}: all pins would hold {} bytes (of at most {}) in {} blobs ({}) under {} "
-      "names ({}); remove some or raise the bound",
+      "pin {}: all pins would hold {} bytes (of at most {}: store.pinned_share) in {} blobs ({}: "
+      "store.pinned_blobs_max) under {} names ({}: store.pins_max); remove some or raise "
+      "the bound",
       pin.pin.name, bytes, bytes_max, keys, options_.pinned_blobs_max, number, options_.pins_max);
 }
 

@@ -16,13 +16,26 @@ cc_binary(
     srcs = ["hello_lre.cc"],
 )
 BUILD
+. "$root/test/e2e/serve.sh"
+serve_dir=$farm_dir
 push_end() {
+  serve_end
   end_fresh_worker
   farm_end
   rmdir /nix/store /nix 2>/dev/null || true
 }
 trap push_end EXIT
 need_root
+
+# More than may be pinned: said with what to do, and nothing is pinned. What was sent stays as long as the cache likes.
+serve small --data-dir "$farm_dir/small" --store-size-max 256MiB --store-pinned-share 2
+libc=$(sed -n 's/^ *"path": "\(.*-libc\)",$/\1/p' "$module/toolchain.json")
+if "$lre" push "$libc" --server "$address" >"$farm_dir/refused" 2>&1; then fail "16 MB were pinned in 5"; fi
+cat "$farm_dir/refused"
+grep -q 'is not pinned.*store\.pinned_share.*lre push --retire' "$farm_dir/refused" || fail "nothing says what to do"
+[[ "$("$lre" push --server "$address" --list)" == "0 pins"* ]] || fail "something is pinned"
+[[ "$("$lre" push "$libc" --server "$address" --no-pin)" == *"sent 0 B in 0 blobs"* ]] || fail "what was sent is gone"
+serve_end
 
 # Cache and scheduler only; small, so that filling it is quick. What was just written is leased for a minute,
 # so its clock runs a hundred times as fast (not the one that deadlines are taken from).

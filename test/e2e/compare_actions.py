@@ -29,7 +29,7 @@ def commands(path):
                 at = arguments.index(name)
                 arguments[at : at + 1] = parameters["arguments"]
         arguments = [plain(a) for a in arguments[1:]]
-        if action["mnemonic"] not in ("CppCompile", "CppLink", "CppArchive"):
+        if action["mnemonic"] not in ("CppCompile", "CppLink", "CppArchive", "CppLTOIndexing", "CcLtoBackendCompile"):
             continue
         key = "-o" in arguments and arguments[arguments.index("-o") + 1] or arguments[1]
         found[action["mnemonic"] + " " + key] = arguments

@@ -49,3 +49,11 @@ farm_build remote //:thrower
 expect_spawns "after" "[1-9].*"
 logged store_path_fetched $((fetched + 1))
 [ "$(sha256sum "$header")" = "$good" ] || fail "the header is not what it was"
+
+# One that flips while no worker runs is found when the next one starts, though no action wants the path.
+end_fresh_worker
+printf '\xff' | dd of="$header" bs=1 seek=100 conv=notrunc status=none
+fresh_worker damaged
+logged store_path_damaged 1
+logged store_path_fetched 1
+[ "$(sha256sum "$header")" = "$good" ] || fail "the header was not fetched again"

@@ -17,7 +17,8 @@ struct Command {
 Result<std::string> Ask(Command command) {
   TRY_ASSIGN(SubprocessResult result, RunSubprocess({.arguments = command.arguments,
                                                      .environment = command.environment,
-                                                     .directory = command.directory}));
+                                                     .directory = command.directory,
+                                                     .timeout = kProbeTime}));
   if (result.exit_code != 0)
     return Error(Code::kFailedPrecondition, "{} ended with {}: {}",
                  fmt::join(command.arguments, " "), result.exit_code,

@@ -52,3 +52,8 @@ if grep -E '/usr/lib/jvm|remotejdk' "$farm_dir/actions" | grep -v /lre/store/; t
   fail "an action above knows another JDK than the store's"
 fi
 grep -q '/lre/store/[0-9a-f]*-jdk/' "$farm_dir/actions" || fail "no action names the JDK of the store"
+
+# Compile toolchains for older languages, and the JDK by its number.
+farm_bazel aquery --lockfile_mode=off --java_language_version=8 --java_runtime_version=17 "mnemonic(Javac, $examples:greeting)" \
+  >"$farm_dir/older" 2>&1 || fail "aquery: $(tail -n 3 "$farm_dir/older")"
+grep -A1 -e '-source' "$farm_dir/older" | grep >/dev/null -x ' *8 .' || fail "nothing is compiled for Java 8"

@@ -70,8 +70,12 @@ class Verifier {
     std::vector<std::string> arguments = {flags_.bazel, "--output_base=" + output_base_};
     arguments.insert(arguments.end(), flags_.startup.begin(), flags_.startup.end());
     arguments.insert(arguments.end(), command.begin(), command.end());
-    TRY_ASSIGN(SubprocessResult result,
-               RunSubprocess({.arguments = arguments, .timeout = flags_.build_max}));
+    auto ran = RunSubprocess({.arguments = arguments, .timeout = flags_.build_max});
+    if (!ran && ran.error().code() == Code::kNotFound) {
+      return ErrorStatus(Code::kNotFound, "{} is not here; --bazel PROGRAM says where Bazel is",
+                         flags_.bazel);
+    }
+    TRY_ASSIGN(const SubprocessResult result, std::move(ran));
     if (result.exit_code == 0) return Status();
     const std::string file = fmt::format("{}/{}.txt", logs_, what);
     TRY(WriteFileAtomically(file, result.output + result.error_output));

@@ -1,4 +1,6 @@
 // lre generate and lre env: what derives from toolchain.json.
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -11,6 +13,8 @@
 
 namespace lre::cli {
 namespace {
+
+constexpr const char* kNamesOfOthers[] = {".envrc", "recc.conf"};
 
 Status RunGenerate(const GenerateFlags& flags) {
   TRY_ASSIGN(const toolchain::Manifest manifest, ReadManifest(flags.manifest));
@@ -28,6 +32,10 @@ Status RunGenerate(const GenerateFlags& flags) {
     if (!differs) continue;
     changed++;
     PrintLine((flags.check ? "stale: " : "written: ") + file.path);
+  }
+  for (const char* name : kNamesOfOthers) {
+    if (!IsOfTheProject(flags.output, name)) continue;
+    PrintNote(fmt::format("{} is yours and stays; to have that of LRE, move it away", name));
   }
   PrintLine(fmt::format("{} files of {}, {} {}", files.size(), manifest.name, changed,
                         flags.check ? "stale" : "written"));
@@ -66,6 +74,14 @@ std::string BazelrcPrefixOf(std::string_view bazelrc) {
       return std::string(line.substr(0, end));
   }
   return "";
+}
+
+bool IsOfTheProject(const std::string& output, const std::string& path) {
+  if (std::find(std::begin(kNamesOfOthers), std::end(kNamesOfOthers), path) ==
+      std::end(kNamesOfOthers))
+    return false;
+  const Result<std::string> text = ReadFile(output + "/" + path);
+  return text && text->find("Written by `lre generate`") == text->npos;
 }
 
 Status CheckFirstToolchain(const toolchain::Manifest& manifest) {
@@ -108,7 +124,11 @@ Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlag
     TRY_ASSIGN(toolchain::Manifest further, ReadManifest(path));
     options.further.push_back(std::move(further));
   }
-  return toolchain::Generate(manifest, options);
+  TRY_ASSIGN(std::vector<toolchain::GeneratedFile> files, toolchain::Generate(manifest, options));
+  std::erase_if(files, [&](const toolchain::GeneratedFile& file) {
+    return IsOfTheProject(flags.output, file.path);
+  });
+  return files;
 }
 
 void AddGenerateCommand(App& app) {

@@ -26,7 +26,11 @@ struct GenerateFlags {
 // The name of the --config for the flags of an lre.bazelrc; empty: they always hold.
 std::string BazelrcPrefixOf(std::string_view bazelrc);
 
+// Without the files that IsOfTheProject.
 Result<std::vector<toolchain::GeneratedFile>> GenerateProject(const GenerateFlags& flags);
+// Whether `path`, below `output`, is there and was written by someone else. Only of .envrc and
+// recc.conf, names that a project may have had before; the others are LRE's own.
+bool IsOfTheProject(const std::string& output, const std::string& path);
 // The module is made around a compiler, that of the first toolchain. kFailedPrecondition, with what
 // to do: it has none.
 Status CheckFirstToolchain(const toolchain::Manifest& manifest);

@@ -169,7 +169,7 @@ class ProjectCheck {
   bool IsFresh(const toolchain::GeneratedFile& file) const {
     Result<std::string> text = ReadFile(file.path);
     if (!text) return false;
-    if (*text == file.text) return true;
+    if (*text == file.text || IsOfTheProject(".", file.path)) return true;
     if (file.path != "lre.bazelrc") return false;
     toolchain::GenerateOptions options{.further = further_};
     options.bazelrc_prefix = BazelrcPrefixOf(*text);

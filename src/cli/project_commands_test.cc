@@ -134,6 +134,21 @@ TEST_F(ProjectCommandsTest, AToolchainWithoutACompilerIsNotTheFirst) {
               AllOf(HasSubstr("lre-protoc has no compiler"), HasSubstr("lre.toml")));
 }
 
+TEST_F(ProjectCommandsTest, GenerateLeavesAloneWhatOthersWroteUnderTheSameName) {
+  CopyProject();
+  Write(".envrc", "export MINE=1\n");
+
+  ASSERT_EQ(Run("generate"), Status());
+
+  EXPECT_THAT(said_,
+              AllOf(HasSubstr(".envrc is yours and stays"), HasSubstr("written: recc.conf")));
+  EXPECT_EQ(ReadFile(".envrc"), "export MINE=1\n");
+  EXPECT_THAT(Check(), Contains(Field(&Finding::what, "generated files are fresh")));
+  // What was generated once is kept up to date.
+  Write("recc.conf", ReadFile("recc.conf").value() + "old\n");
+  EXPECT_THAT(Check(), Bad("recc.conf is not what", "lre generate"));
+}
+
 TEST_F(ProjectCommandsTest, InitLeavesAloneWhatIsAPartOfAnotherProject) {
   Write("MODULE.bazel", "module(name = \"whole\")\n");
   ASSERT_TRUE(SystemFiles().MakeDirectories("part/of").ok());

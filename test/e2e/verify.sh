@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `lre verify`: the whole test project is 100 % shared in both directions with the same bytes; an action
-# that is not reproducible and one that may not be cached are told apart from that, by name.
+# `lre verify`: the example and the whole test project are 100 % shared in both directions with the same bytes;
+# an action that is not reproducible and one that may not be cached are told apart from that, by name.
 . "$(dirname "$0")/session.sh"
 farm_workspace=$farm_dir/project farm_log=
 copy_project "$farm_workspace"
@@ -20,6 +20,12 @@ verify_end() {
   farm_end
 }
 trap verify_end EXIT
+
+# What is built when nothing is said: the example that every project with the module has.
+verify --json || fail "the example: $(cat "$farm_log")"
+cat "$farm_log"
+[ "$(grep -c '"hits": 2,' "$farm_log")" = 2 ] || fail "not 2 hits both ways"
+grep -q '"shared": true' "$farm_log" || fail "the example is not shared"
 
 verify //... --test || fail "the test project: $(cat "$farm_log")"
 cat "$farm_log"

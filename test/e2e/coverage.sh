@@ -38,6 +38,8 @@ for config in gcc clang; do
   # Bazel lists the parts of the report in the order in which the tests ended: with another order, putting it together
   # is another action. Nothing else is, and the report has the same bytes.
   expect_spawns "$config, clean, local" "($spawns remote cache hit|$((spawns - 1)) remote cache hit, 1 $local_strategy)"
+  gcov=$(sed -n '/"COVERAGE_GCOV_PATH"/{n;s/^ *"value": "\(.*\)".*/\1/p}' "$farm_dir/spawns.json" | sort -u)
+  [[ "$gcov" == /lre/store/* ]] || fail "$config: the gcov of tests is '$gcov'"
   missed=$(awk '/^  "mnemonic":/ { name = $2 } /^  "cacheHit": false/ { print name }' "$farm_dir/spawns.json")
   [[ "$missed" =~ ^(\"CoverageReport\",)?$ ]] || fail "$config: run here: $missed"
   cmp "$report" "$farm_dir/$config.remote.dat" || fail "$config: another report"

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -115,6 +116,14 @@ class ProjectCheck {
 
   void CheckManifest(const toolchain::Manifest& manifest, Verdict missing) {
     const std::string fix = fmt::format("lre sync {} && lre generate", manifest.name);
+    if (lock_ && !lock_->toolchains.contains(manifest.name)) {
+      const std::string file = &manifest == &*manifest_ ? manifest_file_ : FileOf(manifest);
+      return Bad("manifest",
+                 fmt::format("{} is of the toolchain {}, which {} does not have", file,
+                             manifest.name, lock_file_),
+                 file == manifest_file_ ? "lre sync && lre generate"
+                                        : fmt::format("rm {} && lre generate", file));
+    }
     if (lock_ && manifest.lock != toolchain::LockDigest(*lock_, manifest.name).value_or("")) {
       Bad("manifest",
           fmt::format("the manifest of {} was made from another lre.lock", manifest.name), fix);
@@ -122,6 +131,10 @@ class ProjectCheck {
       CheckPlan(manifest, fix);
     }
     if (options_.with_store) CheckStore(manifest, missing);
+  }
+
+  std::string FileOf(const toolchain::Manifest& further) const {
+    return fmt::format("{}/{}.json", FolderOf(manifest_file_), further.name);
   }
 
   void CheckPlan(const toolchain::Manifest& manifest, const std::string& fix) {
@@ -196,7 +209,26 @@ class ProjectCheck {
       Bad("generated", file.path + " is not what the manifests generate",
           own ? "lre generate" : "lre sync");
     }
+    if (own) fresh &= !FindLeftOver(*files);
     if (fresh) Good("generated", "generated files are fresh");
+  }
+
+  // What was generated for a toolchain that is no more.
+  bool FindLeftOver(const std::vector<toolchain::GeneratedFile>& files) {
+    bool found = false;
+    for (const std::string& name :
+         SystemFiles().List(kModule).value_or(std::vector<std::string>())) {
+      const std::string folder = fmt::format("{}/{}", kModule, name);
+      if (!name.starts_with("generated-") ||
+          std::any_of(files.begin(), files.end(), [&](const toolchain::GeneratedFile& file) {
+            return file.path.starts_with(folder + "/");
+          })) {
+        continue;
+      }
+      found = true;
+      Bad("generated", folder + " is generated from no manifest", "rm -r " + folder);
+    }
+    return found;
   }
 
   // The module that Bazel takes is the one that is generated here.

@@ -127,6 +127,22 @@ TEST_F(ProjectCommandsTest, CheckNamesAMergeThatIsUndecided) {
   EXPECT_THAT(Check(), Bad("`lre sync lre-java` writes manifests anew", "lre sync"));
 }
 
+TEST_F(ProjectCommandsTest, CheckSeesWhatIsLeftOfAToolchainThatIsNoMore) {
+  CopyProject();
+  toolchain::Manifest gone = ReadManifest(kManifestFile).value();
+  gone.name = "gone";
+  Write("local-remote-execution/gone.json", toolchain::PrintManifest(gone));
+  Write("local-remote-execution/generated-gone/BUILD.bazel", "");
+
+  EXPECT_THAT(Check(),
+              AllOf(Bad("local-remote-execution/gone.json is of the toolchain gone, which lre.lock",
+                        "rm local-remote-execution/gone.json && lre generate")));
+
+  ASSERT_TRUE(SystemFiles().Remove("local-remote-execution/gone.json").ok());
+  EXPECT_THAT(Check(), Bad("local-remote-execution/generated-gone is generated from no manifest",
+                           "rm -r local-remote-execution/generated-gone"));
+}
+
 TEST_F(ProjectCommandsTest, AToolchainWithoutACompilerIsNotTheFirst) {
   Write(kManifestFile, ReadFile(SourcePath("local-remote-execution/lre-protoc.json")).value());
 

@@ -100,7 +100,9 @@ Executor::Executor(ExecutorParts parts, ExecutorOptions options)
     : parts_(parts),
       options_(std::move(options)),
       lower_(parts.directories, parts.files,
-             {.directory = options_.directory + "/lower", .owner = parts.launcher.file_owner()}),
+             {.directory = options_.directory + "/lower",
+              .owner = parts.launcher.file_owner(),
+              .store_prefix = options_.store_prefix}),
       workspace_(options_.directory + "/run", parts.launcher, lower_),
       persistent_(parts.launcher, parts.clock, parts.persistent, options_.persistent) {}
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "toolchain/root/toolchain_store.h"
 
 namespace lre::worker {
 
@@ -118,7 +119,7 @@ Status LowerTree::RemoveOthers(Node& node, const reapi::Directory& directory,
       continue;
     }
     TRY(unlink_at(it->first));
-    Count(*it->second, -1);
+    Count(it->second->store_paths, -1);
     it = node.files.erase(it);
   }
   for (auto it = node.symlinks.begin(); it != node.symlinks.end();) {
@@ -127,6 +128,7 @@ Status LowerTree::RemoveOthers(Node& node, const reapi::Directory& directory,
       continue;
     }
     TRY(unlink_at(it->first));
+    Count(NamedBy(it->second), -1);
     it = node.symlinks.erase(it);
   }
   for (auto it = node.directories.begin(); it != node.directories.end();) {
@@ -151,13 +153,13 @@ Status LowerTree::ApplyFiles(Node& node, const reapi::Directory& directory, cons
     if (it != node.files.end()) {
       if (it->second->key == key) continue;
       if (unlink(place.c_str()) != 0) return ErrnoStatus(errno, place);
-      Count(*it->second, -1);
+      Count(it->second->store_paths, -1);
       node.files.erase(it);
     }
     const auto& cached = wanted.files.at(key);
     TRY(LinkFile(*cached, place));
     ++changes_;
-    Count(*cached, 1);
+    Count(cached->store_paths, 1);
     node.files.emplace(file.name, cached);
   }
   return {};
@@ -171,12 +173,15 @@ Status LowerTree::ApplySymlinks(Node& node, const reapi::Directory& directory,
     if (it != node.symlinks.end()) {
       if (it->second == link.target) continue;
       if (unlink(place.c_str()) != 0) return ErrnoStatus(errno, place);
+      Count(NamedBy(it->second), -1);
+      node.symlinks.erase(it);
     }
     ++changes_;
     if (symlink(link.target.c_str(), place.c_str()) != 0) return ErrnoStatus(errno, place);
     if (geteuid() == 0 && lchown(place.c_str(), options_.owner, options_.owner) != 0)
       return ErrnoStatus(errno, place);
-    node.symlinks.insert_or_assign(link.name, link.target);
+    Count(NamedBy(link.target), 1);
+    node.symlinks.emplace(link.name, link.target);
   }
   return {};
 }
@@ -197,12 +202,17 @@ Status LowerTree::ApplyDirectories(Node& node, const reapi::Directory& directory
 }
 
 void LowerTree::Forget(const Node& node) {
-  for (const auto& [name, file] : node.files) Count(*file, -1);
+  for (const auto& [name, file] : node.files) Count(file->store_paths, -1);
+  for (const auto& [name, target] : node.symlinks) Count(NamedBy(target), -1);
   for (const auto& [name, child] : node.directories) Forget(*child);
 }
 
-void LowerTree::Count(const CachedFile& file, int change) {
-  for (const std::string& path : file.store_paths) {
+std::vector<std::string> LowerTree::NamedBy(std::string_view target) const {
+  return toolchain::FindAllReferences(target, options_.store_prefix);
+}
+
+void LowerTree::Count(const std::vector<std::string>& store_paths, int change) {
+  for (const std::string& path : store_paths) {
     auto it = store_paths_.try_emplace(path, 0).first;
     it->second += change;
     if (it->second <= 0) store_paths_.erase(it);

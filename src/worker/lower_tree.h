@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct LowerTreeOptions {
   uint32_t owner = 0;              // set only when the program is root
   size_t entries_max = 4'000'000;  // files, links and directories that one update adds
   int depth_max = 512;
+  std::string store_prefix = "/lre/store";  // the references that are looked for in link targets
   // link(2); tests put one here that reaches the file system's limit at once.
   int (*link_file)(const char* from, const char* to) = nullptr;
 };
@@ -44,7 +46,8 @@ class LowerTree {
   // A copy that the caller owns, for an action that may write to it; `target` must not exist.
   Status CopyTo(const std::string& target) const;
   const std::string& directory() const { return options_.directory; }
-  // Toolchain store paths that input files name, each with the number of files.
+  // Toolchain store paths that input files and the targets of links name, each with the number of
+  // these.
   const std::map<std::string, int>& store_paths() const { return store_paths_; }
   // How many files, links and directories the last Update made or removed.
   size_t last_changes() const { return changes_; }
@@ -65,7 +68,8 @@ class LowerTree {
   Status CopyFile(const CachedFile& file, const std::string& path) const;
   Status CopyNode(const Node& node, const std::string& target) const;
   void Forget(const Node& node);
-  void Count(const CachedFile& file, int change);
+  std::vector<std::string> NamedBy(std::string_view target) const;
+  void Count(const std::vector<std::string>& store_paths, int change);
   Status Reset();
 
   DirectoryCache& directories_;

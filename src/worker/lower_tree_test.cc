@@ -137,6 +137,23 @@ TEST_F(LowerTreeTest, CountsTheStorePathsOfTheFilesItHolds) {
   EXPECT_TRUE(tree_.store_paths().empty());
 }
 
+TEST_F(LowerTreeTest, CountsTheStorePathsThatLinksLeadTo) {
+  const std::string one = "/lre/store/0123456789abcdef0123456789abcdef-jdk";
+  const std::string two = "/lre/store/fedcba9876543210fedcba9876543210-base";
+  ASSERT_TRUE(
+      tree_.Update(Upload({{"java", "l:" + one + "/bin/java"}, {"d/sh", "l:" + two + "/bin/sh"}}))
+          .ok());
+  EXPECT_THAT(tree_.store_paths(),
+              testing::ElementsAre(testing::Pair(one, 1), testing::Pair(two, 1)));
+
+  ASSERT_TRUE(
+      tree_.Update(Upload({{"java", "l:" + two + "/bin/java"}, {"d/sh", "l:" + two + "/bin/sh"}}))
+          .ok());
+  EXPECT_THAT(tree_.store_paths(), testing::ElementsAre(testing::Pair(two, 2)));
+  ASSERT_TRUE(tree_.Update(Upload({{"java", "f:none"}})).ok());
+  EXPECT_TRUE(tree_.store_paths().empty());
+}
+
 // A few small directories can name a tree of any size: each holds the next one twice.
 TEST_F(LowerTreeTest, CopiesAFileThatHasTooManyLinks) {
   auto link_twice = [](const char* from, const char* to) {

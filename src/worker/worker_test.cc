@@ -277,7 +277,7 @@ class WorkerStoreTest : public WorkerTest {
   std::string prefix_, tool_, library_;
 };
 
-TEST_F(WorkerStoreTest, BindsTheStorePathsThatArgumentsEnvironmentAndInputFilesName) {
+TEST_F(WorkerStoreTest, BindsTheStorePathsThatArgumentsEnvironmentAndInputsName) {
   Start({.store_prefix = prefix_});
 
   EXPECT_EQ(RunOk({.script = "ls " + prefix_ + "; cat " + tool_ + "/file"}).result().stdout_raw(),
@@ -291,7 +291,11 @@ TEST_F(WorkerStoreTest, BindsTheStorePathsThatArgumentsEnvironmentAndInputFilesN
   EXPECT_EQ(
       RunOk({.script = "cat $(cat named)/file", .files = {{"named", tool_}}}).result().stdout_raw(),
       "/0123456789abcdef0123456789abcdef-tool");
-  // The input file is gone from the tree, and so is the path.
+  EXPECT_EQ(
+      RunOk({.script = "cat link", .symlinks = {{"link", tool_ + "/file"}}}).result().stdout_raw(),
+      "/0123456789abcdef0123456789abcdef-tool")
+      << "as virtual environments of Python lead to their interpreter";
+  // What named it is gone from the tree, and so is the path.
   EXPECT_NE(Run({.script = "ls -d " + prefix_}).result().exit_code(), 0);
 }
 

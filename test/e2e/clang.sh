@@ -13,13 +13,13 @@ farm_start
 
 for config in clang clang-libcxx; do
   farm_clean
-  farm_build remote //... "--config=$config" --test_output=errors
+  farm_build remote //... @local-remote-execution//examples:hello_lre "--config=$config" --test_output=errors
   spawns=$(count_spawns)
   [ "$spawns" -ge 60 ] || fail "only $spawns spawns"
   # What does not know the compiler's C++ library is there already.
   expect_spawns "$config, remote" "([0-9]+ remote cache hit, )?[0-9]+ remote"
   farm_clean
-  farm_build cached //... "--config=$config"
+  farm_build cached //... @local-remote-execution//examples:hello_lre "--config=$config"
   expect_spawns "$config, clean, local" "$spawns remote cache hit"
 done
 
@@ -30,7 +30,11 @@ here_then_remote "([0-9]+ remote cache hit, )?[0-9]+ $local_strategy" --config=c
 
 farm_clean
 echo "thin LTO"
-remote_then_cached 4 //features:plain //features:shared --config=clang --features=thin_lto -c opt --test_output=errors
+remote_then_cached 4 //features:plain //features:shared --config=clang --features=thin_lto -c opt --test_output=errors \
+  "--execution_log_json_file=$farm_dir/spawns.json"
+for mnemonic in CppLTOIndexing CcLtoBackendCompile; do
+  grep -q "\"mnemonic\": \"$mnemonic\"" "$farm_dir/spawns.json" || fail "thin LTO without any $mnemonic"
+done
 
 # The sanitizers with GCC.
 farm_clean

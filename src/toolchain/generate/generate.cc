@@ -176,7 +176,8 @@ Status AddForeign(const Manifest& foreign, GenerateInput* input) {
     if (cpu != input->cpu && std::ranges::find(input->other_cpus, cpu) == input->other_cpus.end())
       input->other_cpus.push_back(cpu);
   }
-  if (foreign.cc) input->foreign.push_back(&foreign);
+  // Go and Rust bring the C compiler that links for them, which is a toolchain of its own already.
+  if (foreign.cc && !foreign.go && !foreign.rust) input->foreign.push_back(&foreign);
   // Where another system's programs run, not what runs here and knows that system.
   if (!foreign.target.empty()) return {};
   if (foreign.java && !foreign.java->tools.empty()) TRY(AddJdk(foreign, input));

@@ -137,6 +137,19 @@ TEST(SystemsModuleTest, ACompilerMayReadThePythonHeadersOfWhatItBuildsFor) {
               AllOf(HasSubstr(here), Not(HasSubstr(there))));
 }
 
+// The C compiler that links for them is the one that is registered, and there is one of it.
+TEST(SystemsModuleTest, GoAndRustOfAnotherSystemAddNoSecondCompiler) {
+  const std::vector<Manifest> compiler = {Committed("lre-cc-aarch64")};
+  std::vector<Manifest> further = compiler;
+  for (const char* name : {"lre-go-aarch64", "lre-rust-aarch64"}) {
+    further.push_back(Committed(name));
+    ASSERT_TRUE(further.back().cc) << name;
+    EXPECT_EQ(further.back().cc->sysroot, compiler[0].cc->sysroot);
+  }
+
+  EXPECT_EQ(CommittedModule({.further = further}), CommittedModule({.further = compiler}));
+}
+
 // Nothing would compile for them here, and no flag would choose them.
 TEST(SystemsModuleTest, LanguagesOfAnotherSystemAloneAreNotRegistered) {
   auto files =

@@ -9,7 +9,7 @@ lre=$LRE_PROGRAM dir=$LRE_E2E_DIR/foreign_inputs serve_dir=$dir
 . "$root/test/e2e/serve.sh"
 . "$root/test/e2e/nix.sh"
 fail() { echo "FAILED: $*" >&2; exit 1; }
-[ "$(id -u)" = 0 ] || fail "this test makes mount namespaces: run it as root"
+[ "$(id -u)" = 0 ] || { echo "skipped: this test makes mount namespaces: run it as root" >&2; exit 77; }
 for tool in skopeo docker-registry zstd; do command -v $tool >/dev/null || fail "no $tool: tools/install-packages test"; done
 chmod -R u+rwX "$dir" 2>/dev/null || true
 rm -rf "$dir"

@@ -45,7 +45,10 @@ ServerContext::ServerContext(ServerOptions options_in, std::vector<Method> metho
       connections(metrics.AddGauge("rpc_connections", "Open connections")) {
   methods_.reserve(methods.size());
   for (Method& method : methods) {
-    ServedMethod served{.method = std::move(method), .ended = {}};
+    ServedMethod served{.method = std::move(method), .ended = {}, .seconds = nullptr};
+    served.seconds =
+        &metrics.AddHistogram("rpc_call_seconds", "From a call's headers to its status, by method",
+                              fmt::format("method=\"{}\"", served.method.path));
     for (int code = 0; code <= 16; ++code) {
       served.ended[static_cast<size_t>(code)] =
           &metrics.AddCounter("rpc_calls_total", "Calls ended, by method and status",

@@ -21,6 +21,7 @@ namespace lre::rpc {
 struct ServedMethod {
   Method method;
   std::array<Counter*, 17> ended;  // by status code
+  Histogram* seconds;
 };
 
 // Bytes of one plain HTTP request's body, counted against http_bodies_bytes_max. Given back by

@@ -47,6 +47,26 @@ TEST(ServerWithGrpcClient, AnswersUnaryCalls) {
   }
 }
 
+TEST(ServerWithGrpcClient, MeasuresHowLongCallsTake) {
+  TestServer server;
+  auto stub = Stub(server);
+  const std::string method = "/google.bytestream.ByteStream/QueryWriteStatus";
+  Histogram& seconds = server.metrics.AddHistogram("rpc_call_seconds",
+                                                   "From a call's headers to its status, by method",
+                                                   fmt::format("method=\"{}\"", method));
+
+  for (const char* name : {"echo", "later", "status:5:none"}) {
+    grpc::ClientContext context;
+    QueryWriteStatusResponse response;
+    Query(*stub, name, response, context);
+  }
+
+  EXPECT_EQ(seconds.count(), 3u);
+  const std::string text = server.metrics.Print();
+  EXPECT_THAT(text, testing::ContainsRegex("rpc_call_seconds_sum\\{method=\"[^\"]*/QueryWrite"
+                                           "Status\"\\} 0\\.0*[1-9]"));
+}
+
 TEST(ServerWithGrpcClient, SendsStatusMessageDetailsAndTrailers) {
   TestServer server;
   auto stub = Stub(server);

@@ -23,6 +23,7 @@ ServerStream::ServerStream(std::shared_ptr<Loop> loop, const ServerContext& cont
 
 void ServerStream::Start(const ServedMethod& method, Encoding encoding, bool gzip) {
   method_ = &method;
+  started_ = loop_->now();
   gzip_bytes_min_ = context_.options.gzip_bytes_min;
   gzip_bytes_max_ = gzip ? context_.options.gzip_bytes_max : 0;
   Configure({.message_bytes_max = method.method.request_bytes_max,
@@ -125,7 +126,10 @@ void ServerStream::DoFinish(Status status, Metadata trailers) {
 void ServerStream::End(Code code) {
   ended_ = true;
   deadline_.Cancel();
-  if (method_ != nullptr) method_->ended[static_cast<size_t>(code)]->Add();
+  if (method_ == nullptr) return;
+  method_->ended[static_cast<size_t>(code)]->Add();
+  const std::chrono::duration<double> lasted = context_.clock.Now() - started_;
+  method_->seconds->Observe(lasted.count());
 }
 
 void ServerStream::Abort(Status status) {

@@ -67,6 +67,7 @@ class ServerStream final : public GrpcStream, public ServerCall {
 
   // Loop thread only.
   const ServedMethod* method_ = nullptr;
+  Instant started_{};
   std::unique_ptr<CallHandler> handler_;
   Timer deadline_;
   Status status_;

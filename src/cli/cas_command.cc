@@ -184,7 +184,7 @@ std::shared_ptr<CasFlags> Add(App& app, CLI::App& command, Run run) {
   ServerFlags::Add(command, flags->server);
   command.callback([&app, flags, run] {
     app.action = [flags, run]() -> Status {
-      TRY_ASSIGN(auto server, RemoteServer::Connect(flags->server));
+      TRY_ASSIGN(auto server, RemoteServer::Reach(flags->server));
       return run(*server, *flags);
     };
   });

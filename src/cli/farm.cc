@@ -14,6 +14,7 @@
 #include "cli/store_upload.h"
 #include "cli/terminal.h"
 #include "reapi/store_index.h"
+#include "server/web_page.h"
 #include "service/worker_link.h"
 #include "toolchain/lock/manifest.h"
 #include "toolchain/root/toolchain_store.h"
@@ -59,9 +60,10 @@ bool HasShell(const worker::Userland& userland) {
                              [](const sandbox::Mount& link) { return link.target == "/bin"; });
 }
 
-// Only what the operator named must be there. Of what was synced the last usable one is taken:
-// another may be gone from the store, be of another version of this program or for another system,
-// or have no shell because it is only a tool.
+// Only what the operator named must be there. Of what was synced the last usable lre-cc is taken,
+// so that somebody's own toolchain changes nobody's /bin, or the last of all: another may be gone
+// from the store, be of another version of this program or for another system, or have no shell
+// because it is only a tool.
 Result<FoundUserland> FindUserland(const server::Config& config) {
   if (!config.worker_manifest.empty()) {
     Result<FoundUserland> named = ReadUserland(config.worker_manifest);
@@ -69,12 +71,19 @@ Result<FoundUserland> FindUserland(const server::Config& config) {
     return named;
   }
   std::string unusable;
+  std::optional<FoundUserland> other;
   for (const std::string& path : KeptManifests()) {
+    const bool preferred = path.ends_with("-lre-cc.json");
+    if (other && !preferred) continue;
     Result<FoundUserland> found = ReadUserland(path);
-    if (found && HasShell(*found->userland)) return found;
-    if (unusable.empty())
+    if (found && HasShell(*found->userland)) {
+      if (preferred) return found;
+      other = std::move(*found);
+    } else if (unusable.empty()) {
       unusable = found ? path + ": no shell" : found.error().WithContext(path).message();
+    }
   }
+  if (other) return std::move(*other);
   const std::string reason = unusable.empty() ? "" : fmt::format(" ({})", unusable);
   return FoundUserland{
       std::nullopt,
@@ -231,6 +240,26 @@ worker::WorkerOptions WorkerOptionsOf(const server::Config& config) {
   options.isolation =
       config.worker_sandbox == "none" ? sandbox::Isolation::kNone : sandbox::Isolation::kNamespaces;
   return options;
+}
+
+Result<std::unique_ptr<rpc::Server>> ServeWorkerStatus(const server::Config& config,
+                                                       Metrics& metrics,
+                                                       const service::HealthState& health) {
+  if (config.worker_status_listen.empty()) return nullptr;
+  auto facts = [server = config.worker_server, slots = WorkerSlots(config),
+                started = SystemClock().Now()] {
+    return std::vector<std::pair<std::string, std::string>>{
+        {"Version", std::string(Version())},
+        {"Works for", server},
+        {"Slots", std::to_string(slots)},
+        {"Running for", FormatDuration(SystemClock().Now() - started)}};
+  };
+  rpc::ServerOptions options;
+  options.listen = {config.worker_status_listen};
+  options.loops = 1;
+  return rpc::Server::Start(std::move(options), {},
+                            server::NewWebPage({metrics, health, std::move(facts)}), metrics,
+                            SystemClock());
 }
 
 Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup,

@@ -10,9 +10,11 @@
 
 #include "base/metrics.h"
 #include "base/status.h"
+#include "rpc/server.h"
 #include "sandbox/sandbox.h"
 #include "server/config.h"
 #include "server/server.h"
+#include "service/health_service.h"
 #include "store/blob_store.h"
 #include "worker/worker.h"
 
@@ -47,6 +49,11 @@ struct WorkerSetup {
 };
 Result<WorkerHandle> StartWorker(const server::Config& config, WorkerSetup setup,
                                  std::unique_ptr<worker::LinkConnector> connector);
+// What monitoring sees of `lre worker` at worker.status_listen: a status page, /metrics, /healthz;
+// nullptr when that is empty. `metrics` and `health` outlive it.
+Result<std::unique_ptr<rpc::Server>> ServeWorkerStatus(const server::Config& config,
+                                                       Metrics& metrics,
+                                                       const service::HealthState& health);
 // The worker's end of the server in this process.
 std::unique_ptr<worker::LinkConnector> NewLocalLinkConnector(server::Server& server);
 

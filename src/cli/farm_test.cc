@@ -8,6 +8,7 @@
 #include "cli/fake_server.h"
 #include "cli/remote_server.h"
 #include "google/longrunning/operations.pb.h"
+#include "http_client/http_client.h"
 #include "reapi/digest_proto.h"
 #include "reapi/tree.h"
 #include "service/partitions.h"
@@ -167,6 +168,28 @@ TEST_F(FarmTest, AWorkerReadsWhatATenantWroteUnderTheTenantsName) {
   EXPECT_TRUE(read("b", "blue"));
   EXPECT_EQ(ToStatus(read("main", "blue")).code(), Code::kNotFound);
   EXPECT_EQ(ToStatus(read("b", "red")).code(), Code::kNotFound);
+}
+
+TEST(WorkerStatus, IsServedWhereTheConfigurationSays) {
+  server::Config config;
+  Metrics metrics;
+  service::HealthState health(std::set<std::string>{});
+  EXPECT_EQ(ServeWorkerStatus(config, metrics, health).value(), nullptr);
+  config.worker_server = "elsewhere:1";
+  config.worker_status_listen = "127.0.0.1:0";
+  metrics.AddCounter("lre_worker_tries_total", "Tries").Add(3);
+  HttpClient http;
+
+  const auto status = ServeWorkerStatus(config, metrics, health).value();
+
+  auto get = [&, url = "http://" + status->addresses().at(0)](const std::string& path) {
+    return http.Send({.url = url + path}).value();
+  };
+  EXPECT_THAT(get("/metrics").body, testing::HasSubstr("lre_worker_tries_total 3"));
+  EXPECT_THAT(get("/").body, testing::HasSubstr("elsewhere:1"));
+  EXPECT_EQ(get("/healthz").status, 200);
+  health.SetServing(false);
+  EXPECT_EQ(get("/healthz").status, 503);
 }
 
 TEST(WorkerOptions, AreWhatTheConfigurationSays) {

@@ -77,10 +77,13 @@ Status Run(const server::Config& config) {
   TRY_ASSIGN(WorkerHandle worker,
              StartWorker(config, {*cas, *launcher, metrics, read_result, read_tenant_result},
                          worker::NewGrpcLinkConnector(link_channel)));
+  service::HealthState health(std::set<std::string>{});
+  TRY_ASSIGN(const auto status, ServeWorkerStatus(config, metrics, health));
   PrintLine(fmt::format("lre {} works for {}: {} slots, {}; userland: {}", Version(),
                         config.worker_server, WorkerSlots(config),
                         config.worker_sandbox == "none" ? "no sandbox" : "sandboxed",
                         DescribeUserland(config)));
+  if (status) PrintLine(fmt::format("  status    http://{}/", status->addresses().front()));
 
   // The server may end the worker; SIGTERM drains it: what runs is finished and reported, for at
   // most drain_max.
@@ -91,6 +94,7 @@ Status Run(const server::Config& config) {
   }
   if (!end.WaitFor(Duration(0))) {
     PrintLine("ending: running actions may finish; once more ends at once");
+    health.SetServing(false);
     worker.worker->Drain("SIGTERM");
     if (!end.WaitFor(config.drain_max)) return Status();
   }

@@ -232,7 +232,9 @@ Status CheckConfig(const Config& config) {
   if (config.tls_certificate.empty() != config.tls_key.empty()) {
     return bad("tls.certificate and tls.key go together");
   }
-  if (!config.tls_client_ca.empty() && config.tls_certificate.empty()) {
+  // A worker may trust an authority of its server's without showing a certificate.
+  const bool serves = config.worker_server.empty();
+  if (serves && !config.tls_client_ca.empty() && config.tls_certificate.empty()) {
     return bad("tls.client_ca needs tls.certificate and tls.key");
   }
   if (config.io_threads < 1) return bad("io_threads is 0");

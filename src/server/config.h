@@ -123,7 +123,8 @@ struct Config {
   std::string worker_server;     // of `lre worker`: where the scheduler is
   std::string worker_directory;  // caches and slots; empty: <data_dir>/worker
   std::string worker_name;
-  int worker_slots = 0;  // 0: one per core
+  std::string worker_status_listen;  // of `lre worker`: /metrics and /healthz; empty: nowhere
+  int worker_slots = 0;              // 0: one per core
   uint64_t worker_cache_bytes_max = 10ull << 30;
   uint64_t worker_store_bytes_max = 20ull << 30;  // of store paths fetched from the CAS
   Duration worker_store_check_interval = std::chrono::hours(24);

@@ -276,6 +276,10 @@ std::vector<ConfigKey> WorkerKeys() {
       Text("worker.directory", "PATH", "The worker's caches and slots; empty: data_dir/worker.",
            &C::worker_directory),
       Text("worker.name", "NAME", "For people; empty: the host's name.", &C::worker_name),
+      Text("worker.status_listen", "ADDRESS",
+           "Of `lre worker`: where it answers /, /metrics and /healthz; empty: nowhere. The pages "
+           "of `lre up` are the server's.",
+           &C::worker_status_listen),
       Count("worker.slots", "Actions at once; 0: one per core.", &C::worker_slots),
       Size("worker.cache_size_max", "Bytes of input files that the worker keeps.",
            &C::worker_cache_bytes_max),
@@ -343,7 +347,7 @@ std::vector<ConfigKey> WorkerActionKeys() {
            &C::worker_persistent_memory_bytes_max),
       Text("worker.manifest", "PATH",
            "toolchain.json whose userland (/bin, /usr/bin, libc) every "
-           "action sees; empty: the newest that was synced.",
+           "action sees; empty: that of the lre-cc that was synced last, or of another toolchain.",
            &C::worker_manifest),
   };
 }

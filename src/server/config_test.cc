@@ -82,6 +82,9 @@ TEST(Config, ListensOnLoopbackOnlyUnlessTold) {
   config.insecure = false;
   config.tls_client_ca = "ca";
   EXPECT_FALSE(CheckConfig(config).ok());
+  config.worker_server = "grpcs://elsewhere:1";
+  EXPECT_TRUE(CheckConfig(config).ok()) << "the authority of its server's certificate";
+  config.worker_server.clear();
   config.tls_certificate = "c";
   config.tls_key = "k";
   EXPECT_TRUE(CheckConfig(config).ok());

@@ -197,7 +197,12 @@ Result<FileTree> UnpackExtra(const Extra& extra, const SyncOptions& options) {
   if (extra.kind != ExtraKind::kDeb && extra.kind != ExtraKind::kTar) return FileTree();
   TRY_ASSIGN(const std::string file, FileOf(extra, options));
   if (extra.kind == ExtraKind::kDeb) return UnpackDeb(file, limits);
-  return UnpackTar(file, {.into = extra.into, .strip = extra.strip, .limits = limits});
+  TRY_ASSIGN(FileTree tree,
+             UnpackTar(file, {.into = extra.into, .strip = extra.strip, .limits = limits}));
+  if (!tree.empty()) return tree;
+  return Error(Code::kFailedPrecondition,
+               "add.{}: {} has no file whose name is longer than strip = {}", extra.name,
+               extra.from, extra.strip);
 }
 
 Status ShapeTree(FileTree& tree, const LockedPath& locked, const SyncOptions& options) {

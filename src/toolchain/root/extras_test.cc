@@ -56,6 +56,22 @@ TEST_F(ExtrasTest, FilesAreAddedAndTakeThePlaceOfOthers) {
   EXPECT_TRUE(tree_["usr/bin/script"].executable);
 }
 
+TEST_F(ExtrasTest, AnArchiveOfWhichNothingIsTakenIsAnError) {
+  ASSERT_TRUE(WriteFileAtomically(directory_ / "file", "text").ok());
+  ASSERT_TRUE(RunSubprocess(
+      {.arguments = {"tar", "-C", directory_.path(), "-cf", directory_ / "one.tar", "file"}}));
+  Extra extra = Put("tar", ExtraKind::kTar, ReadFile(directory_ / "one.tar").value());
+
+  const auto whole = UnpackExtra(extra, options_);
+  extra.strip = 1;
+  const auto nothing = UnpackExtra(extra, options_);
+
+  ASSERT_TRUE(whole) << ToStatus(whole).ToString();
+  EXPECT_EQ(whole->size(), 1u);
+  ASSERT_FALSE(nothing);
+  EXPECT_THAT(nothing.error().message(), HasSubstr("add.tar: tar has no file"));
+}
+
 TEST_F(ExtrasTest, WhatIsDroppedIsGoneAndAPatternThatFitsNothingIsAnError) {
   LockedPath locked{.drop = {"usr/bin/*"}};
 

@@ -96,10 +96,11 @@ class PathMaker {
   Status Make(const std::string& name, StorePath planned) {
     const LockedPath& locked = lock_.paths.at(name);
     planned.role = locked.role;
-    TRY_ASSIGN(FileTree tree, UnpackPackages(locked));
-    TRY(ShapeTree(tree, locked, options_));
+    Result<FileTree> tree = UnpackPackages(locked);
+    if (Status shaped = tree ? ShapeTree(*tree, locked, options_) : tree.error(); !shaped.ok())
+      return shaped.WithContext("store." + name);
     TRY_ASSIGN(std::string staging, store_.NewStaging());
-    Status status = MakeIn(staging, locked, planned, std::move(tree));
+    Status status = MakeIn(staging, locked, planned, std::move(*tree));
     // Whatever went wrong, what is half made goes; a crash leaves it to the next collection.
     if (!status.ok()) (void)RemoveTree(staging).ok();
     return status.ok() ? status : status.WithContext(planned.path);

@@ -11,15 +11,15 @@
 namespace lre::toolchain {
 namespace {
 
-Result<std::string> ProjectFile(const Extra& extra, const std::string& folder) {
+Result<std::string> ProjectFile(const Extra& extra, const std::string& folder,
+                                std::string_view otherwise) {
   const std::string path = folder + "/" + extra.from;
   if (!FileExists(path)) return Error(Code::kNotFound, "{} is not here", path);
   TRY_ASSIGN(const Digest digest, DigestOfFile(path));
   std::string hash = digest.Hex();
   if (!extra.sha256.empty() && hash != extra.sha256) {
-    return Error(Code::kDataLoss,
-                 "{} has SHA-256 {}, and {} is asked for: `lre lock` takes it anew", path, hash,
-                 extra.sha256);
+    return Error(Code::kDataLoss, "{} has SHA-256 {}, and {} is asked for: {}", path, hash,
+                 extra.sha256, otherwise);
   }
   return hash;
 }
@@ -62,7 +62,8 @@ Status PinOne(const PinOptions& options, Extra* extra) {
     TRY_ASSIGN(extra->sha256, LocalImageSha256(options.folder + "/" + extra->from, extra->sha256));
     return {};
   }
-  TRY_ASSIGN(extra->sha256, ProjectFile(*extra, options.folder));
+  TRY_ASSIGN(extra->sha256,
+             ProjectFile(*extra, options.folder, "correct the file, or its sha256 in lre.toml"));
   return {};
 }
 
@@ -120,7 +121,7 @@ Result<std::map<std::string, std::string>> FetchExtras(HttpClient& http,
                       .bytes_max = options.bytes_max},
                      &files));
     } else if (!remote) {
-      TRY(ToStatus(ProjectFile(extra, options.folder)));
+      TRY(ToStatus(ProjectFile(extra, options.folder, "`lre lock` takes it anew")));
       files[extra.sha256] = from;
     } else {
       const std::string path = ExtraFileIn(options.cache_directory, extra.sha256);

@@ -51,7 +51,11 @@ TEST_F(ExtraFilesTest, AFileThatIsNotThereOrAnotherIsNamed) {
   spec_.store["x"].extras[0].sha256 = Sha256Hex("other");
   const Status status = PinExtras({.folder = project_.path()}, &spec_);
   EXPECT_EQ(status.code(), Code::kDataLoss);
-  EXPECT_THAT(status.message(), HasSubstr("`lre lock` takes it anew"));
+  EXPECT_THAT(status.message(), HasSubstr("its sha256 in lre.toml"));
+
+  // What was locked without a hash of the request's is locked anew.
+  const auto fetched = FetchExtras(http_, {spec_.store["x"].extras[0]}, options_);
+  EXPECT_THAT(ToStatus(fetched).message(), HasSubstr("`lre lock` takes it anew"));
 }
 
 TEST_F(ExtraFilesTest, UrlsAreFetchedOnceAndVerifiedEachTime) {

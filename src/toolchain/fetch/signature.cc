@@ -45,10 +45,10 @@ Signatures ReadStatusLines(std::string_view text) {
 
 Result<std::string> VerifyWithGpgv(std::string_view message, const std::string& keyring) {
   if (!FileExists(keyring)) {
-    return Error(Code::kFailedPrecondition,
-                 "no keyring {}: install it (package debian-archive-keyring) or name another in "
-                 "lre.toml (archive.<name>.keyring)",
-                 keyring);
+    return Error(Code::kFailedPrecondition, "no keyring {}: {} (archive.<name>.keyring)", keyring,
+                 keyring.starts_with("/usr/share/keyrings/")
+                     ? "install it (package debian-archive-keyring) or name another in lre.toml"
+                     : "put the archive's key there or name another file in lre.toml");
   }
   const TempDir directory;
   const std::string signed_file = directory / "signed";

@@ -320,6 +320,9 @@ Result<Manifest> ParseManifest(std::string_view text) {
   reader.Read("lock", manifest.lock);
   reader.Read("recipe", manifest.recipe);
   reader.Read("env", manifest.env);
+  // Shells run what `lre env` prints.
+  for (const auto& [name, value] : manifest.env)
+    if (!IsVariableName(name)) reader.Fail("has a name that is no variable's", "env");
   if (const Json* paths = reader.Take("paths")) {
     if (!paths->is_array()) reader.Fail("is not a list", "paths");
     for (size_t i = 0; paths->is_array() && i < paths->size(); ++i) {

@@ -140,6 +140,9 @@ TEST(Manifest, NamesTheKeyThatIsMissingUnknownOrOfTheWrongType) {
               HasSubstr("paths[0].size_bytes"));
   EXPECT_THAT(message(Replaced(text, "\"major\": 17", "\"major\": 99999999999")),
               HasSubstr("java.major"));
+  Manifest with_env = Example();
+  with_env.env["A B"] = "x";
+  EXPECT_THAT(message(PrintManifest(with_env)), HasSubstr("env has a name that is no variable's"));
   EXPECT_THAT(message("[]"), HasSubstr("schema"));
   EXPECT_THAT(message("{"), HasSubstr("not JSON"));
   EXPECT_THAT(message("{\n<<<<<<< HEAD\n"), HasSubstr("line 2: git left a merge undecided"));

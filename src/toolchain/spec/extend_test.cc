@@ -195,6 +195,14 @@ TEST(ExtendTest, SaysWhatIsNotThereOrGoesInCircles) {
               HasSubstr("only what extends another can"));
 }
 
+TEST(ExtendTest, RefusesAVariableThatAShellWouldTakeForACommand) {
+  for (const char* name : {"A B", "A;B", "1A", "A-B", ""}) {
+    EXPECT_THAT(
+        ErrorOf(fmt::format("[toolchain.a]\nextends = \"cc\"\nenv = {{ \"{}\" = \"x\" }}\n", name)),
+        HasSubstr(fmt::format("\"{}\" is no name of a variable", name)));
+  }
+}
+
 TEST(ExtendTest, SaysWhatIsWrongWithWhatIsAdded) {
   const auto error = [](std::string_view table) {
     return ErrorOf("[store.x.add.y]\n" + std::string(table));

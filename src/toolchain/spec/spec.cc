@@ -314,6 +314,11 @@ Result<ToolchainSettings> ParseSettings(TomlTable& table) {
   TRY_ASSIGN(settings.link_flags, table.Flags("link_flags"));
   TRY_ASSIGN(settings.link_libs, table.Flags("link_libs"));
   TRY_ASSIGN(settings.env, table.StringMap("env"));
+  for (const auto& [name, value] : settings.env) {
+    if (IsVariableName(name)) continue;
+    return std::unexpected(
+        table.ErrorAt("env", fmt::format("\"{}\" is no name of a variable", name)));
+  }
   TRY_ASSIGN(settings.exec_compatible_with, table.Strings("exec_compatible_with"));
   TRY_ASSIGN(settings.target_compatible_with, table.Strings("target_compatible_with"));
   return settings;

@@ -55,6 +55,15 @@ std::string DidYouMean(std::string_view name, const std::vector<std::string>& ca
   return nearest.empty() ? std::string() : fmt::format(", did you mean \"{}\"?", nearest);
 }
 
+bool IsVariableName(std::string_view name) {
+  const auto is_letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
+  return !name.empty() && is_letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9');
+  });
+}
+
 int MergeMarkLine(std::string_view text) {
   int line = 0;
   while (!text.empty()) {

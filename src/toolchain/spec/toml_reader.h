@@ -22,6 +22,8 @@ namespace lre::toolchain {
 std::string NearestName(std::string_view name, const std::vector<std::string>& candidates);
 // ", did you mean \"x\"?", or nothing when no candidate is near.
 std::string DidYouMean(std::string_view name, const std::vector<std::string>& candidates);
+// What a shell takes for the name of a variable: [A-Za-z_][A-Za-z0-9_]*.
+bool IsVariableName(std::string_view name);
 // The line, from 1, of the first mark that git left where it could not merge ("<<<<<<< HEAD"); 0:
 // there is none.
 int MergeMarkLine(std::string_view text);

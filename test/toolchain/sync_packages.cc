@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "toolchain/fetch/fetcher.h"
+#include "toolchain/root/emulation.h"
 #include "toolchain/root/sync.h"
 
 namespace lre::toolchain {
@@ -27,6 +28,8 @@ class PrintedProgress final : public SyncProgress {
 Result<std::string> Run(char** arguments) {
   TRY_ASSIGN(std::string text, ReadFile(arguments[1]));
   TRY_ASSIGN(Lock lock, ParseLock(text));
+  // Before the first thread: it may move this process to a namespace of its own.
+  TRY(MakeRunHere(SystemOf(lock, arguments[4])));
   SyncOptions options{.prefix = arguments[3]};
   TRY_ASSIGN(options.lock_digest, LockDigest(lock, arguments[4]));
   TRY_ASSIGN(const NeededFiles needed, FilesToFetch(lock, arguments[4], options));

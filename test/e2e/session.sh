@@ -94,7 +94,7 @@ new_sources() {
 
 fail() {
   echo "FAILED: $*" >&2
-  echo "Bazel's output: $farm_log" >&2
+  [ -z "${farm_log:-}" ] || echo "Bazel's output: $farm_log" >&2
   exit 1
 }
 

@@ -64,6 +64,20 @@ opens_only() {
   [ ! -s "$work/outside" ]
 }
 
+# elf_files PATH...: the programs and libraries below these.
+elf_files() { find "$@" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c4 "$1" | grep -q ELF && echo "$1"' _ {} \; ; }
+
+# resolves_in_store PATH...: what each program and library below these needs is found in the store.
+resolves_in_store() {
+  local bad=0 file
+  : "${1:?a path}"
+  while read -r file; do
+    readelf -dW "$file" 2>/dev/null | grep >/dev/null NEEDED || continue
+    if env -i "$loader" --list "$file" 2>&1 | grep -v "=> $store/\|linux-vdso\|^[[:space:]]*$store/"; then echo "loader: $file"; bad=1; fi
+  done < <(elf_files "$@")
+  return $bad
+}
+
 # links_only COMPILER...: what the link editor says that it reads is in the store.
 links_only() {
   local outside

@@ -80,15 +80,7 @@ check "a hostile environment changes nothing" hostile
 headers() { [ -f "$(sed -n '/"include_dirs"/,/]/s/^ *"\(\/.*\)",\{0,1\}$/\1/p' "$work/manifest.json" | head -n 1)/Python.h" ]; }
 check "the manifest names its headers" headers
 
-judged() {
-  local bad=0 file
-  while read -r file; do
-    readelf -dW "$file" 2>/dev/null | grep >/dev/null NEEDED || continue
-    if env -i "$loader" --list "$file" 2>&1 | grep -v "=> $store/\|linux-vdso\|^[[:space:]]*$store/"; then echo "loader: $file"; bad=1; fi
-  done < <(find "$tree" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c4 "$1" | grep -q ELF && echo "$1"' _ {} \;)
-  return $bad
-}
 loader=$(echo "$paths" | grep -e '-libc$')/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
-check "every program and library resolves inside the store" judged
+check "every program and library resolves inside the store" resolves_in_store "$tree"
 check "the same trees and manifest in another namespace, umask and time zone" again
 [ $failures = 0 ]

@@ -94,16 +94,7 @@ hostile() {
 }
 check "a hostile environment changes no byte" hostile
 
-judged() {
-  local bad=0 file
-  while read -r file; do
-    readelf -dW "$file" 2>/dev/null | grep >/dev/null NEEDED || continue
-    if env -i "$loader" --list "$file" 2>&1 | grep -v "=> $store/\|linux-vdso\|^[[:space:]]*$store/"; then echo "loader: $file"; bad=1; fi
-  done < <(for path in $paths; do
-    case $path in *-rust | *-cargo) find "$path" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c4 "$1" | grep -q ELF && echo "$1"' _ {} \; ;; esac
-  done)
-  return $bad
-}
-check "every program and library resolves inside the store" judged
+mapfile -t own < <(grep -E -e '-(rust|cargo)$' <<<"$paths")
+check "every program and library resolves inside the store" resolves_in_store "${own[@]}"
 check "the same trees and manifest in another namespace, umask and time zone" again
 [ $failures = 0 ]

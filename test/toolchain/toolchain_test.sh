@@ -64,13 +64,10 @@ check "a hostile environment changes no byte" poisoned
 judged() {
   local bad=0 file
   while read -r file; do
-    if readelf -lW "$file" 2>/dev/null | grep >/dev/null 'INTERP\|DYNAMIC'; then
-      if readelf -WldSn "$file" 2>&1 >/dev/null | grep .; then echo "readelf: $file"; bad=1; fi
-      readelf -dW "$file" | grep >/dev/null NEEDED || continue
-      if env -i "$loader" --list "$file" 2>&1 | grep -v "=> $store/\|linux-vdso\|^[[:space:]]*$store/"; then echo "loader: $file"; bad=1; fi
-    fi
-  done < <(for path in $paths; do find "$path" -type f \( -perm -100 -o -name '*.so*' \) -exec sh -c 'head -c4 "$1" | grep -q ELF && echo "$1"' _ {} \;; done)
-  return $bad
+    readelf -lW "$file" 2>/dev/null | grep >/dev/null 'INTERP\|DYNAMIC' || continue
+    if readelf -WldSn "$file" 2>&1 >/dev/null | grep .; then echo "readelf: $file"; bad=1; fi
+  done < <(elf_files $paths)
+  resolves_in_store $paths && [ $bad = 0 ]
 }
 check "every program and library resolves inside the store" judged
 

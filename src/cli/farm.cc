@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <tuple>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -27,19 +28,21 @@ std::string BazelTarget(const server::Config& config, const std::string& address
   return (config.tls_certificate.empty() ? "grpc://" : "grpcs://") + address;
 }
 
-// The manifests that `lre sync` kept, the last one first.
+// The manifests that `lre sync` kept, the last one first; those of lre-cc before all others, so
+// that somebody's own toolchain changes nobody's /bin.
 std::vector<std::string> KeptManifests() {
   std::error_code error;
-  std::vector<std::pair<std::filesystem::file_time_type, std::string>> found;
+  std::vector<std::tuple<bool, std::filesystem::file_time_type, std::string>> found;
   const std::string folder = std::string(toolchain::kStorePrefix) + "/.lre/manifests";
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (entry.path().extension() != ".json") continue;
     const auto time = entry.last_write_time(error);
-    if (!error) found.emplace_back(time, entry.path().string());
+    const std::string path = entry.path().string();
+    if (!error) found.emplace_back(path.ends_with("-lre-cc.json"), time, path);
   }
   std::ranges::sort(found, std::greater());
   std::vector<std::string> paths;
-  for (auto& [time, path] : found) paths.push_back(std::move(path));
+  for (auto& [first, time, path] : found) paths.push_back(std::move(path));
   return paths;
 }
 
@@ -60,10 +63,9 @@ bool HasShell(const worker::Userland& userland) {
                              [](const sandbox::Mount& link) { return link.target == "/bin"; });
 }
 
-// Only what the operator named must be there. Of what was synced the last usable lre-cc is taken,
-// so that somebody's own toolchain changes nobody's /bin, or the last of all: another may be gone
-// from the store, be of another version of this program or for another system, or have no shell
-// because it is only a tool.
+// Only what the operator named must be there. Of what was synced the first usable one is taken:
+// another may be gone from the store, be of another version of this program or for another system,
+// or have no shell because it is only a tool.
 Result<FoundUserland> FindUserland(const server::Config& config) {
   if (!config.worker_manifest.empty()) {
     Result<FoundUserland> named = ReadUserland(config.worker_manifest);
@@ -71,19 +73,12 @@ Result<FoundUserland> FindUserland(const server::Config& config) {
     return named;
   }
   std::string unusable;
-  std::optional<FoundUserland> other;
   for (const std::string& path : KeptManifests()) {
-    const bool preferred = path.ends_with("-lre-cc.json");
-    if (other && !preferred) continue;
     Result<FoundUserland> found = ReadUserland(path);
-    if (found && HasShell(*found->userland)) {
-      if (preferred) return found;
-      other = std::move(*found);
-    } else if (unusable.empty()) {
+    if (found && HasShell(*found->userland)) return found;
+    if (unusable.empty())
       unusable = found ? path + ": no shell" : found.error().WithContext(path).message();
-    }
   }
-  if (other) return std::move(*other);
   const std::string reason = unusable.empty() ? "" : fmt::format(" ({})", unusable);
   return FoundUserland{
       std::nullopt,
